@@ -1,0 +1,111 @@
+"""What a document is here: its identity, its stages and the columns of their rows. No computation."""
+
+import hashlib
+import re
+from typing import TYPE_CHECKING
+
+from etl_assets.errors import ConfigError
+from etl_assets.stages.spec import RowMemo, Stage
+
+if TYPE_CHECKING:
+    import polars as pl
+
+SLOTS = 1024
+"""A document's slot is fixed for ever; a shard is a range of slots."""
+
+NAME = re.compile(r"[a-z0-9_-]{1,64}")
+"""What a tenant and a collection may be called: no dot, so that a partition key can be taken apart."""
+
+
+def document_id(tenant: str, collection: str, path: str) -> str:
+    """128-bit identity of a key, as 32 hex digits. It does not depend on the bytes."""
+    identity = "\x00".join((tenant, collection, path)).encode()
+    return hashlib.blake2b(identity, digest_size=16).hexdigest()
+
+
+def slot_of(document: str) -> int:
+    """The slot of a document id, in [0, SLOTS)."""
+    return int(document[-4:], 16) % SLOTS
+
+
+def checked_name(name: str, what: str) -> str:
+    """``name`` itself, if it may name a tenant or a collection.
+
+    Raises:
+        ConfigError: it has other characters than a-z, 0-9, ``_`` and ``-``, or not 1 to 64 of them.
+    """
+    if NAME.fullmatch(name) is None:
+        raise ConfigError(f"{what} {name!r}: use 1 to 64 of a-z, 0-9, _ and -")
+    return name
+
+
+def pages_columns() -> "pl.Schema":
+    """One row per page. ``headings`` are spans of heading lines in ``text``; ``level`` counts from 1."""
+    import polars as pl
+
+    heading = pl.Struct({"level": pl.Int8, "start": pl.Int32, "end": pl.Int32})
+    return pl.Schema({"page": pl.Int32, "text": pl.String, "headings": pl.List(heading)})
+
+
+def chunks_columns() -> "pl.Schema":
+    """One row per chunk: ``pages.text[start:end] == text`` on ``page``, in code points, ``end`` exclusive.
+
+    ``ordinal`` counts the document's chunks from 0 in reading order; ``heading`` is the heading path, outermost
+    first, joined by " > " ("" without one); ``text_digest`` is of the text that is embedded, see ``chunk_id``.
+    """
+    import polars as pl
+
+    return pl.Schema(
+        {
+            "chunk_id": pl.String, "ordinal": pl.Int32, "page": pl.Int32, "start": pl.Int32, "end": pl.Int32,
+            "text": pl.String, "heading": pl.String, "token_count": pl.Int32, "text_digest": pl.String,
+        }
+    )  # fmt: skip
+
+
+def embeddings_columns() -> "pl.Schema":
+    """One row per chunk. ``vector`` has unit length; its width is the embedder's dimension."""
+    import polars as pl
+
+    return pl.Schema({"chunk_id": pl.String, "text_digest": pl.String, "vector": pl.List(pl.Float32)})
+
+
+def mentions_columns() -> "pl.Schema":
+    """One row per mention of an entity: ``pages.text[start:end] == text`` on ``page``, in code points.
+
+    ``entity_id`` is ``entity_type:normal form``; ``name`` is the canonical name shown to people; ``chunk_id`` is the
+    first chunk that holds the whole span, or null; ``confidence`` is in (0, 1]; ``context`` is the text around;
+    ``method`` says what found it (``pattern``, ``catalogue``).
+    """
+    import polars as pl
+
+    return pl.Schema(
+        {
+            "page": pl.Int32, "start": pl.Int32, "end": pl.Int32, "text": pl.String,
+            "entity_id": pl.String, "entity_type": pl.String, "name": pl.String, "chunk_id": pl.String,
+            "confidence": pl.Float32, "context": pl.String, "method": pl.String,
+        }
+    )  # fmt: skip
+
+
+def chunk_id(text: str, occurrence: int) -> str:
+    """Content hash and occurrence: the n-th chunk (from 0) of one document with exactly this text."""
+    return f"{embedded_text_digest(text)}-{occurrence}"
+
+
+def embedded_text_digest(text: str) -> str:
+    """BLAKE2b-128 of a chunk's text, in hex: the key under which its vector is reused."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+PAGES = Stage("pages", (), "1", pages_columns, ("page", "text", "headings"))
+CHUNKS = Stage("chunks", ("pages",), "1", chunks_columns, ("chunk_id", "page", "start", "end", "heading"))
+EMBEDDINGS = Stage(
+    "embeddings", ("chunks",), "1", embeddings_columns, ("chunk_id", "vector"), RowMemo("text_digest", ("vector",))
+)
+MENTIONS = Stage(
+    "mentions", ("pages", "chunks"), "1", mentions_columns,
+    ("page", "start", "end", "entity_id", "name", "chunk_id", "confidence"),
+)  # fmt: skip
+STAGES = (PAGES, CHUNKS, EMBEDDINGS, MENTIONS)
+"""In the order in which a run advances them."""

@@ -1,0 +1,1 @@
+"""What a domain may ask of the outside: small Protocols, and the frozen records that cross them."""

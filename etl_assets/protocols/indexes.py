@@ -1,0 +1,146 @@
+"""The vector index and the keyword index: ids in, ids out. Text and spans are read from the lake, never from here.
+
+Rows of both are addressed by (publication, chunk_id). A publication number is drawn once in the ledger and never
+reused, so a write never overwrites a live row, and a repeated write of the same publication replaces itself.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from etl_assets.protocols.visibility import Visibility
+
+ID_FIELDS = [
+    pa.field("publication", pa.int64(), nullable=False),
+    pa.field("document_id", pa.string(), nullable=False),
+    pa.field("chunk_id", pa.string(), nullable=False),
+    pa.field("document_type", pa.string()),
+    pa.field("document_date", pa.date32()),
+]
+"""Columns that rows of both indexes begin with. ``document_type`` and ``document_date`` serve the filters."""
+
+KEYWORD_ROWS = pa.schema([*ID_FIELDS, pa.field("text", pa.string(), nullable=False)])
+
+
+def vector_rows(dimension: int) -> pa.Schema:
+    """Schema of vector index rows: the id fields and ``vector``, float32, unit length, ``dimension`` wide."""
+    return pa.schema([*ID_FIELDS, pa.field("vector", pa.list_(pa.float32(), dimension), nullable=False)])
+
+
+@dataclass(frozen=True, slots=True)
+class IndexSpace:
+    """One index generation of one collection: where its rows live. A space never mixes embedding models."""
+
+    tenant: str
+    collection: str
+    generation: int
+
+    @property
+    def name(self) -> str:
+        """``tenant.collection.generation``; unique, since names hold no dot."""
+        return f"{self.tenant}.{self.collection}.{self.generation}"
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What rows must satisfy beside visibility. Empty means no restriction; all given restrictions must hold.
+
+    ``since`` and ``until`` are inclusive, and rows without a date do not pass them. ``publications`` is an
+    allow-list (``None``: all; empty: none).
+    """
+
+    document_types: tuple[str, ...] = ()
+    since: date | None = None
+    until: date | None = None
+    publications: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IndexHit:
+    """One row found. A higher ``score`` is better; scores of different indexes do not compare."""
+
+    publication: int
+    document_id: str
+    chunk_id: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRow:
+    """One row as an index holds it now. ``digest`` covers what is searched: the vector's bytes or the text."""
+
+    publication: int
+    document_id: str
+    chunk_id: str
+    digest: str
+
+
+class RowIndex(Protocol):
+    """What both indexes offer for writing, reading back and removing. Every method may raise TransientError."""
+
+    def write(self, space: IndexSpace, rows: pa.Table) -> None:
+        """Add rows; rows of the same (publication, chunk_id) already there are replaced. Durable on return."""
+        ...
+
+    def counts(self, space: IndexSpace, publications: Sequence[int]) -> Mapping[int, int]:
+        """Rows held of each publication, read back from the store; a publication without rows is absent."""
+        ...
+
+    def remove(self, space: IndexSpace, publications: Sequence[int]) -> None:
+        """Delete every row of these publications. Unknown numbers and a missing space are no error."""
+        ...
+
+    def rows(self, space: IndexSpace) -> Iterator[StoredRow]:
+        """Everything the store holds of a space, visible or not, in no order. A missing space is empty."""
+        ...
+
+    def spaces(self) -> Sequence[IndexSpace]:
+        """Every space the store holds."""
+        ...
+
+    def drop(self, space: IndexSpace) -> None:
+        """Remove a space whole. A missing one is no error."""
+        ...
+
+    def optimise(self, space: IndexSpace, *, now: bool = False) -> None:
+        """House-keeping when it is due (``now``: always): merge fragments, index new rows, drop old versions."""
+        ...
+
+
+class VectorIndex(RowIndex, Protocol):
+    """Nearest neighbours by cosine similarity."""
+
+    def query(
+        self, space: IndexSpace, vector: NDArray[np.float32], *, k: int, visible: Visibility, filters: Filters
+    ) -> list[IndexHit]:
+        """The ``k`` visible rows most similar to ``vector``, best first; ``score`` is the cosine, in [-1, 1]."""
+        ...
+
+
+class KeywordIndex(RowIndex, Protocol):
+    """BM25 over stemmed words."""
+
+    def query(
+        self, space: IndexSpace, text: str, *, k: int, visible: Visibility, filters: Filters
+    ) -> list[IndexHit]:
+        """The ``k`` visible rows that match ``text`` best, best first. Any text is a query; none is a syntax error."""
+        ...
+
+
+def vector_digest(vector: NDArray[np.float32]) -> str:
+    """Digest of one vector as stored: BLAKE2b-128 over its little-endian float32 bytes, in hex."""
+    import hashlib
+
+    return hashlib.blake2b(np.ascontiguousarray(vector, dtype="<f4").tobytes(), digest_size=16).hexdigest()
+
+
+def text_digest(text: str) -> str:
+    """Digest of one text as stored: BLAKE2b-128 over its UTF-8 bytes, in hex."""
+    import hashlib
+
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

@@ -1,0 +1,124 @@
+"""Where documents arrive (mutable, listed) and where immutable bytes are kept (originals and lake segments)."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """One key as a listing shows it, without reading it.
+
+    ``key`` is ``tenant/collection/any/path``. ``fingerprint`` changes whenever the bytes or the metadata may have
+    changed: inode, size, mtime_ns and ctime_ns of a local file; ETag, size, last modified and version id on S3.
+    """
+
+    key: str
+    fingerprint: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectAttributes:
+    """What the store says about an object beside its bytes."""
+
+    content_type: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class UnusableKey:
+    """A key that cannot name a document; ``shown`` is printable, ``problem`` says what is wrong with it."""
+
+    shown: str
+    problem: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedObject:
+    """The outcome of copying one object: the digest of the very bytes copied, and their fingerprint."""
+
+    sha256: str
+    size_bytes: int
+    fingerprint: str
+    attributes: ObjectAttributes
+
+
+class Arrivals(Protocol):
+    """The store that people and systems drop documents into."""
+
+    def collections(self) -> list[tuple[str, str]]:
+        """(tenant, collection) of every folder pair present, sorted.
+
+        Raises:
+            PermanentError: the store as a whole cannot be listed (never an empty answer instead).
+        """
+        ...
+
+    def list(self, tenant: str, collection: str) -> Iterator[ObjectInfo | UnusableKey]:
+        """Every object of one collection, in any order. A collection that does not exist is empty.
+
+        Raises:
+            PermanentError: part of it cannot be listed, for example a folder without permission: an incomplete
+                listing must never look like deletions.
+        """
+        ...
+
+    def fetch(self, key: str, target: Path) -> FetchedObject:
+        """Copy one object to a new file ``target``.
+
+        Raises:
+            FileNotFoundError: the key is gone.
+            TransientError: the object changed while it was read.
+            DataError: it cannot be read (``unreadable``).
+        """
+        ...
+
+    def put(self, key: str, source: Path, *, attributes: ObjectAttributes | None = None) -> None:
+        """Write one object atomically: a listing sees it whole or not at all."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove one object. A missing one is no error."""
+        ...
+
+
+class Blobs(Protocol):
+    """Immutable bytes under slash-separated keys, written once: originals and segments."""
+
+    def put(self, key: str, source: Path) -> int:
+        """Move ``source`` in under ``key``, durably and atomically, and return its size in bytes.
+
+        Writing a key twice is no error: its bytes are the same.
+
+        Raises:
+            PermanentError: no space left, or no right to write; nothing is left behind under ``key``.
+        """
+        ...
+
+    def local(self, key: str) -> AbstractContextManager[Path]:
+        """A local file with the bytes of ``key`` for the time of the context; it must not be written.
+
+        Raises:
+            FileNotFoundError: there is no such key.
+        """
+        ...
+
+    def exists(self, key: str) -> bool:
+        """Whether ``key`` is there."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove ``key``. A missing one is no error."""
+        ...
+
+    def keys(self, prefix: str) -> Iterator[tuple[str, int, float]]:
+        """(key, size in bytes, last modified as Unix seconds) of everything under ``prefix``."""
+        ...
+
+    def scratch(self) -> AbstractContextManager[Path]:
+        """A temporary folder on the same volume, from which ``put`` is a rename; removed with the context."""
+        ...
