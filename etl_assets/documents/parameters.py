@@ -1,0 +1,73 @@
+"""What a person decides about a collection, as plain values. Reading them from ``collections.yaml`` is elsewhere."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+from etl_assets.stages.spec import Parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Chunking:
+    """How pages are cut. ``structure`` counts the embedder's tokens, ``fixed`` counts code points."""
+
+    mode: Literal["structure", "fixed"] = "structure"
+    max_tokens: int = 200
+    overlap_tokens: int = 30
+    size: int = 1000
+    overlap: int = 200
+
+    def parameters(self) -> Parameters:
+        """Only what decides the result in this mode."""
+        if self.mode == "fixed":
+            return {"mode": self.mode, "size": self.size, "overlap": self.overlap}
+        return {"mode": self.mode, "max_tokens": self.max_tokens, "overlap_tokens": self.overlap_tokens}
+
+
+@dataclass(frozen=True, slots=True)
+class ParsingLimits:
+    """What one document may cost. Past a limit the document is quarantined; the limits change no result."""
+
+    time_limit_s: float = 60.0
+    memory_limit_mb: int = 2048
+    size_limit_mb: int = 512
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderChoice:
+    """``minilm`` (packaged), ``static`` (packaged, fast), or ``folder`` with the ``path`` of a local model."""
+
+    kind: Literal["minilm", "static", "folder"] = "minilm"
+    path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Publications:
+    """Which indexes a collection is published to."""
+
+    vector: bool = True
+    keyword: bool = True
+    graph: bool = True
+
+    def parameters(self) -> Parameters:
+        """All three switches."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Above ``quarantine_share`` (of a partition's documents, 0 to 1) a check warns."""
+
+    quarantine_share: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionSettings:
+    """Everything decided about one collection. ``shards`` is a power of two, at most 1,024."""
+
+    chunking: Chunking = field(default_factory=Chunking)
+    parsing: ParsingLimits = field(default_factory=ParsingLimits)
+    embedder: EmbedderChoice = field(default_factory=EmbedderChoice)
+    publications: Publications = field(default_factory=Publications)
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    shards: int = 1
+    owners: tuple[str, ...] = ()
