@@ -1,11 +1,14 @@
 """Where documents arrive (mutable, listed) and where immutable bytes are kept (originals and lake segments)."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+NAME = re.compile(r"[a-z0-9_-]{1,64}")
+"""What a tenant and a collection may be called, here for the stores: the same rule as ``documents.model.NAME``."""
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
@@ -51,10 +54,19 @@ class Arrivals(Protocol):
     """The store that people and systems drop documents into."""
 
     def collections(self) -> list[tuple[str, str]]:
-        """(tenant, collection) of every folder pair present, sorted.
+        """(tenant, collection) of every folder pair present whose names both obey ``NAME``, sorted.
 
         Raises:
             PermanentError: the store as a whole cannot be listed (never an empty answer instead).
+        """
+        ...
+
+    def strays(self) -> Iterator[UnusableKey]:
+        """What lies outside every collection: objects at the root or directly under a tenant, and all objects
+        under a tenant or a collection whose name breaks the rule. In no order.
+
+        Raises:
+            PermanentError: part of it cannot be listed.
         """
         ...
 

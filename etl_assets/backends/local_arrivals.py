@@ -1,0 +1,350 @@
+"""Arrivals in a folder ``objects/{tenant}/{collection}/any/path``: what people and programs drop files into.
+
+Anybody may write here at any moment, so nothing is trusted between two system calls. What is a document and what
+is not:
+
+- A name that starts with a dot, anywhere in the path, is ignored: editors, browsers and sync tools keep their
+  unfinished files under such names, and a half-written file must not be taken for a document.
+- Names are compared as the bytes they are: composed and decomposed accents are two documents.
+- No symbolic link is followed. A link could lead into another tenant's folder or out of the store, and its target
+  can change without its own fingerprint changing; so each one is an unusable key.
+- Sockets, pipes and devices, and names that are not UTF-8, are unusable keys.
+
+The content type is the extended attribute ``user.mime_type``, and metadata are ``user.etl.NAME``, where the file
+system has them. Changing one changes ctime, hence the fingerprint.
+"""
+
+import errno
+import hashlib
+import os
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import NoReturn, TypeAlias
+
+from etl_assets.backends.local_files import BLOCK_BYTES, Scratch, copy_durably, refuse, sync_folder, write_all
+from etl_assets.backends.local_listing import (
+    entries_of,
+    fingerprint,
+    is_named_folder,
+    is_utf8,
+    objects_below,
+    shown,
+    strays_at,
+)
+from etl_assets.errors import ConfigError, DataError, PermanentError, TransientError
+from etl_assets.protocols.objects import NAME, FetchedObject, ObjectAttributes, ObjectInfo, UnusableKey
+
+_CONTENT_TYPE = "user.mime_type"
+_METADATA = "user.etl."
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# O_NONBLOCK: opening a pipe that took a file's place must not wait for a writer.
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_ATTEMPTS = 100
+Entries: TypeAlias = list["os.DirEntry[str]"]
+
+_SETTLE_NS = 20_000_000
+"""Kernels before 6.13 stamp files by a clock that ticks every 1 to 10 ms: bytes written within the tick of the last
+stamp change nothing that ``stat`` shows. A file this young is left to age before it is read."""
+
+
+class LocalArrivals:
+    """Arrivals (see ``protocols.objects``) over the folder ``objects``; both folders must be on one volume.
+
+    ``scratch`` is where files are written before they are renamed into place; it is made when first needed.
+    """
+
+    def __init__(self, objects: Path, *, scratch: Path) -> None:
+        self._objects = objects
+        self._scratch = Scratch(scratch)
+
+    def collections(self) -> list[tuple[str, str]]:
+        """(tenant, collection) of every folder pair whose names are usable, sorted.
+
+        Raises:
+            PermanentError: ``objects`` is missing, or it or a tenant's folder cannot be listed.
+        """
+        return sorted(
+            (tenant.name, collection.name)
+            for tenant in self._tenants()
+            if is_named_folder(tenant)
+            for collection in entries_of(tenant.path)
+            if is_named_folder(collection)
+        )
+
+    def strays(self) -> Iterator[UnusableKey]:
+        """Every file that lies outside a collection, or under a tenant or collection whose name breaks the rule.
+
+        Raises:
+            PermanentError: part of the store cannot be listed.
+        """
+        for tenant in self._tenants():
+            if not is_named_folder(tenant):
+                yield from strays_at(tenant, "", "a tenant's name is 1 to 64 of a-z, 0-9, _ and -")
+                continue
+            for collection in entries_of(tenant.path):
+                if not is_named_folder(collection):
+                    problem = "a collection's name is 1 to 64 of a-z, 0-9, _ and -"
+                    yield from strays_at(collection, f"{tenant.name}/", problem)
+
+    def list(self, tenant: str, collection: str) -> Iterator[ObjectInfo | UnusableKey]:
+        """Every object of one collection, in no order. A collection that does not exist is empty.
+
+        A file or folder that goes away meanwhile is simply gone.
+
+        Raises:
+            PermanentError: ``objects`` itself is missing, a folder cannot be listed, or the collection has become a
+                link: files that cannot be seen must not look deleted.
+        """
+        if NAME.fullmatch(tenant) is None or NAME.fullmatch(collection) is None:
+            return iter(())
+        self._tenants()
+        above = os.path.join(self._objects, tenant)
+        path = os.path.join(above, collection)
+        for folder in (above, path):
+            if os.path.islink(folder):
+                raise PermanentError(
+                    f"{folder} is a symbolic link, which is not followed: mount or move the folder here"
+                )
+        return objects_below(path, f"{tenant}/{collection}/")
+
+    def fetch(self, key: str, target: Path) -> FetchedObject:
+        """Copy one object to the new file ``target``; on failure nothing is left there.
+
+        Raises:
+            FileNotFoundError: the key is gone.
+            TransientError: the object changed while it was read.
+            DataError: it cannot be read (``unreadable``): no permission, a link, a pipe, a bad disk block.
+            PermanentError: there is no room for ``target``, or the store itself is missing.
+            ConfigError: ``key`` cannot name a document here.
+        """
+        _checked_key(key)
+        with self._parent_to_read(key) as parent:
+            name = key.rpartition("/")[2]
+            source = _opened(parent, name, key)
+            try:
+                return _copied(source, parent, name, key, target)
+            finally:
+                os.close(source)
+
+    def put(self, key: str, source: Path, *, attributes: ObjectAttributes | None = None) -> None:
+        """Write one object atomically: a listing sees it whole or not at all.
+
+        Raises:
+            ConfigError: ``key`` cannot name a document here.
+            PermanentError: no room, no right, a folder stands in the key's place (or a file in a folder's), or
+                attributes are given and the file system keeps none.
+        """
+        _checked_key(key)
+        with self._scratch.folder() as folder:
+            try:
+                copy_durably(source, folder / "new", mode=0o666)
+                _set_attributes(folder / "new", attributes or ObjectAttributes(), key)
+                self._rename_in(folder / "new", key)
+            except OSError as e:
+                if e.filename is not None and os.fspath(e.filename) == os.fspath(source):
+                    raise
+                refuse(e, f"writing {shown(key)}")
+
+    def delete(self, key: str) -> None:
+        """Remove one object and the folders above it that are empty then; the collection's folder stays.
+
+        An empty collection is still a collection: its settings, and what was published of it, are not the
+        business of whoever removes its last file. A missing object is no error.
+
+        Raises:
+            PermanentError: no right to remove it.
+        """
+        tenant, collection, *folders, name = _checked_key(key)
+        try:
+            with self._parent(key) as parent:
+                os.unlink(name, dir_fd=parent)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return
+        except OSError as e:
+            refuse(e, f"removing {shown(key)}")
+        while folders:
+            name = folders.pop()
+            try:
+                with self._parent("/".join((tenant, collection, *folders, name))) as parent:
+                    os.rmdir(name, dir_fd=parent)
+            except OSError:  # not empty, or gone already: either way there is nothing more to tidy
+                return
+
+    def _tenants(self) -> Entries:
+        try:
+            with os.scandir(self._objects) as entries:
+                return [entry for entry in entries if not entry.name.startswith(".")]
+        except OSError as e:
+            raise self._missing(e) from e
+
+    def _missing(self, error: OSError) -> PermanentError:
+        remedy = "create the folder or mount it, and let this user read it"
+        return PermanentError(f"object store {self._objects}: {error.strerror}; {remedy}")
+
+    @contextmanager
+    def _parent(self, key: str, *, create: bool = False) -> Iterator[int]:
+        """A descriptor of the folder that holds ``key``, reached without following one symbolic link.
+
+        Raises:
+            PermanentError: the store itself is missing, which must not look like a missing object.
+            OSError: as the system says of a folder in between; NotADirectoryError when it is a file or a link.
+        """
+        try:
+            descriptor = os.open(self._objects, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as e:
+            raise self._missing(e) from e
+        try:
+            for name in key.split("/")[:-1]:
+                if create:
+                    with suppress(FileExistsError):
+                        os.mkdir(name, dir_fd=descriptor)
+                        sync_folder(descriptor)
+                below = os.open(name, _FOLDER, dir_fd=descriptor)
+                os.close(descriptor)
+                descriptor = below
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def _parent_to_read(self, key: str) -> Iterator[int]:
+        with ExitStack() as stack:
+            try:
+                parent = stack.enter_context(self._parent(key))
+            except NotADirectoryError as e:
+                raise FileNotFoundError(errno.ENOENT, "no such object", key) from e
+            except FileNotFoundError:
+                raise
+            except OSError as e:
+                _unreadable(key, e)
+            yield parent
+
+    def _rename_in(self, new: Path, key: str) -> None:
+        name = key.rpartition("/")[2]
+        for attempt in range(_ATTEMPTS):
+            try:
+                with self._parent(key, create=True) as parent:
+                    os.rename(new, name, dst_dir_fd=parent)
+                    return sync_folder(parent)
+            except FileNotFoundError:
+                # A delete removed the folder as empty after it was made: make it again.
+                if attempt == _ATTEMPTS - 1 or not self._objects.is_dir():
+                    raise
+
+
+def _checked_key(key: str) -> list[str]:
+    """The segments of a key that may name a document.
+
+    Raises:
+        ConfigError: a listing would never show it.
+    """
+    segments = key.split("/")
+    if len(segments) < 3 or not all(NAME.fullmatch(name) for name in segments[:2]):
+        raise ConfigError(f"key {shown(key)}: use tenant/collection/path, names of 1 to 64 of a-z, 0-9, _ and -")
+    if any(not name or name.startswith(".") for name in segments) or "\x00" in key or not is_utf8(key):
+        raise ConfigError(f"key {shown(key)}: no part may be empty, start with a dot, hold a NUL or not be UTF-8")
+    return segments
+
+
+def _opened(parent: int, name: str, key: str) -> int:
+    try:
+        return os.open(name, _READ, dir_fd=parent)
+    except FileNotFoundError:
+        raise
+    except OSError as e:
+        _unreadable(key, e)
+
+
+def _unreadable(key: str, error: OSError) -> NoReturn:
+    if error.errno == errno.ESTALE:
+        raise TransientError(f"{shown(key)}: changed while being read") from error
+    problem = "is a symbolic link" if error.errno == errno.ELOOP else error.strerror
+    raise DataError(f"{shown(key)}: cannot be read: {problem}", reason="unreadable") from error
+
+
+def _copied(source: int, parent: int, name: str, key: str, target: Path) -> FetchedObject:
+    before = _settled(source)
+    if not stat.S_ISREG(before.st_mode):
+        raise DataError(f"{shown(key)}: cannot be read: not a regular file", reason="unreadable")
+    try:
+        writing = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise
+    except OSError as e:
+        refuse(e, f"copying {shown(key)}")
+    try:
+        sha256, size = _copy(source, writing, key)
+        attributes = _attributes(source, key)
+        after, now = os.fstat(source), os.stat(name, dir_fd=parent, follow_symlinks=False)
+        if not fingerprint(before) == fingerprint(after) == fingerprint(now) or size != before.st_size:
+            raise TransientError(f"{shown(key)}: changed while being read")
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(writing)
+    return FetchedObject(sha256, size, fingerprint(before), attributes)
+
+
+def _settled(source: int) -> os.stat_result:
+    """The status of an open file, taken once its last change is old enough for the next one to show."""
+    while True:
+        status = os.fstat(source)
+        age = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns)
+        if not 0 <= age < _SETTLE_NS:
+            return status
+        time.sleep((_SETTLE_NS - age) / 1e9)
+
+
+def _copy(source: int, writing: int, key: str) -> tuple[str, int]:
+    """(SHA-256 in hex, size in bytes) of what was copied."""
+    digest, size = hashlib.sha256(), 0
+    while True:
+        try:
+            block = os.read(source, BLOCK_BYTES)
+        except OSError as e:
+            _unreadable(key, e)
+        if not block:
+            return digest.hexdigest(), size
+        digest.update(block)
+        size += len(block)
+        try:
+            write_all(writing, block)
+        except OSError as e:
+            refuse(e, f"copying {shown(key)}")
+
+
+def _attributes(source: int, key: str) -> ObjectAttributes:
+    """Content type and metadata of an open file; none where the file system keeps no extended attributes."""
+    try:
+        names = os.listxattr(source)
+    except OSError as e:
+        if e.errno in (errno.ENOTSUP, errno.EPERM):
+            return ObjectAttributes()
+        raise
+    wanted = [name for name in names if name == _CONTENT_TYPE or name.startswith(_METADATA)]
+    try:
+        values = {name: os.getxattr(source, name).decode("utf-8", "backslashreplace") for name in wanted}
+    except OSError as e:
+        if e.errno == errno.ENODATA:
+            raise TransientError(f"{shown(key)}: its attribute changed while being read") from e
+        raise
+    content_type = values.pop(_CONTENT_TYPE, None)
+    return ObjectAttributes(content_type, {name.removeprefix(_METADATA): text for name, text in sorted(values.items())})
+
+
+def _set_attributes(path: Path, attributes: ObjectAttributes, key: str) -> None:
+    values: Mapping[str, str] = {f"{_METADATA}{name}": text for name, text in attributes.metadata.items()}
+    if attributes.content_type is not None:
+        values = {_CONTENT_TYPE: attributes.content_type, **values}
+    for name, text in values.items():
+        try:
+            os.setxattr(path, name, text.encode())
+        except OSError as e:
+            raise PermanentError(
+                f"{shown(key)}: the file system does not keep the attribute {name}: {e.strerror}; "
+                "write it without content type and metadata, or use another file system"
+            ) from e

@@ -1,0 +1,220 @@
+"""Stores that fail on purpose, by a plan: for tests of what a caller does when the outside misbehaves."""
+
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from enum import Enum, auto
+from pathlib import Path
+
+from etl_assets.errors import TransientError
+from etl_assets.protocols.objects import (
+    Arrivals,
+    Blobs,
+    FetchedObject,
+    ObjectAttributes,
+    ObjectInfo,
+    UnusableKey,
+)
+
+
+class Fault(Enum):
+    """One way in which one call goes wrong."""
+
+    REFUSED = auto()
+    """It raises and has done nothing."""
+    LOST_REPLY = auto()
+    """It has done its work, and raises all the same."""
+    LOST_WRITE = auto()
+    """It says that it has done its work, and has not. On a call that answers something it is REFUSED."""
+    HALF_WRITE = auto()
+    """It leaves half of the bytes where it was writing, and raises. On a call that writes no bytes it is REFUSED."""
+    SLOW = auto()
+    """It does its work after ``Faults.pause`` was called."""
+
+
+class Killed(BaseException):
+    """Stands for ``kill -9`` inside one process: no ``except Exception`` may swallow it. Use as ``Faults.error``."""
+
+
+class Faults:
+    """Which call fails, and how: the n-th call (from 0) of each operation, by plan or by a seeded draw.
+
+    ``error`` makes what is raised. ``happened`` lists (operation, n, fault) of every fault so far. One instance may
+    be shared by several stores and threads.
+    """
+
+    def __init__(
+        self,
+        planned: Mapping[tuple[str, int], Fault] | None = None,
+        *,
+        error: Callable[[str], BaseException] = TransientError,
+        pause: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._planned = dict(planned or {})
+        self._draw: Callable[[], Fault | None] = lambda: None
+        self._counts: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self.error = error
+        self.pause = pause
+        self.happened: list[tuple[str, int, Fault]] = []
+
+    @classmethod
+    def drawn(
+        cls,
+        seed: int,
+        *,
+        share: float,
+        kinds: tuple[Fault, ...] = (Fault.REFUSED, Fault.LOST_REPLY, Fault.HALF_WRITE),
+        error: Callable[[str], BaseException] = TransientError,
+    ) -> "Faults":
+        """Each call fails with probability ``share``; the same seed and order of calls give the same faults."""
+        faults, source = cls(error=error), random.Random(seed)
+        faults._draw = lambda: source.choice(kinds) if source.random() < share else None
+        return faults
+
+    def next(self, operation: str) -> Fault | None:
+        """What happens to this call of ``operation``."""
+        with self._lock:
+            n = self._counts[operation]
+            self._counts[operation] += 1
+            fault = self._planned.get((operation, n)) or self._draw()
+            if fault is not None:
+                self.happened.append((operation, n, fault))
+        if fault is Fault.SLOW:
+            self.pause()
+        return fault
+
+    def heal(self) -> None:
+        """From here on nothing fails."""
+        self._planned, self._draw = {}, lambda: None
+
+    def raised(self, fault: Fault, operation: str, key: str) -> BaseException:
+        """The error of this fault, to raise."""
+        return self.error(f"{operation} {key}: {fault.name.lower()} on purpose")
+
+
+_BEFORE = (Fault.REFUSED, Fault.LOST_WRITE, Fault.HALF_WRITE)
+
+
+class FaultyBlobs:
+    """Blobs over another store. Operations: ``put``, ``local``, ``exists``, ``delete``, ``keys``, ``scratch``."""
+
+    def __init__(self, inner: Blobs, faults: Faults) -> None:
+        self._inner = inner
+        self._faults = faults
+
+    def put(self, key: str, source: Path) -> int:
+        fault = self._faults.next("put")
+        if fault is Fault.LOST_WRITE:
+            size = source.stat().st_size
+            source.unlink()
+            return size
+        if fault is Fault.HALF_WRITE:
+            _halve(source)
+        if fault in (Fault.REFUSED, Fault.HALF_WRITE):
+            raise self._faults.raised(fault, "put", key)
+        size = self._inner.put(key, source)
+        if fault is Fault.LOST_REPLY:
+            raise self._faults.raised(fault, "put", key)
+        return size
+
+    def local(self, key: str) -> AbstractContextManager[Path]:
+        self._ask("local", key)
+        return self._inner.local(key)
+
+    def exists(self, key: str) -> bool:
+        self._ask("exists", key)
+        return self._inner.exists(key)
+
+    def delete(self, key: str) -> None:
+        fault = self._faults.next("delete")
+        if fault is Fault.LOST_WRITE:
+            return
+        if fault in _BEFORE:
+            raise self._faults.raised(fault, "delete", key)
+        self._inner.delete(key)
+        if fault is Fault.LOST_REPLY:
+            raise self._faults.raised(fault, "delete", key)
+
+    def keys(self, prefix: str) -> Iterator[tuple[str, int, float]]:
+        self._ask("keys", prefix)
+        return self._inner.keys(prefix)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        self._ask("scratch", "")
+        with self._inner.scratch() as folder:
+            yield folder
+
+    def _ask(self, operation: str, key: str) -> None:
+        fault = self._faults.next(operation)
+        if fault is not None and fault is not Fault.SLOW:
+            raise self._faults.raised(fault, operation, key)
+
+
+class FaultyArrivals:
+    """Arrivals over another store. Operations: ``collections``, ``strays``, ``list``, ``fetch``, ``put``, ``delete``.
+
+    A HALF_WRITE of ``fetch`` leaves half of the object in the target, as a killed copy would; a fault of ``list``
+    comes after half of the listing, which is when a caller might take it for the whole.
+    """
+
+    def __init__(self, inner: Arrivals, faults: Faults) -> None:
+        self._inner = inner
+        self._faults = faults
+
+    def collections(self) -> list[tuple[str, str]]:
+        self._ask("collections")
+        return self._inner.collections()
+
+    def strays(self) -> Iterator[UnusableKey]:
+        self._ask("strays")
+        return self._inner.strays()
+
+    def list(self, tenant: str, collection: str) -> Iterator[ObjectInfo | UnusableKey]:
+        fault = self._faults.next("list")
+        found = [*self._inner.list(tenant, collection)]
+        if fault is None or fault is Fault.SLOW:
+            yield from found
+            return
+        yield from found[: len(found) // 2]
+        raise self._faults.raised(fault, "list", f"{tenant}/{collection}")
+
+    def fetch(self, key: str, target: Path) -> FetchedObject:
+        fault = self._faults.next("fetch")
+        if fault in (Fault.REFUSED, Fault.LOST_WRITE):
+            raise self._faults.raised(fault, "fetch", key)
+        fetched = self._inner.fetch(key, target)
+        if fault is Fault.HALF_WRITE:
+            _halve(target)
+        if fault in (Fault.HALF_WRITE, Fault.LOST_REPLY):
+            raise self._faults.raised(fault, "fetch", key)
+        return fetched
+
+    def put(self, key: str, source: Path, *, attributes: ObjectAttributes | None = None) -> None:
+        self._write("put", key, lambda: self._inner.put(key, source, attributes=attributes))
+
+    def delete(self, key: str) -> None:
+        self._write("delete", key, lambda: self._inner.delete(key))
+
+    def _write(self, operation: str, key: str, act: Callable[[], None]) -> None:
+        fault = self._faults.next(operation)
+        if fault is Fault.LOST_WRITE:
+            return
+        if fault in _BEFORE:
+            raise self._faults.raised(fault, operation, key)
+        act()
+        if fault is Fault.LOST_REPLY:
+            raise self._faults.raised(fault, operation, key)
+
+    def _ask(self, operation: str) -> None:
+        fault = self._faults.next(operation)
+        if fault is not None and fault is not Fault.SLOW:
+            raise self._faults.raised(fault, operation, "")
+
+
+def _halve(path: Path) -> None:
+    with open(path, "r+b") as file:
+        file.truncate(path.stat().st_size // 2)
