@@ -109,3 +109,17 @@ class KnowledgeGraph(Protocol):
     def mentioning(self, scope: Scope, entity_ids: Sequence[str]) -> list[tuple[str, int]]:
         """(collection, publication) of every visible document that mentions any of these entities, ascending."""
         ...
+
+
+def edge_digest(edge: MentionEdge) -> str:
+    """Digest of one edge and its entity as stored: BLAKE2b-128 over every field as canonical JSON, in hex."""
+    import hashlib
+    import json
+
+    fields = [
+        edge.tenant, edge.collection, edge.document_id, edge.publication,
+        edge.entity.entity_id, edge.entity.entity_type, edge.entity.name,
+        edge.count, float(edge.confidence), edge.chunk_id, edge.page, edge.start, edge.end,
+    ]  # fmt: skip
+    canonical = json.dumps(fields, separators=(",", ":"))
+    return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
