@@ -1,0 +1,325 @@
+"""The knowledge graph in one SQLite file (WAL), for any number of processes and threads. No server.
+
+Tables, bound parameters and short transactions only; what a walk means is said in ``protocols/graph.py``.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from json import dumps
+from pathlib import Path
+
+from etl_assets.backends.sqlite_graph_file import GraphFile
+from etl_assets.protocols.graph import Entity, MentionEdge, Neighbour, Scope, StoredEdge, edge_digest
+
+DOCUMENTS_PER_HOP = 2_000
+"""How many documents one hop walks through, shared evenly among the entities it starts from, newest first.
+
+An entity mentioned in 50,000 documents would otherwise make a two-hop walk take seconds; below the bound it is exact.
+"""
+
+DOCUMENTS_PER_ENTITY = 20
+"""Every entity of a hop may be followed through at least this many of its newest visible documents."""
+
+EDGES_PER_HOP = 100_000
+"""A hop stops after the document that passes this number of edges."""
+
+READ_ROWS = 4_096
+
+_ENTITY_KEYS = """
+SELECT x.key, e.entity_key FROM json_each(?) x
+JOIN entities e ON e.tenant = x.value ->> 0 AND e.entity_id = x.value ->> 1
+"""
+_LABEL_KEYS = """
+SELECT x.key, l.label_key FROM json_each(?) x
+JOIN labels l ON l.entity_key = x.value ->> 0 AND l.entity_type = x.value ->> 1 AND l.name = x.value ->> 2
+"""
+_DOCUMENT_KEYS = """
+SELECT x.key, d.document_key FROM json_each(?) x
+JOIN documents d ON d.publication = x.value ->> 0 AND d.document_id = x.value ->> 1
+    AND d.tenant = x.value ->> 2 AND d.collection = x.value ->> 3
+"""
+_ENTITY_DOCUMENTS = """
+SELECT d.document_key, d.publication, d.document_id, d.collection FROM edges e
+JOIN documents d ON d.document_key = e.document_key
+WHERE e.entity_key = ? AND d.tenant = ? AND admits(d.collection, e.publication)
+ORDER BY e.publication DESC, e.document_key DESC
+"""
+_DOCUMENT_ENTITIES = """
+SELECT e.entity_key, n.entity_id, l.entity_type, l.name FROM edges e
+JOIN entities n ON n.entity_key = e.entity_key JOIN labels l ON l.label_key = e.label_key
+WHERE e.document_key = ?
+"""
+_FOUND = """
+SELECT n.entity_key, n.entity_id, l.label_key, l.entity_type, l.name
+FROM entities n JOIN labels l ON l.entity_key = n.entity_key
+WHERE n.tenant = :tenant AND n.folded = :folded
+UNION
+SELECT n.entity_key, n.entity_id, l.label_key, l.entity_type, l.name
+FROM labels l JOIN entities n ON n.entity_key = l.entity_key
+WHERE n.tenant = :tenant AND l.folded = :folded
+ORDER BY 2, 1
+"""
+_NEWEST_STATEMENT = """
+SELECT e.publication FROM edges e JOIN documents d ON d.document_key = e.document_key
+WHERE e.entity_key = ? AND e.label_key = ? AND d.tenant = ? AND admits(d.collection, e.publication)
+ORDER BY e.publication DESC LIMIT 1
+"""
+_STORED_EDGES = """
+SELECT d.publication, d.document_id, n.entity_id, l.entity_type, l.name,
+       e.count, e.confidence, e.chunk_id, e.page, e.start, e."end"
+FROM documents d JOIN edges e ON e.document_key = d.document_key
+JOIN entities n ON n.entity_key = e.entity_key JOIN labels l ON l.label_key = e.label_key
+WHERE d.tenant = ? AND d.collection = ?
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    key: int
+    publication: int
+    document_id: str
+
+
+@dataclass(slots=True)
+class _Reached:
+    """An entity met during one hop, and the documents that connect it."""
+
+    entity: Entity
+    stated_by: tuple[int, str, str, str]
+    documents: set[tuple[str, int]]
+
+
+class SqliteGraph:
+    """KnowledgeGraph in the file ``path``, made by the first write; a file that is not there yet is an empty graph.
+
+    Connections are pooled, so an instance may be shared by threads; a forked child opens its own.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = GraphFile(path)
+
+    def close(self) -> None:
+        """Close the idle connections. The graph may be used again afterwards."""
+        self._file.close()
+
+    def write(self, edges: Sequence[MentionEdge]) -> None:
+        """See ``KnowledgeGraph.write``: durable on return."""
+        if not edges:
+            return
+        with self._file.writing() as db:
+            known = db.execute("SELECT coalesce(max(document_key), 0) FROM documents").fetchone()[0]
+            entities = _entity_keys(db, edges)
+            labels = _label_keys(db, edges, entities)
+            documents = _document_keys(db, edges)
+            rows = [
+                (
+                    documents[_document_of(edge)], entities[edge.tenant, edge.entity.entity_id], edge.publication,
+                    labels[_label_of(edge, entities)], edge.count, float(edge.confidence), edge.chunk_id,
+                    edge.page, edge.start, edge.end,
+                )
+                for edge in edges
+            ]  # fmt: skip
+            db.executemany("INSERT OR REPLACE INTO edges VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            # Only a repeated write can leave a name behind that no edge states any more.
+            if any(key <= known for key in documents.values()):
+                _sweep(db, set(entities.values()))
+
+    def counts(self, publications: Sequence[int]) -> Mapping[int, int]:
+        """See ``KnowledgeGraph.counts``."""
+        statement = """
+            SELECT d.publication, count(*) FROM json_each(?) x
+            JOIN documents d ON d.publication = x.value JOIN edges e ON e.document_key = d.document_key
+            GROUP BY d.publication
+        """
+        with self._file.reading() as db:
+            return dict(db.execute(statement, (_numbers(publications),))) if db else {}
+
+    def remove(self, publications: Sequence[int]) -> None:
+        """See ``KnowledgeGraph.remove``."""
+        if not publications or not self._file.exists():
+            return
+        gone = (_numbers(publications),)
+        of_gone = """
+            document_key IN (
+                SELECT d.document_key FROM json_each(?) x JOIN documents d ON d.publication = x.value
+            )
+        """
+        with self._file.writing() as db:
+            touched = {row[0] for row in db.execute("SELECT DISTINCT entity_key FROM edges WHERE " + of_gone, gone)}
+            db.execute("DELETE FROM edges WHERE " + of_gone, gone)
+            db.execute("DELETE FROM documents WHERE publication IN (SELECT value FROM json_each(?))", gone)
+            _sweep(db, touched)
+
+    def orphans(self, tenant: str) -> Sequence[str]:
+        """See ``KnowledgeGraph.orphans``; ascending."""
+        statement = """
+            SELECT entity_id FROM entities n
+            WHERE tenant = ? AND NOT EXISTS (SELECT 1 FROM edges e WHERE e.entity_key = n.entity_key) ORDER BY 1
+        """
+        with self._file.reading() as db:
+            return [row[0] for row in db.execute(statement, (tenant,))] if db else []
+
+    def edges(self, tenant: str, collection: str) -> Iterator[StoredEdge]:
+        """See ``KnowledgeGraph.edges``; one snapshot, read in batches, so memory does not grow with the graph."""
+        with self._file.reading() as db:
+            if db is None:
+                return
+            cursor = db.execute(_STORED_EDGES, (tenant, collection))
+            while rows := cursor.fetchmany(READ_ROWS):
+                for publication, document, entity_id, entity_type, name, *rest in rows:
+                    entity = Entity(entity_id, entity_type, name)
+                    edge = MentionEdge(tenant, collection, document, publication, entity, *rest)
+                    yield StoredEdge(publication, document, entity_id, edge_digest(edge))
+
+    def entities_of(self, scope: Scope, publications: Sequence[int], *, limit: int) -> list[Neighbour]:
+        """See ``KnowledgeGraph.entities_of``."""
+        statement = """
+            SELECT DISTINCT d.document_key, d.publication, d.document_id FROM json_each(?) x
+            JOIN documents d ON d.publication = x.value
+            WHERE d.tenant = ? AND admits(d.collection, d.publication)
+            ORDER BY d.publication DESC, d.document_key DESC
+        """
+        with self._file.reading(scope) as db:
+            if db is None:
+                return []
+            found = [_Document(*row) for row in db.execute(statement, (_numbers(publications), scope.tenant))]
+            return _ranked(_entities_in(db, found).values(), hop=1)[: max(limit, 0)]
+
+    def neighbours(self, scope: Scope, entity_ids: Sequence[str], *, hops: int, limit: int) -> list[Neighbour]:
+        """See ``KnowledgeGraph.neighbours``. Bounded by DOCUMENTS_PER_HOP and EDGES_PER_HOP, newest documents first."""
+        found: list[Neighbour] = []
+        with self._file.reading(scope) as db:
+            if db is None:
+                return []
+            frontier = _keys_of(db, scope.tenant, entity_ids)
+            seen = set(frontier)
+            for hop in range(1, hops + 1):
+                # Nearer entities come first, so once the limit is reached no further hop can add a row.
+                if not frontier or len(found) >= limit:
+                    break
+                reached = _entities_in(db, _documents_of(db, scope, frontier))
+                fresh = {key: entity for key, entity in reached.items() if key not in seen}
+                found += _ranked(fresh.values(), hop=hop)
+                frontier = sorted(fresh)
+                seen.update(fresh)
+        return found[: max(limit, 0)]
+
+    def find(self, scope: Scope, name: str, *, limit: int) -> list[Entity]:
+        """See ``KnowledgeGraph.find``; by id. Each entity bears the name its newest visible document gives it."""
+        newest: dict[str, tuple[tuple[int, str, str], Entity]] = {}
+        with self._file.reading(scope) as db:
+            if db is None:
+                return []
+            wanted = {"tenant": scope.tenant, "folded": name.casefold()}
+            for key, entity_id, label, entity_type, stated in db.execute(_FOUND, wanted).fetchall():
+                row = db.execute(_NEWEST_STATEMENT, (key, label, scope.tenant)).fetchone()
+                if row is None:
+                    continue
+                rank = (int(row[0]), entity_type, stated)
+                if entity_id not in newest or rank > newest[entity_id][0]:
+                    newest[entity_id] = (rank, Entity(entity_id, entity_type, stated))
+        return [newest[entity_id][1] for entity_id in sorted(newest)][: max(limit, 0)]
+
+    def mentioning(self, scope: Scope, entity_ids: Sequence[str]) -> list[tuple[str, int]]:
+        """See ``KnowledgeGraph.mentioning``. Never cut short."""
+        found: set[tuple[str, int]] = set()
+        with self._file.reading(scope) as db:
+            if db is not None:
+                for key in _keys_of(db, scope.tenant, entity_ids):
+                    rows = db.execute(_ENTITY_DOCUMENTS, (key, scope.tenant))
+                    found.update((collection, publication) for _, publication, _, collection in rows)
+        return sorted(found)
+
+
+def _numbers(publications: Iterable[int]) -> str:
+    return dumps(sorted({int(number) for number in publications}))
+
+
+def _document_of(edge: MentionEdge) -> tuple[int, str, str, str]:
+    return edge.publication, edge.document_id, edge.tenant, edge.collection
+
+
+def _label_of(edge: MentionEdge, entities: Mapping[tuple[str, str], int]) -> tuple[int, str, str]:
+    return entities[edge.tenant, edge.entity.entity_id], edge.entity.entity_type, edge.entity.name
+
+
+def _entity_keys(db: sqlite3.Connection, edges: Sequence[MentionEdge]) -> dict[tuple[str, str], int]:
+    wanted = list(dict.fromkeys((edge.tenant, edge.entity.entity_id) for edge in edges))
+    rows = [(tenant, entity_id, entity_id.casefold()) for tenant, entity_id in wanted]
+    db.executemany("INSERT OR IGNORE INTO entities (tenant, entity_id, folded) VALUES (?, ?, ?)", rows)
+    return {wanted[index]: key for index, key in db.execute(_ENTITY_KEYS, (dumps(wanted),))}
+
+
+def _label_keys(
+    db: sqlite3.Connection, edges: Sequence[MentionEdge], entities: Mapping[tuple[str, str], int]
+) -> dict[tuple[int, str, str], int]:
+    wanted = list(dict.fromkeys(_label_of(edge, entities) for edge in edges))
+    rows = [(*label, label[2].casefold()) for label in wanted]
+    db.executemany("INSERT OR IGNORE INTO labels (entity_key, entity_type, name, folded) VALUES (?, ?, ?, ?)", rows)
+    return {wanted[index]: key for index, key in db.execute(_LABEL_KEYS, (dumps(wanted),))}
+
+
+def _document_keys(db: sqlite3.Connection, edges: Sequence[MentionEdge]) -> dict[tuple[int, str, str, str], int]:
+    wanted = list(dict.fromkeys(_document_of(edge) for edge in edges))
+    statement = "INSERT OR IGNORE INTO documents (publication, document_id, tenant, collection) VALUES (?, ?, ?, ?)"
+    db.executemany(statement, wanted)
+    return {wanted[index]: key for index, key in db.execute(_DOCUMENT_KEYS, (dumps(wanted),))}
+
+
+def _sweep(db: sqlite3.Connection, entity_keys: set[int]) -> None:
+    """Delete the names of these entities that no edge states, and those of the entities that no edge refers to."""
+    touched = (dumps(sorted(entity_keys)),)
+    db.execute(
+        """
+        DELETE FROM labels WHERE entity_key IN (SELECT value FROM json_each(?)) AND NOT EXISTS (
+            SELECT 1 FROM edges e WHERE e.entity_key = labels.entity_key AND e.label_key = labels.label_key)
+        """,
+        touched,
+    )
+    db.execute(
+        """
+        DELETE FROM entities WHERE entity_key IN (SELECT value FROM json_each(?))
+        AND NOT EXISTS (SELECT 1 FROM edges e WHERE e.entity_key = entities.entity_key)
+        """,
+        touched,
+    )
+
+
+def _keys_of(db: sqlite3.Connection, tenant: str, entity_ids: Sequence[str]) -> list[int]:
+    wanted = dumps([(tenant, entity_id) for entity_id in dict.fromkeys(entity_ids)])
+    return sorted(key for _, key in db.execute(_ENTITY_KEYS, (wanted,)))
+
+
+def _documents_of(db: sqlite3.Connection, scope: Scope, entity_keys: Sequence[int]) -> list[_Document]:
+    """The newest visible documents of each entity, within the hop's share, newest first."""
+    share = max(DOCUMENTS_PER_HOP // len(entity_keys), DOCUMENTS_PER_ENTITY)
+    found: dict[int, _Document] = {}
+    for entity_key in entity_keys:
+        rows = db.execute(_ENTITY_DOCUMENTS + "LIMIT ?", (entity_key, scope.tenant, share))
+        found.update((key, _Document(key, publication, document)) for key, publication, document, _ in rows)
+    return sorted(found.values(), key=lambda document: (-document.publication, document.document_id, document.key))
+
+
+def _entities_in(db: sqlite3.Connection, documents: Sequence[_Document]) -> dict[int, _Reached]:
+    reached: dict[int, _Reached] = {}
+    budget = EDGES_PER_HOP
+    for document in documents:
+        rows = db.execute(_DOCUMENT_ENTITIES, (document.key,)).fetchall()
+        for key, entity_id, entity_type, name in rows:
+            stated_by = (document.publication, document.document_id, entity_type, name)
+            entity = reached.get(key)
+            if entity is None:
+                entity = reached[key] = _Reached(Entity(entity_id, entity_type, name), stated_by, set())
+            elif stated_by > entity.stated_by:
+                entity.entity, entity.stated_by = Entity(entity_id, entity_type, name), stated_by
+            entity.documents.add((document.document_id, document.publication))
+        budget -= len(rows)
+        if budget <= 0:
+            break
+    return reached
+
+
+def _ranked(reached: Iterable[_Reached], *, hop: int) -> list[Neighbour]:
+    found = [Neighbour(r.entity, hop, len(r.documents), tuple(sorted(r.documents))) for r in reached]
+    return sorted(found, key=lambda neighbour: (-neighbour.weight, neighbour.entity.entity_id))
