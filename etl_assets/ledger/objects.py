@@ -1,0 +1,97 @@
+"""What arrived: the versions of each document's bytes, as the ledger knows them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from etl_assets.ledger import schema
+from etl_assets.ledger.catalogue import Partition, mark_dirty
+from etl_assets.ledger.database import Ledger, clock, next_sequence
+
+
+@dataclass(frozen=True, slots=True)
+class KnownObject:
+    """A document that is present, by the ledger."""
+
+    document_id: str
+    path: str
+    version: str
+    fingerprint: str
+    content_type: str | None
+    attributes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ArrivedObject:
+    """Bytes, or metadata, that differ from what the ledger knows."""
+
+    document_id: str
+    slot: int
+    path: str
+    version: str
+    input_digest: str
+    size_bytes: int
+    fingerprint: str
+    content_type: str | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+def known_objects(ledger: Ledger, partition: Partition) -> dict[str, KnownObject]:
+    """Every present document of a partition, by path."""
+    table = schema.objects
+    columns = (table.c.document_id, table.c.path, table.c.version, table.c.fingerprint, table.c.content_type)
+    query = select(*columns, table.c.attributes).where(
+        table.c.cid == partition.cid,
+        table.c.slot.between(partition.slot_low, partition.slot_high),
+        table.c.end_seq.is_(None),
+    )
+    with ledger.reading() as connection:
+        return {row[1]: KnownObject(*row) for row in connection.execute(query)}
+
+
+def record_arrivals(connection: Connection, partition: Partition, arrived: Sequence[ArrivedObject]) -> None:
+    """Begin these versions, ending those they replace."""
+    if not arrived:
+        return
+    n = next_sequence(connection)
+    _end(connection, [one.document_id for one in arrived], n)
+    at = clock(connection)
+    rows = [
+        {
+            "document_id": one.document_id, "cid": partition.cid, "slot": one.slot, "path": one.path,
+            "version": one.version, "input_digest": one.input_digest, "size_bytes": one.size_bytes,
+            "content_type": one.content_type, "attributes": dict(one.attributes), "fingerprint": one.fingerprint,
+            "arrived_at": at, "begin_seq": n, "end_seq": None,
+        }
+        for one in arrived
+    ]  # fmt: skip
+    connection.execute(insert(schema.objects), rows)
+    mark_dirty(connection, partition.key)
+
+
+def renew_fingerprints(connection: Connection, renewed: Mapping[str, str]) -> None:
+    """New fingerprints (by document id) of objects whose bytes and metadata turned out to be the same."""
+    if not renewed:
+        return
+    table = schema.objects
+    statement = (
+        update(table)
+        .where(table.c.document_id == bindparam("of"), table.c.end_seq.is_(None))
+        .values(fingerprint=bindparam("seen"))
+    )
+    connection.execute(statement, [{"of": document, "seen": seen} for document, seen in renewed.items()])
+
+
+def record_removals(connection: Connection, partition: Partition, document_ids: Sequence[str]) -> None:
+    """End documents whose key is gone."""
+    if not document_ids:
+        return
+    _end(connection, document_ids, next_sequence(connection))
+    mark_dirty(connection, partition.key)
+
+
+def _end(connection: Connection, document_ids: Sequence[str], n: int) -> None:
+    table = schema.objects
+    statement = update(table).where(table.c.document_id == bindparam("of"), table.c.end_seq.is_(None)).values(end_seq=n)
+    connection.execute(statement, [{"of": document} for document in document_ids])

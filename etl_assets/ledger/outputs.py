@@ -1,0 +1,346 @@
+"""What was made of which version: wanted, done, missing, unwanted. One row per document, version, producer and input."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from sqlalchemy import Alias, ColumnElement, Connection, Select, and_, delete, func, insert, literal, or_, select, update
+
+from etl_assets.ledger import schema
+from etl_assets.ledger.catalogue import Partition, mark_dirty
+from etl_assets.ledger.database import clock, draw, next_sequence
+
+T = TypeVar("T")
+_IN_LIST = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One stage as a partition wants it now: its name, its producer, and the stages it reads, in order."""
+
+    stage: str
+    producer_id: int
+    inputs: tuple[str, ...]
+
+
+Recipe = Mapping[str, Step]
+"""Stage name -> step; every input of a step is a step of the recipe too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """One document whose output at a stage is wanted and not there. ``inputs`` are (output id, segment id)."""
+
+    document_id: str
+    slot: int
+    path: str
+    version: str
+    size_bytes: int
+    input_digest: str
+    inputs: tuple[tuple[int, int | None], ...]
+    input_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One finished output, ready for the ledger. ``segment_id`` is ``None`` when it has no rows."""
+
+    output_id: int
+    document_id: str
+    slot: int
+    version: str
+    input_digest: str
+    output_digest: str
+    row_count: int
+    seconds: float
+    tokens: int
+    segment_id: int | None
+    facts: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One immutable file of rows."""
+
+    segment_id: int
+    key: str
+    row_count: int
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentFile:
+    """Where a segment is, and the SHA-256 (hex) of its bytes."""
+
+    segment_id: int
+    key: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """An output of the same producer over the same input, somewhere in the same tenant."""
+
+    output_id: int
+    output_digest: str
+    row_count: int
+    tokens: int
+    segment_id: int | None
+    facts: Mapping[str, Any] | None = field(default=None)
+
+
+def missing(connection: Connection, partition: Partition, recipe: Recipe, stage: str) -> list[Missing]:
+    """Present documents whose inputs at ``stage`` are done and whose output is not, quarantined ones left out.
+
+    Ordered by the first input's segment, so that neighbours in a batch are neighbours on disk.
+    """
+    step = recipe[stage]
+    made = schema.outputs.alias("made")
+    held = schema.quarantine.alias("held")
+    source, inputs = _chain(recipe, step.inputs)
+    o = schema.objects
+    digest = _input_digest(step, inputs)
+    source = source.outerjoin(made, _is_output(made, step, digest))
+    source = source.outerjoin(
+        held,
+        and_(
+            held.c.document_id == o.c.document_id, held.c.stage == stage,
+            held.c.version == o.c.version, held.c.producer_id == step.producer_id,
+        ),
+    )  # fmt: skip
+    rows: Any = sum((inputs[name].c.row_count for name in step.inputs), literal(0)) if step.inputs else literal(1)
+    columns: list[Any] = [o.c.document_id, o.c.slot, o.c.path, o.c.version, o.c.size_bytes, digest, rows]
+    order: list[Any] = [o.c.document_id]
+    for name in step.inputs:
+        columns += [inputs[name].c.output_id, inputs[name].c.segment_id]
+    if step.inputs:
+        order.insert(0, inputs[step.inputs[0]].c.segment_id)
+    query = (
+        select(*columns)
+        .select_from(source)
+        .where(*_present(partition), made.c.output_id.is_(None), held.c.document_id.is_(None))
+        .order_by(*order)
+    )
+    return [
+        Missing(*row[:6], inputs=tuple(zip(row[7::2], row[8::2], strict=True)), input_rows=int(row[6]))
+        for row in connection.execute(query)
+    ]
+
+
+def wanted_outputs(partition: Partition, recipe: Recipe, stage: str) -> Select[Any]:
+    """Finished outputs of present documents at ``stage`` under the recipe: output id, digest, segment, rows, document."""
+    source, inputs = _chain(recipe, (stage,))
+    x = inputs[stage]
+    columns = (x.c.output_id, x.c.output_digest, x.c.segment_id, x.c.row_count, x.c.document_id)
+    return select(*columns).select_from(source).where(*_present(partition))
+
+
+def joined_chain(recipe: Recipe, stages: Iterable[str]) -> tuple[Any, dict[str, Alias]]:
+    """Present objects joined to their finished outputs at these stages and all stages before them."""
+    return _chain(recipe, tuple(stages))
+
+
+def twins(connection: Connection, tenant: str, producer_id: int, input_digests: Sequence[str]) -> dict[str, Twin]:
+    """Outputs, current or ended, whose rows can be read again, by input digest."""
+    x, owner, file = schema.outputs, schema.collections, schema.segments
+    columns = (x.c.input_digest, x.c.output_id, x.c.output_digest, x.c.row_count, x.c.tokens, x.c.segment_id, x.c.facts)
+    found: dict[str, Twin] = {}
+    for part in batches(input_digests, _IN_LIST):
+        query = (
+            select(*columns)
+            .join(owner, owner.c.cid == x.c.cid)
+            .outerjoin(file, file.c.segment_id == x.c.segment_id)
+            .where(
+                x.c.input_digest.in_(part), x.c.producer_id == producer_id, owner.c.tenant == tenant,
+                or_(x.c.segment_id.is_(None), file.c.segment_id.is_not(None)),
+            )
+        )  # fmt: skip
+        for row in connection.execute(query):
+            found[row[0]] = Twin(*row[1:])
+    return found
+
+
+def record_outputs(
+    connection: Connection, partition: Partition, producer_id: int, run_id: str, outputs: Sequence[Output]
+) -> None:
+    """Enter finished outputs, and lift what quarantine these documents were in at this producer's stage."""
+    if not outputs:
+        return
+    n = next_sequence(connection)
+    at = clock(connection)
+    rows = [
+        {
+            "output_id": one.output_id, "document_id": one.document_id, "cid": partition.cid, "slot": one.slot,
+            "version": one.version, "producer_id": producer_id, "input_digest": one.input_digest,
+            "output_digest": one.output_digest, "row_count": one.row_count, "seconds": one.seconds,
+            "tokens": one.tokens, "segment_id": one.segment_id, "facts": one.facts, "run_id": run_id,
+            "computed_at": at, "begin_seq": n, "end_seq": None,
+        }
+        for one in outputs
+    ]  # fmt: skip
+    connection.execute(insert(schema.outputs), rows)
+    mark_dirty(connection, partition.key)
+
+
+def record_segment(connection: Connection, partition: Partition, stage: str, segment: Segment) -> None:
+    """Name a file, in the same transaction as the outputs it completes."""
+    row = {
+        "segment_id": segment.segment_id, "cid": partition.cid, "partition": partition.key, "stage": stage,
+        "key": segment.key, "row_count": segment.row_count, "size_bytes": segment.size_bytes,
+        "sha256": segment.sha256, "created_at": clock(connection), "dead_at": None,
+    }  # fmt: skip
+    connection.execute(insert(schema.segments), row)
+
+
+def drop_unwanted(connection: Connection, partition: Partition, recipes: Sequence[Recipe]) -> int:
+    """End every open output of a partition that no recipe wants and no open publication rests on; how many."""
+    x, p = schema.outputs, schema.publications
+    wanted: set[int] = set()
+    for recipe in recipes:
+        for stage in recipe:
+            wanted.update(row[0] for row in connection.execute(wanted_outputs(partition, recipe, stage)))
+    published = select(p.c.outputs).where(
+        p.c.cid == partition.cid, p.c.slot.between(partition.slot_low, partition.slot_high), p.c.end_seq.is_(None)
+    )
+    for (outputs,) in connection.execute(published):
+        wanted.update(outputs.values())
+    mine = (x.c.cid == partition.cid, x.c.slot.between(partition.slot_low, partition.slot_high), x.c.end_seq.is_(None))
+    unwanted = [row[0] for row in connection.execute(select(x.c.output_id).where(*mine)) if row[0] not in wanted]
+    if unwanted:
+        n = next_sequence(connection)
+        for part in batches(unwanted, _IN_LIST):
+            connection.execute(update(x).where(x.c.output_id.in_(part)).values(end_seq=n))
+    _mark_dead_segments(connection, partition)
+    return len(unwanted)
+
+
+def end_outputs_of(connection: Connection, partition: Partition, segment_id: int) -> None:
+    """End every output that rests on a segment, and strike the segment out: its bytes cannot be read."""
+    x = schema.outputs
+    n = next_sequence(connection)
+    connection.execute(update(x).where(x.c.segment_id == segment_id, x.c.end_seq.is_(None)).values(end_seq=n))
+    forget_segments(connection, [segment_id])
+    mark_dirty(connection, partition.key)
+
+
+def _mark_dead_segments(connection: Connection, partition: Partition) -> None:
+    x, file = schema.outputs, schema.segments
+    alive = select(literal(1)).where(x.c.segment_id == file.c.segment_id, x.c.end_seq.is_(None)).exists()
+    connection.execute(
+        update(file)
+        .where(file.c.partition == partition.key, file.c.dead_at.is_(None), ~alive)
+        .values(dead_at=clock(connection))
+    )
+
+
+def removable_segments(connection: Connection, partition: Partition, *, grace_s: float) -> list[tuple[int, str]]:
+    """(id, key) of segments that died over ``grace_s`` ago and that no reader has pinned."""
+    file, pin = schema.segments, schema.pins
+    at = clock(connection)
+    connection.execute(delete(pin).where(pin.c.expires_at <= at))
+    oldest = connection.scalar(select(func.min(pin.c.taken_at)))
+    limit = at - grace_s if oldest is None else min(at - grace_s, oldest)
+    query = select(file.c.segment_id, file.c.key).where(file.c.partition == partition.key, file.c.dead_at <= limit)
+    return [(int(row[0]), str(row[1])) for row in connection.execute(query)]
+
+
+def forget_segments(connection: Connection, segment_ids: Sequence[int]) -> None:
+    """Strike files out, and what could be reused from them. Their bytes may be deleted after the commit."""
+    if segment_ids:
+        connection.execute(delete(schema.memo).where(schema.memo.c.segment_id.in_(segment_ids)))
+        connection.execute(delete(schema.segments).where(schema.segments.c.segment_id.in_(segment_ids)))
+
+
+def segment_files(connection: Connection, segment_ids: Iterable[int]) -> dict[int, SegmentFile]:
+    """Where these segments are, and what their bytes must be."""
+    file = schema.segments
+    found: dict[int, SegmentFile] = {}
+    for part in batches(sorted(set(segment_ids)), _IN_LIST):
+        query = select(file.c.segment_id, file.c.key, file.c.sha256).where(file.c.segment_id.in_(part))
+        found.update((int(row[0]), SegmentFile(*row)) for row in connection.execute(query))
+    return found
+
+
+def known_rows(connection: Connection, tenant: str, producer_id: int, keys: Sequence[bytes]) -> dict[bytes, int]:
+    """Segment that holds the row of each key, for those keys whose value was computed before."""
+    table = schema.memo
+    found: dict[bytes, int] = {}
+    for part in batches(keys, _IN_LIST):
+        query = select(table.c.key, table.c.segment_id).where(
+            table.c.tenant == tenant, table.c.producer_id == producer_id, table.c.key.in_(part)
+        )
+        found.update((bytes(row[0]), int(row[1])) for row in connection.execute(query))
+    return found
+
+
+def record_rows(
+    connection: Connection, tenant: str, producer_id: int, keys: Iterable[bytes], segment_id: int
+) -> None:
+    """Note that ``segment_id`` holds these keys' values, whatever was noted before."""
+    rows = [{"tenant": tenant, "producer_id": producer_id, "key": key, "segment_id": segment_id} for key in keys]
+    if not rows:
+        return
+    statement = (
+        "INSERT INTO memo (tenant, producer_id, key, segment_id) VALUES (:tenant, :producer_id, :key, :segment_id) "
+        "ON CONFLICT (tenant, producer_id, key) DO UPDATE SET segment_id = excluded.segment_id"
+    )
+    from sqlalchemy import text
+
+    connection.execute(text(statement), rows)
+
+
+def draw_outputs(connection: Connection, count: int) -> int:
+    """The first of ``count`` fresh output numbers."""
+    return draw(connection, "output", count)
+
+
+def batches(items: Sequence[T], size: int) -> Iterable[Sequence[T]]:
+    """Consecutive parts of at most ``size`` items."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _present(partition: Partition) -> tuple[ColumnElement[bool], ...]:
+    o = schema.objects
+    return (
+        o.c.cid == partition.cid,
+        o.c.slot.between(partition.slot_low, partition.slot_high),
+        o.c.end_seq.is_(None),
+    )
+
+
+def _chain(recipe: Recipe, stages: Sequence[str]) -> tuple[Any, dict[str, Alias]]:
+    source: Any = schema.objects
+    inputs: dict[str, Alias] = {}
+
+    def add(stage: str) -> None:
+        nonlocal source
+        if stage in inputs:
+            return
+        step = recipe[stage]
+        for name in step.inputs:
+            add(name)
+        inputs[stage] = schema.outputs.alias(stage)
+        source = source.join(inputs[stage], _is_output(inputs[stage], step, _input_digest(step, inputs)))
+
+    for stage in stages:
+        add(stage)
+    return source, inputs
+
+
+def _is_output(made: Alias, step: Step, input_digest: ColumnElement[str]) -> ColumnElement[bool]:
+    o = schema.objects
+    return and_(
+        made.c.document_id == o.c.document_id, made.c.producer_id == step.producer_id,
+        made.c.version == o.c.version, made.c.input_digest == input_digest, made.c.end_seq.is_(None),
+    )  # fmt: skip
+
+
+def _input_digest(step: Step, inputs: Mapping[str, Alias]) -> ColumnElement[str]:
+    if not step.inputs:
+        return schema.objects.c.input_digest
+    digest: ColumnElement[str] = inputs[step.inputs[0]].c.output_digest
+    for name in step.inputs[1:]:
+        digest = digest + "+" + inputs[name].c.output_digest
+    return digest

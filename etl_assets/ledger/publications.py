@@ -1,0 +1,438 @@
+"""What searches may see, and the outbox of what the stores still have to write or remove. The commit is here.
+
+The protocol is in design section 3: draw, write, commit, collect. No store is touched in this module.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, and_, delete, func, insert, literal, or_, select, update
+
+from etl_assets.errors import TransientError
+from etl_assets.ledger import schema
+from etl_assets.ledger.catalogue import Partition, mark_dirty
+from etl_assets.ledger.database import clock, draw, next_sequence
+from etl_assets.ledger.outputs import Recipe, batches, joined_chain
+
+STORES = ("vector", "keyword", "graph")
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One index generation of a collection: vectors of exactly one embedding model."""
+
+    generation_id: int
+    cid: int
+    state: str
+    embedding_model: str
+    embedding_digest: str
+    dimension: int
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A document whose open publication, if any, is not what its finished outputs say. ``outputs`` is stage -> id."""
+
+    document_id: str
+    slot: int
+    path: str
+    version: str
+    content_type: str | None
+    attributes: Mapping[str, str]
+    object_seq: int
+    outputs: Mapping[str, int]
+    digests: Mapping[str, str]
+    facts: Mapping[str, Any]
+    superseded: int | None
+    published_digest: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """One document ready to commit under its number. ``counts`` is store -> rows written and read back."""
+
+    publication: int
+    due: Due
+    record: Mapping[str, Any]
+    content_digest: str
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A number drawn for a document; ``written`` are the stores that hold its rows already."""
+
+    publication: int
+    document_id: str
+    written: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ToCollect:
+    """A number whose rows must go from ``stores``."""
+
+    publication: int
+    cid: int
+    generation_id: int
+    stores: frozenset[str]
+
+
+def generation_for(
+    connection: Connection, partition: Partition, *, embedding_model: str, embedding_digest: str, dimension: int
+) -> Generation:
+    """The generation of a collection for one embedding model; the first one is live at once, a later one is built.
+
+    A retired generation of the same model is not revived: its rows may be half collected.
+    """
+    table = schema.generations
+    rows = connection.execute(
+        select(table).where(
+            table.c.cid == partition.cid, table.c.state != "retired", table.c.embedding_digest == embedding_digest
+        )
+    ).all()
+    if rows:
+        return _generation(rows[0])
+    number = draw(connection, "generation")
+    first = live_generation(connection, partition.cid) is None
+    row = {
+        "generation_id": number, "cid": partition.cid, "state": "live" if first else "building",
+        "embedding_model": embedding_model, "embedding_digest": embedding_digest, "dimension": dimension,
+        "created_at": clock(connection), "retired_at": None,
+    }  # fmt: skip
+    connection.execute(insert(table), row)
+    if first:
+        n = next_sequence(connection)
+        reign = {"cid": partition.cid, "generation_id": number, "begin_seq": n, "end_seq": None}
+        connection.execute(insert(schema.reigns), reign)
+    _raise_revision(connection, partition.cid)
+    return generations(connection, partition.cid)[number]
+
+
+def generations(connection: Connection, cid: int) -> dict[int, Generation]:
+    """Every generation of a collection that is not retired, by number."""
+    table = schema.generations
+    rows = connection.execute(select(table).where(table.c.cid == cid, table.c.state != "retired"))
+    return {row.generation_id: _generation(row) for row in rows}
+
+
+def live_generation(connection: Connection, cid: int) -> int | None:
+    """The generation that answers searches now."""
+    table = schema.reigns
+    return connection.scalar(select(table.c.generation_id).where(table.c.cid == cid, table.c.end_seq.is_(None)))
+
+
+def promote(connection: Connection, cid: int, generation_id: int) -> list[Generation]:
+    """Let another generation answer from the next sequence number on, and retire the others; which those are.
+
+    Every publication of a retired generation ends and goes to the outbox to be collected.
+    """
+    _raise_revision(connection, cid)
+    n = next_sequence(connection)
+    reign, table, p = schema.reigns, schema.generations, schema.publications
+    connection.execute(update(reign).where(reign.c.cid == cid, reign.c.end_seq.is_(None)).values(end_seq=n))
+    connection.execute(insert(reign), {"cid": cid, "generation_id": generation_id, "begin_seq": n, "end_seq": None})
+    retired = [one for number, one in generations(connection, cid).items() if number != generation_id]
+    at = clock(connection)
+    connection.execute(update(table).where(table.c.generation_id == generation_id).values(state="live"))
+    for one in retired:
+        connection.execute(
+            update(table).where(table.c.generation_id == one.generation_id).values(state="retired", retired_at=at)
+        )
+        where = (p.c.generation_id == one.generation_id, p.c.end_seq.is_(None))
+        part = schema.partitions
+        ended = connection.execute(
+            select(p.c.publication, p.c.document_id, part.c.partition)
+            .join(part, and_(part.c.cid == p.c.cid, p.c.slot.between(part.c.slot_low, part.c.slot_high)))
+            .where(*where)
+        ).all()
+        connection.execute(update(p).where(*where).values(end_seq=n))
+        _enqueue(connection, cid, one.generation_id, [(row[0], row[1], row[2]) for row in ended], at)
+    connection.execute(update(schema.partitions).where(schema.partitions.c.cid == cid).values(dirty=1))
+    return retired
+
+
+def due(
+    connection: Connection, partition: Partition, recipe: Recipe, generation_id: int, *, switches: str
+) -> list[Due]:
+    """Documents to publish or publish anew, with what they rest on."""
+    o, p = schema.objects, schema.publications.alias("published")
+    source, made = joined_chain(recipe, recipe)
+    names = list(recipe)
+    source = source.outerjoin(
+        p, and_(p.c.document_id == o.c.document_id, p.c.generation_id == generation_id, p.c.end_seq.is_(None))
+    )
+    key = _joined(made, names)
+    columns: list[Any] = [
+        o.c.document_id, o.c.slot, o.c.path, o.c.version, o.c.content_type, o.c.attributes, o.c.begin_seq,
+        p.c.publication, p.c.content_digest, made[names[0]].c.facts,
+    ]  # fmt: skip
+    for name in names:
+        columns += [made[name].c.output_id, made[name].c.output_digest]
+    query = (
+        select(*columns)
+        .select_from(source)
+        .where(
+            o.c.cid == partition.cid, o.c.slot.between(partition.slot_low, partition.slot_high), o.c.end_seq.is_(None),
+            or_(
+                p.c.publication.is_(None), p.c.outputs_key != key, p.c.object_seq != o.c.begin_seq,
+                p.c.switches != switches,
+            ),
+        )
+        .order_by(made[names[-1]].c.segment_id, o.c.document_id)
+    )  # fmt: skip
+    return [
+        Due(
+            document_id=row[0], slot=row[1], path=row[2], version=row[3], content_type=row[4], attributes=row[5],
+            object_seq=row[6], superseded=row[7], published_digest=row[8], facts=row[9] or {},
+            outputs=dict(zip(names, row[10::2], strict=True)), digests=dict(zip(names, row[11::2], strict=True)),
+        )
+        for row in connection.execute(query)
+    ]  # fmt: skip
+
+
+def outputs_key(outputs: Mapping[str, int]) -> str:
+    """Output ids joined by "+", in recipe order: equal keys rest on the same rows."""
+    return "+".join(str(number) for number in outputs.values())
+
+
+def _joined(made: Mapping[str, Any], names: Sequence[str]) -> Any:
+    from sqlalchemy import Text, cast
+
+    key: Any = cast(made[names[0]].c.output_id, Text)
+    for name in names[1:]:
+        key = key + "+" + cast(made[name].c.output_id, Text)
+    return key
+
+
+def removed(connection: Connection, partition: Partition) -> list[tuple[int, str, int]]:
+    """(publication, document, generation) of open publications whose document is gone."""
+    p, o = schema.publications, schema.objects
+    query = (
+        select(p.c.publication, p.c.document_id, p.c.generation_id)
+        .outerjoin(o, and_(o.c.cid == p.c.cid, o.c.slot == p.c.slot, o.c.document_id == p.c.document_id, o.c.end_seq.is_(None)))
+        .where(
+            p.c.cid == partition.cid, p.c.slot.between(partition.slot_low, partition.slot_high),
+            p.c.end_seq.is_(None), o.c.document_id.is_(None),
+        )
+    )  # fmt: skip
+    return [tuple(row) for row in connection.execute(query)]
+
+
+def staged(connection: Connection, partition: Partition, token: int) -> dict[str, Staged]:
+    """What this token has drawn and not committed yet, by document."""
+    b = schema.outbox
+    query = select(b.c.publication, b.c.document_id, b.c.stores).where(
+        b.c.partition == partition.key, b.c.state == "staged", b.c.token == token
+    )
+    return {row[1]: Staged(row[0], row[1], frozenset(row[2])) for row in connection.execute(query)}
+
+
+def abandon_stale(connection: Connection, partition: Partition, token: int) -> int:
+    """Give up numbers drawn under an older token: a late write of theirs must never become visible. How many."""
+    b = schema.outbox
+    return connection.execute(
+        update(b)
+        .where(b.c.partition == partition.key, b.c.state == "staged", b.c.token != token)
+        .values(state="collect", stores=list(STORES), since=clock(connection))
+    ).rowcount
+
+
+def draw_publications(
+    connection: Connection, partition: Partition, token: int, generation_id: int, document_ids: Sequence[str]
+) -> dict[str, int]:
+    """A fresh number for each document, with its outbox row, before any store is written."""
+    first = draw(connection, "publication", len(document_ids))
+    at = clock(connection)
+    numbers = {document: first + i for i, document in enumerate(document_ids)}
+    rows = [
+        {
+            "publication": number, "document_id": document, "cid": partition.cid, "generation_id": generation_id,
+            "partition": partition.key, "token": token, "state": "staged", "since": at, "stores": [],
+        }
+        for document, number in numbers.items()
+    ]  # fmt: skip
+    if rows:
+        connection.execute(insert(schema.outbox), rows)
+    return numbers
+
+
+def mark_written(connection: Connection, publications: Mapping[int, Sequence[str]]) -> None:
+    """Note which stores hold the rows of these numbers."""
+    b = schema.outbox
+    by_stores: dict[tuple[str, ...], list[int]] = {}
+    for number, stores in publications.items():
+        by_stores.setdefault(tuple(sorted(stores)), []).append(number)
+    for stores, numbers in by_stores.items():
+        for part in batches(numbers, 5000):
+            connection.execute(update(b).where(b.c.publication.in_(part)).values(stores=list(stores)))
+
+
+def commit(
+    connection: Connection, partition: Partition, generation: Generation, publications: Sequence[Publication],
+    *, switches: str,
+) -> int:
+    """Begin these publications and end those they supersede, at one new sequence number, which is returned.
+
+    Raises:
+        TransientError: the generation is no longer one to publish to, or a number was abandoned in between.
+    """  # fmt: skip
+    _lock_generation(connection, generation)
+    b, p = schema.outbox, schema.publications
+    numbers = [one.publication for one in publications]
+    gone = 0
+    for part in batches(numbers, 5000):
+        gone += connection.execute(delete(b).where(b.c.publication.in_(part), b.c.state == "staged")).rowcount
+    if gone != len(numbers):
+        raise TransientError(f"partition {partition.key}: {len(numbers) - gone} staged publications were abandoned; run again")
+    n = next_sequence(connection)
+    old = [(one.due.superseded, one.due.document_id, partition.key) for one in publications if one.due.superseded]
+    _end_publications(connection, partition.cid, generation.generation_id, old, n)
+    rows = [
+        {
+            "publication": one.publication, "document_id": one.due.document_id, "cid": partition.cid,
+            "slot": one.due.slot, "generation_id": generation.generation_id, "version": one.due.version,
+            "path": one.due.path, "object_seq": one.due.object_seq, "switches": switches, "record": one.record,
+            "content_digest": one.content_digest, "outputs": one.due.outputs,
+            "outputs_key": outputs_key(one.due.outputs), "counts": one.counts, "begin_seq": n, "end_seq": None,
+        }
+        for one in publications
+    ]  # fmt: skip
+    if rows:
+        connection.execute(insert(p), rows)
+    mark_dirty(connection, partition.key)
+    return n
+
+
+def repoint(connection: Connection, due: Sequence[Due], *, switches: str) -> None:
+    """Let open publications rest on other outputs with the very same contents: no store needs to know."""
+    p = schema.publications
+    for one in due:
+        connection.execute(
+            update(p)
+            .where(p.c.publication == one.superseded)
+            .values(
+                outputs=one.outputs, outputs_key=outputs_key(one.outputs), object_seq=one.object_seq,
+                version=one.version, switches=switches,
+            )
+        )  # fmt: skip
+
+
+def commit_removals(connection: Connection, partition: Partition, gone: Sequence[tuple[int, str, int]]) -> int:
+    """Publish "nothing" for documents that are gone, at one new sequence number, which is returned."""
+    n = next_sequence(connection)
+    for generation_id in sorted({number for _, _, number in gone}):
+        old = [(p, document, partition.key) for p, document, number in gone if number == generation_id]
+        _end_publications(connection, partition.cid, generation_id, old, n)
+    mark_dirty(connection, partition.key)
+    return n
+
+
+def to_collect(connection: Connection, partition: Partition, *, older_than_s: float) -> list[ToCollect]:
+    """Numbers of a partition that no search can still be reading."""
+    b = schema.outbox
+    query = select(b.c.publication, b.c.cid, b.c.generation_id, b.c.stores).where(
+        b.c.partition == partition.key, b.c.state == "collect", b.c.since <= clock(connection) - older_than_s
+    )
+    return [ToCollect(row[0], row[1], row[2], frozenset(row[3])) for row in connection.execute(query)]
+
+
+def seconds_to_wait(connection: Connection, partition: Partition, *, older_than_s: float) -> float | None:
+    """How long until everything waiting in the partition's outbox may be collected; ``None`` if nothing waits."""
+    b = schema.outbox
+    newest = connection.scalar(select(func.max(b.c.since)).where(b.c.partition == partition.key, b.c.state == "collect"))
+    return None if newest is None else max(0.0, float(newest) + older_than_s - clock(connection))
+
+
+def confirm_collected(connection: Connection, store: str, publications: Sequence[ToCollect]) -> None:
+    """A store was read back without these numbers; a number that every store has confirmed leaves the outbox."""
+    b = schema.outbox
+    done = [one.publication for one in publications if one.stores <= {store}]
+    for part in batches(done, 5000):
+        connection.execute(delete(b).where(b.c.publication.in_(part), b.c.state == "collect"))
+    left: dict[frozenset[str], list[int]] = {}
+    for one in publications:
+        if rest := one.stores - {store}:
+            left.setdefault(rest, []).append(one.publication)
+    for stores, numbers in left.items():
+        for part in batches(numbers, 5000):
+            connection.execute(update(b).where(b.c.publication.in_(part)).values(stores=sorted(stores)))
+
+
+def published_count(connection: Connection, generation_id: int) -> int:
+    """How many documents a generation shows."""
+    p = schema.publications
+    query = select(func.count()).select_from(p).where(p.c.generation_id == generation_id, p.c.end_seq.is_(None))
+    return int(connection.scalar(query) or 0)
+
+
+def unpublished_in(connection: Connection, cid: int, generation_id: int, live_id: int) -> int:
+    """Documents that the live generation shows and another one does not, or in another version, both ways."""
+    a, b = schema.publications.alias("live"), schema.publications.alias("other")
+
+    def lacking(left: int, right: int) -> int:
+        query = (
+            select(func.count())
+            .select_from(a)
+            .outerjoin(
+                b,
+                and_(
+                    b.c.document_id == a.c.document_id, b.c.generation_id == right, b.c.end_seq.is_(None),
+                    b.c.version == a.c.version,
+                ),
+            )
+            .where(a.c.generation_id == left, a.c.end_seq.is_(None), b.c.publication.is_(None), literal(cid) == a.c.cid)
+        )  # fmt: skip
+        return int(connection.scalar(query) or 0)
+
+    return lacking(live_id, generation_id) + lacking(generation_id, live_id)
+
+
+def _end_publications(
+    connection: Connection, cid: int, generation_id: int, old: Sequence[tuple[int | None, str, str]], n: int
+) -> None:
+    p = schema.publications
+    numbers = [number for number, _, _ in old]
+    for part in batches(numbers, 5000):
+        connection.execute(update(p).where(p.c.publication.in_(part), p.c.end_seq.is_(None)).values(end_seq=n))
+    _enqueue(connection, cid, generation_id, old, clock(connection))
+
+
+def _enqueue(
+    connection: Connection, cid: int, generation_id: int, old: Sequence[tuple[int | None, str, str]], at: float
+) -> None:
+    rows = [
+        {
+            "publication": number, "document_id": document, "cid": cid, "generation_id": generation_id,
+            "partition": partition, "token": 0, "state": "collect", "since": at, "stores": list(STORES),
+        }
+        for number, document, partition in old
+    ]  # fmt: skip
+    if rows:
+        connection.execute(insert(schema.outbox), rows)
+
+
+def _lock_generation(connection: Connection, generation: Generation) -> None:
+    """Hold the collection's generation row to the commit, and see that the set is what the caller believes."""
+    owner, table = schema.collections, schema.generations
+    connection.execute(select(owner.c.cid).where(owner.c.cid == generation.cid).with_for_update())
+    state = connection.scalar(select(table.c.state).where(table.c.generation_id == generation.generation_id))
+    if state != generation.state:
+        raise TransientError(
+            f"index generation {generation.generation_id} became {state} while it was written to; run again"
+        )
+
+
+def _raise_revision(connection: Connection, cid: int) -> None:
+    owner = schema.collections
+    connection.execute(
+        update(owner).where(owner.c.cid == cid).values(generation_revision=owner.c.generation_revision + 1)
+    )
+
+
+def _generation(row: Any) -> Generation:
+    return Generation(
+        row.generation_id, row.cid, row.state, row.embedding_model, row.embedding_digest, row.dimension
+    )
+
+

@@ -1,0 +1,287 @@
+"""The tables of the ledger. Rows with ``begin_seq`` and ``end_seq`` are versions: a row holds at sequence ``s`` when
+``begin_seq <= s`` and (``end_seq`` is null or ``s < end_seq``). Times are Unix seconds UTC by the database's clock.
+"""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+Big = BigInteger().with_variant(Integer, "sqlite")
+
+_OPEN = text("end_seq IS NULL")
+
+
+def _only_open() -> dict[str, object]:
+    return {"sqlite_where": _OPEN, "postgresql_where": _OPEN}
+
+
+meta = Table("meta", metadata, Column("key", String(64), primary_key=True), Column("value", Text, nullable=False))
+
+counters = Table(
+    "counters", metadata, Column("name", String(32), primary_key=True), Column("value", Big, nullable=False)
+)
+
+collections = Table(
+    "collections", metadata,
+    Column("cid", Big, primary_key=True, autoincrement=False),
+    Column("tenant", String(64), nullable=False),
+    Column("collection", String(64), nullable=False),
+    Column("shards", Integer, nullable=False),
+    Column("layout_revision", Integer, nullable=False),
+    Column("generation_revision", Integer, nullable=False),
+    Index("ix_collections_name", "tenant", "collection", unique=True),
+)  # fmt: skip
+
+collection_settings = Table(
+    "collection_settings", metadata,
+    Column("cid", Big, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("begin_seq", Big, nullable=False),
+    Column("end_seq", Big),
+    PrimaryKeyConstraint("cid", "begin_seq"),
+)  # fmt: skip
+
+partitions = Table(
+    "partitions", metadata,
+    Column("partition", String(160), primary_key=True),
+    Column("cid", Big, nullable=False),
+    Column("slot_low", Integer, nullable=False),
+    Column("slot_high", Integer, nullable=False),
+    Column("dirty", Integer, nullable=False),
+    Column("revision", Big, nullable=False),
+    Index("ix_partitions_cid", "cid"),
+)  # fmt: skip
+"""``dirty`` is 1 from the first change of a partition until what is unwanted in it has been dropped."""
+
+objects = Table(
+    "objects", metadata,
+    Column("document_id", String(32), nullable=False),
+    Column("cid", Big, nullable=False),
+    Column("slot", Integer, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("input_digest", String(96), nullable=False),
+    Column("size_bytes", Big, nullable=False),
+    Column("content_type", Text),
+    Column("attributes", JSON, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("arrived_at", Float, nullable=False),
+    Column("begin_seq", Big, nullable=False),
+    Column("end_seq", Big),
+    PrimaryKeyConstraint("document_id", "begin_seq"),
+    Index("ix_objects_open", "cid", "slot", "document_id", unique=True, **_only_open()),
+    Index("ix_objects_version", "version"),
+)  # fmt: skip
+"""``input_digest`` is what the first stage reads: the version, and the little else that parsing may depend on."""
+
+producers = Table(
+    "producers", metadata,
+    Column("producer_id", Big, primary_key=True, autoincrement=False),
+    Column("producer", String(200), nullable=False, unique=True),
+    Column("stage", String(64), nullable=False),
+    Column("parameters", JSON, nullable=False),
+)  # fmt: skip
+
+segments = Table(
+    "segments", metadata,
+    Column("segment_id", Big, primary_key=True, autoincrement=False),
+    Column("cid", Big, nullable=False),
+    Column("partition", String(160), nullable=False),
+    Column("stage", String(64), nullable=False),
+    Column("key", Text, nullable=False, unique=True),
+    Column("row_count", Big, nullable=False),
+    Column("size_bytes", Big, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("dead_at", Float),
+    Index("ix_segments_partition", "partition", "stage"),
+)  # fmt: skip
+
+outputs = Table(
+    "outputs", metadata,
+    Column("output_id", Big, primary_key=True, autoincrement=False),
+    Column("document_id", String(32), nullable=False),
+    Column("cid", Big, nullable=False),
+    Column("slot", Integer, nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("producer_id", Big, nullable=False),
+    Column("input_digest", String(200), nullable=False),
+    Column("output_digest", String(32), nullable=False),
+    Column("row_count", Big, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("tokens", Big, nullable=False),
+    Column("segment_id", Big),
+    Column("facts", JSON),
+    Column("run_id", String(64), nullable=False),
+    Column("computed_at", Float, nullable=False),
+    Column("begin_seq", Big, nullable=False),
+    Column("end_seq", Big),
+    Index("ix_outputs_open", "document_id", "producer_id", "version", "input_digest", unique=True, **_only_open()),
+    Index("ix_outputs_segment", "segment_id"),
+    Index("ix_outputs_twin", "input_digest", "producer_id"),
+)  # fmt: skip
+"""An output without rows names no segment. ``input_digest`` is the inputs' output digests, joined by "+"."""
+
+memo = Table(
+    "memo", metadata,
+    Column("tenant", String(64), nullable=False),
+    Column("producer_id", Big, nullable=False),
+    Column("key", LargeBinary(16), nullable=False),
+    Column("segment_id", Big, nullable=False),
+    PrimaryKeyConstraint("tenant", "producer_id", "key"),
+    Index("ix_memo_segment", "segment_id"),
+    sqlite_with_rowid=False,
+)  # fmt: skip
+"""Where a row-wise result can be read again: key of the row -> a segment that holds it."""
+
+generations = Table(
+    "generations", metadata,
+    Column("generation_id", Big, primary_key=True, autoincrement=False),
+    Column("cid", Big, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("embedding_model", Text, nullable=False),
+    Column("embedding_digest", String(64), nullable=False),
+    Column("dimension", Integer, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("retired_at", Float),
+    Index("ix_generations_cid", "cid"),
+)  # fmt: skip
+"""``state`` is ``building``, ``live`` or ``retired``."""
+
+reigns = Table(
+    "reigns", metadata,
+    Column("cid", Big, nullable=False),
+    Column("generation_id", Big, nullable=False),
+    Column("begin_seq", Big, nullable=False),
+    Column("end_seq", Big),
+    PrimaryKeyConstraint("cid", "begin_seq"),
+)  # fmt: skip
+"""Which generation of a collection answers searches, by sequence number."""
+
+publications = Table(
+    "publications", metadata,
+    Column("publication", Big, primary_key=True, autoincrement=False),
+    Column("document_id", String(32), nullable=False),
+    Column("cid", Big, nullable=False),
+    Column("slot", Integer, nullable=False),
+    Column("generation_id", Big, nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("object_seq", Big, nullable=False),
+    Column("switches", String(32), nullable=False),
+    Column("record", JSON, nullable=False),
+    Column("content_digest", String(32), nullable=False),
+    Column("outputs", JSON, nullable=False),
+    Column("outputs_key", String(200), nullable=False),
+    Column("counts", JSON, nullable=False),
+    Column("begin_seq", Big, nullable=False),
+    Column("end_seq", Big),
+    Index("ix_publications_open", "generation_id", "document_id", unique=True, **_only_open()),
+    Index("ix_publications_cid", "cid", "publication"),
+    Index("ix_publications_document", "document_id"),
+)  # fmt: skip
+
+"""``outputs`` maps stage to output id; ``outputs_key`` is the same ids joined by "+", to compare in SQL;
+``content_digest`` covers what the stores were given; ``counts`` maps store to rows written.
+"""
+
+outbox = Table(
+    "outbox", metadata,
+    Column("publication", Big, primary_key=True, autoincrement=False),
+    Column("document_id", String(32), nullable=False),
+    Column("cid", Big, nullable=False),
+    Column("generation_id", Big, nullable=False),
+    Column("partition", String(160), nullable=False),
+    Column("token", Big, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("since", Float, nullable=False),
+    Column("stores", JSON, nullable=False),
+    Index("ix_outbox_partition", "partition", "state"),
+    Index("ix_outbox_cid", "cid"),
+)  # fmt: skip
+"""``state``: ``staged`` (``stores`` = those written) or ``collect`` (``stores`` = those still to be cleaned)."""
+
+leases = Table(
+    "leases", metadata,
+    Column("name", String(200), primary_key=True),
+    Column("token", Big, nullable=False),
+    Column("holder", String(200), nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("layout_revision", Integer, nullable=False),
+)  # fmt: skip
+
+pins = Table(
+    "pins", metadata,
+    Column("pin", String(64), primary_key=True),
+    Column("taken_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+)  # fmt: skip
+"""A reader's claim on every segment that was alive when it was taken."""
+
+quarantine = Table(
+    "quarantine", metadata,
+    Column("document_id", String(32), nullable=False),
+    Column("stage", String(64), nullable=False),
+    Column("cid", Big),
+    Column("tenant", Text, nullable=False),
+    Column("collection", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("producer_id", Big, nullable=False),
+    Column("reason", String(64), nullable=False),
+    Column("error_class", String(64), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("first_at", Float, nullable=False),
+    Column("last_at", Float, nullable=False),
+    PrimaryKeyConstraint("document_id", "stage"),
+    Index("ix_quarantine_cid", "cid"),
+)  # fmt: skip
+
+check_marks = Table(
+    "check_marks", metadata,
+    Column("partition", String(160), nullable=False),
+    Column("check_name", String(100), nullable=False),
+    Column("output_id", Big, nullable=False),
+    PrimaryKeyConstraint("partition", "check_name"),
+)  # fmt: skip
+"""Outputs of a partition up to ``output_id`` have passed the check: output numbers only grow under one lease."""
+
+runs = Table(
+    "runs", metadata,
+    Column("run_id", String(64), nullable=False),
+    Column("partition", String(160), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("ended_at", Float),
+    Column("report", JSON, nullable=False),
+    PrimaryKeyConstraint("run_id", "partition"),
+    Index("ix_runs_partition", "partition", "started_at"),
+)  # fmt: skip
+
+audit = Table(
+    "audit", metadata,
+    Column("entry", Big, primary_key=True, autoincrement=False),
+    Column("at", Float, nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("detail", JSON, nullable=False),
+)  # fmt: skip
+"""What a person asked for: retries, removals, promotions."""
