@@ -1,0 +1,98 @@
+"""Every setting of a collection: what may be written for it, its unit and its meaning.
+
+Defaults are those of ``documents/parameters.py`` and stand nowhere else.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from types import MappingProxyType
+
+from etl_assets.documents.model import SLOTS
+from etl_assets.documents.parameters import CollectionSettings
+from etl_assets.fields import Choice, Field, FolderPath, Owner, Real, Switch, Whole
+
+MINILM_TOKENS = 254
+"""What all-MiniLM-L6-v2 reads of a text: 256 positions, two of which are special tokens."""
+
+_MAX_TOKENS = 8192
+_MAX_CHARACTERS = 100_000
+
+SECTIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "chunking": "How the text of pages is cut into the chunks that are embedded, found and cited.",
+        "parsing": "What one document may cost. Past a limit it goes to quarantine; its neighbours go on.",
+        "embedder": "Which model turns chunks and queries into vectors.",
+        "publications": "Which indexes the collection is published to.",
+        "thresholds": "When a check warns.",
+    }
+)
+"""What each group of settings is about."""
+
+FIELDS: Mapping[str, Field] = MappingProxyType(
+    {
+        "chunking.mode": Field(
+            Choice(("structure", "fixed")),
+            "structure follows headings, paragraphs and sentences and counts the embedder's tokens; "
+            "fixed makes windows of equal size and counts characters (Unicode code points).",
+        ),
+        "chunking.max_tokens": Field(
+            Whole(16, _MAX_TOKENS),
+            f"Longest chunk, in mode structure; the minilm embedder reads {MINILM_TOKENS} tokens at most.",
+            "tokens",
+        ),
+        "chunking.overlap_tokens": Field(
+            Whole(0, _MAX_TOKENS - 1),
+            "How much of a chunk's end the next one repeats, in mode structure; below max_tokens.",
+            "tokens",
+        ),
+        "chunking.size": Field(Whole(1, _MAX_CHARACTERS), "Length of a window, in mode fixed.", "characters"),
+        "chunking.overlap": Field(
+            Whole(0, _MAX_CHARACTERS - 1),
+            "How much of a window's end the next one repeats, in mode fixed; below size.",
+            "characters",
+        ),
+        "parsing.time_limit_s": Field(Real(1, 3600), "Longest time for one document.", "seconds"),
+        "parsing.memory_limit_mb": Field(
+            Whole(256, 1_048_576), "Most memory for the process that reads one document.", "MiB"
+        ),
+        "parsing.size_limit_mb": Field(Whole(1, 1_048_576), "Largest document that is opened at all.", "MiB"),
+        "embedder.kind": Field(
+            Choice(("minilm", "static", "folder")),
+            "minilm is all-MiniLM-L6-v2, in the package; static is wordllama, in the package, many times faster and "
+            "less exact; folder is a model of your own.",
+        ),
+        "embedder.path": Field(
+            FolderPath(),
+            "Folder with model.onnx and tokenizer.json, for kind folder; relative to the folder of this file.",
+            unset="none",
+        ),
+        "publications.vector": Field(Switch(), "Search by meaning."),
+        "publications.keyword": Field(Switch(), "Search by words."),
+        "publications.graph": Field(Switch(), "Entities and their neighbours."),
+        "thresholds.quarantine_share": Field(
+            Real(0, 1), "A check warns when more than this share of a partition's documents is in quarantine."
+        ),
+        "shards": Field(
+            Whole(1, SLOTS, power_of_two=True),
+            "Partitions of the collection: more of them spread a large collection over more runs.",
+        ),
+        "owners": Field(Owner(), "Who answers for the collection, shown in the UI.", many=True),
+    }
+)
+"""Every setting by its path, in the order in which people read them."""
+
+
+def leaves(settings: object, prefix: str = "") -> dict[str, object]:
+    """Every value of a settings record by its path, groups flattened: ``{"chunking.size": 1000, "shards": 1}``."""
+    found: dict[str, object] = {}
+    for field in fields(settings):  # type: ignore[arg-type]  # only called with dataclass instances
+        value = getattr(settings, field.name)
+        if is_dataclass(value):
+            found.update(leaves(value, f"{field.name}."))
+        else:
+            found[prefix + field.name] = value
+    return found
+
+
+DEFAULTS: Mapping[str, object] = MappingProxyType(leaves(CollectionSettings()))
+"""The default of every setting by its path."""

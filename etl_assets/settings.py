@@ -1,0 +1,247 @@
+"""What an installation is set to, read from environment variables once, and the folders of its home.
+
+Decisions about one collection are not here but in ``collections.yaml`` (``documents/collections.py``).
+"""
+
+import difflib
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import MappingProxyType
+
+from etl_assets.errors import ConfigError
+from etl_assets.fields import Field, FolderPath, Real, Whole
+
+PREFIX = "ETL_"
+FOREIGN = ("ETL_SHARED_DATA", "ETL_TEST_")
+"""Variables, or beginnings of them, that belong to the test suite: no setting, and no mistake either."""
+
+_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH|DSN|URL|URI", re.IGNORECASE)
+_SHOWN_CHARACTERS = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """Where a setting is read from: the first of ``names`` that is set; two that disagree are a mistake."""
+
+    names: tuple[str, ...]
+    field: Field
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One installation. Every number has its unit in its name and its bounds in ``VARIABLES``.
+
+    ``parser_processes`` and ``embedder_threads`` are one per available core when ``None``.
+    """
+
+    home_folder: str = "data"
+    search_time_limit_s: float = 2.0
+    parser_processes: int | None = None
+    embedder_threads: int | None = None
+    lease_s: float = 20.0
+    arrivals_interval_s: int = 30
+
+    @property
+    def home(self) -> "Home":
+        """The folders of this installation."""
+        return Home(Path(self.home_folder).absolute())
+
+    @classmethod
+    def from_environment(cls, env: Mapping[str, str]) -> "Settings":
+        """The settings in ``env``. A variable that is empty counts as unset.
+
+        A relative ETL_HOME is below the current folder.
+
+        Raises:
+            ConfigError: every unknown variable with our prefix and every wrong value, all in one message.
+        """
+        problems: list[str] = list(_unknown(env))
+        values: dict[str, object] = {}
+        for name, variable in VARIABLES.items():
+            try:
+                given = _given(env, variable)
+                if given is not None:
+                    values[name] = given
+            except ConfigError as e:
+                problems.append(str(e))
+        if problems:
+            raise ConfigError("the environment cannot be used:\n" + "\n".join(f"  {problem}" for problem in problems))
+        settings = cls(**values)  # type: ignore[arg-type]  # each value was read by the kind of its own field
+        return cls(**{**_values(settings), "home_folder": str(settings.home.root)})  # type: ignore[arg-type]
+
+    def as_environment(self) -> dict[str, str]:
+        """The variables from which another process reads the same settings; what is not set is left out."""
+        return {
+            VARIABLES[name].names[0]: str(value) for name, value in _values(self).items() if value is not None
+        }  # fmt: skip
+
+
+VARIABLES: Mapping[str, Variable] = MappingProxyType(
+    {
+        "home_folder": Variable(
+            ("ETL_HOME",),
+            Field(FolderPath(), "Folder that holds everything this installation writes. Two homes never touch."),
+        ),
+        "search_time_limit_s": Variable(
+            ("ETL_SEARCH_TIME_LIMIT_S",),
+            Field(
+                Real(0.1, 60.0),
+                "The longest a search may run. Superseded index rows stay at least this long, "
+                "so that a running search never loses them.",
+                "seconds",
+            ),
+        ),
+        "parser_processes": Variable(
+            ("ETL_PARSER_PROCESSES",),
+            Field(Whole(1, 256), "Worker processes that parse documents.", unset="one per available core"),
+        ),
+        "embedder_threads": Variable(
+            ("ETL_EMBEDDER_THREADS",),
+            Field(Whole(1, 256), "Threads that compute embeddings in one process.", unset="one per available core"),
+        ),
+        "lease_s": Variable(
+            ("ETL_LEASE_S",),
+            Field(
+                Real(5.0, 600.0),
+                "A run that gave no sign of life for so long loses its partition to the next one.",
+                "seconds",
+            ),
+        ),
+        "arrivals_interval_s": Variable(
+            ("ETL_ARRIVALS_INTERVAL_S",),
+            Field(Whole(5, 86_400), "Time between two looks of the arrival sensor at the store.", "seconds"),
+        ),
+    }
+)
+"""Each setting's variables, by the name of its attribute."""
+
+
+def _values(settings: Settings) -> dict[str, object]:
+    return {field.name: getattr(settings, field.name) for field in fields(settings)}
+
+
+def _given(env: Mapping[str, str], variable: Variable) -> object | None:
+    given = {name: env[name] for name in variable.names if env.get(name)}
+    if len(set(given.values())) > 1:
+        raise ConfigError(f"{' and '.join(given)}: set to different values; keep one of them")
+    for name, text in given.items():
+        try:
+            return variable.field.kind.read(text)
+        except ConfigError as e:
+            raise ConfigError(f"{name}={shown(name, text)}: use {variable.field.allowed}") from e
+    return None
+
+
+def _unknown(env: Mapping[str, str]) -> Iterator[str]:
+    known = [name for variable in VARIABLES.values() for name in variable.names]
+    for name in sorted(env):
+        if name.startswith(PREFIX) and name not in known and not name.startswith(FOREIGN):
+            near = difflib.get_close_matches(name, known, n=1)
+            advice = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            yield f"{name}={shown(name, env[name])}: unknown; {advice}"
+
+
+def shown(name: str, value: str) -> str:
+    """``value`` as a message may show it: cut, printable, and not at all where it may hold a secret."""
+    if _SECRET.search(name) or "://" in value:
+        return "(not shown)"
+    return ascii(value if len(value) <= _SHOWN_CHARACTERS else value[:_SHOWN_CHARACTERS] + "...")
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The folders of one installation. People write below ``objects`` and ``collections_file``; the rest is private."""
+
+    root: Path
+
+    @property
+    def objects(self) -> Path:
+        """Where documents arrive, as ``{tenant}/{collection}/any/path``."""
+        return self.root / "objects"
+
+    @property
+    def collections_file(self) -> Path:
+        """What a person decided about collections; it need not exist."""
+        return self.root / "collections.yaml"
+
+    @property
+    def originals(self) -> Path:
+        """Immutable copies of every version's bytes."""
+        return self.root / "originals"
+
+    @property
+    def lake(self) -> Path:
+        """Parquet segments with the rows of every stage."""
+        return self.root / "lake"
+
+    @property
+    def indexes(self) -> Path:
+        """Vector index, keyword index and knowledge graph: all of it can be rebuilt from the lake."""
+        return self.root / "indexes"
+
+    @property
+    def ledger(self) -> Path:
+        """The folder of the ledger: its database, write-ahead log and locks."""
+        return self.root / "ledger"
+
+    @property
+    def ledger_file(self) -> Path:
+        """The ledger's database, SQLite."""
+        return self.ledger / "ledger.sqlite"
+
+    @property
+    def dagster(self) -> Path:
+        """DAGSTER_HOME: run and event storage, and ``dagster.yaml``."""
+        return self.root / "dagster"
+
+    @property
+    def cache(self) -> Path:
+        """What can be computed again: prepared models."""
+        return self.root / "cache"
+
+    @property
+    def logs(self) -> Path:
+        """Log files."""
+        return self.root / "logs"
+
+    @property
+    def tmp(self) -> Path:
+        """Files of running work, on the same volume as the rest."""
+        return self.root / "tmp"
+
+    def create(self) -> "Home":
+        """Make every folder that is missing, and return this home. What exists already keeps its rights.
+
+        ``root`` and ``objects`` follow the umask, since other people and programs may have to drop documents there;
+        all others are for their owner alone (mode 0700).
+
+        Raises:
+            ConfigError: the path is a file, lies inside another home, or cannot be written.
+        """
+        self._refuse_inside_another()
+        private = (self.originals, self.lake, self.indexes, self.ledger, self.dagster, self.cache, self.logs, self.tmp)
+        try:
+            for folder in (self.root, self.objects):
+                folder.mkdir(parents=True, exist_ok=True)
+            for folder in private:
+                folder.mkdir(mode=0o700, exist_ok=True)
+            # Rights alone do not tell: a read-only or full file system refuses root too.
+            with tempfile.TemporaryFile(dir=self.tmp) as probe:
+                probe.write(b"\0")
+        except (FileExistsError, NotADirectoryError) as e:
+            raise ConfigError(f"ETL_HOME: {e.filename} is a file, not a folder; set ETL_HOME to a folder") from e
+        except OSError as e:
+            problem = f"ETL_HOME: {e.filename or self.tmp} cannot be written ({os.strerror(e.errno or 0)})"
+            raise ConfigError(f"{problem}; make it writable or set ETL_HOME to another folder") from e
+        return self
+
+    def _refuse_inside_another(self) -> None:
+        for parent in self.root.absolute().parents:
+            if Home(parent).ledger_file.exists():
+                raise ConfigError(
+                    f"ETL_HOME: {self.root} lies inside the home {parent}; set ETL_HOME to a folder outside of it"
+                )
