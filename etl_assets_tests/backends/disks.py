@@ -2,8 +2,9 @@
 
 import ctypes
 import os
-import traceback
-from collections.abc import Callable, Iterator
+import shutil
+import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +14,7 @@ NOBODY = 65534
 
 
 @contextmanager
-def full_volume(folder: Path, size_bytes: int) -> Iterator[Path]:
+def small_volume(folder: Path, size_bytes: int) -> Iterator[Path]:
     """A mounted tmpfs of ``size_bytes`` at ``folder``; skips where nobody may mount one."""
     libc = ctypes.CDLL(None, use_errno=True)
     folder.mkdir(exist_ok=True)
@@ -26,28 +27,30 @@ def full_volume(folder: Path, size_bytes: int) -> Iterator[Path]:
         libc.umount2(os.fsencode(folder), 2)
 
 
-def without_rights(act: Callable[[], None]) -> None:
-    """Run ``act`` in a child process that is not root, so that permissions count; fails when ``act`` does."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            if os.geteuid() == 0:
-                os.setgroups([])
-                os.setgid(NOBODY)
-                os.setuid(NOBODY)
-            act()
-            status = 0
-        except BaseException:  # the only way to tell is what is printed: the process ends here
-            traceback.print_exc()
-        finally:
-            os._exit(status)
-    _, outcome = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(outcome) == 0, "the child process failed; its traceback is above"
+@contextmanager
+def folder_for_everybody() -> Iterator[Path]:
+    """A temporary folder that other users may enter and write to, unlike pytest's own."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o777)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
-def open_to_everybody(folder: Path) -> None:
-    """Let other users walk down to ``folder``: temporary folders of a test are private to its user."""
-    for part in (folder, *folder.parents):
-        if os.stat(part).st_uid == os.geteuid() and part != Path("/"):
-            part.chmod(part.stat().st_mode | 0o555)
+@contextmanager
+def without_rights() -> Iterator[None]:
+    """Act as the user nobody for a while when the tests run as root, whom no permission stops."""
+    if os.geteuid() != 0:
+        yield
+        return
+    groups = os.getgroups()
+    os.setgroups([])
+    os.setegid(NOBODY)
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(groups)
