@@ -1,0 +1,156 @@
+"""The catalogue that mentions are linked to: what it holds, how it is loaded. Matching text is in ``names``."""
+
+import gzip
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from etl_assets.errors import ConfigError
+
+if TYPE_CHECKING:
+    from etl_assets.documents.mentions.names import NameIndex
+
+ENTITY_TYPES: Mapping[str, str] = {
+    "attack-pattern": "technique",
+    "course-of-action": "mitigation",
+    "campaign": "campaign",
+    "intrusion-set": "group",
+    "malware": "malware",
+    "tool": "tool",
+    "x-mitre-tactic": "tactic",
+}
+"""STIX 2.1 object types and what they are called here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that can be mentioned. ``domains`` are ATT&CK's (``enterprise-attack``, ...), ``tactics`` short names."""
+
+    entity_id: str
+    entity_type: str
+    attack_id: str
+    name: str
+    aliases: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
+    tactics: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Relationship:
+    """What the catalogue states about two of its things; ``text`` is the sentence it gives, "" without one."""
+
+    source_id: str
+    kind: str
+    target_id: str
+    text: str
+
+
+class Catalogue:
+    """The names and ids that can be found. Immutable; everything costly is built when first asked for."""
+
+    def __init__(self, lines: bytes, digest: str, relationships: bytes = b"") -> None:
+        self._lines = lines
+        self._relationships = relationships
+        self.digest = digest
+
+    @classmethod
+    def load(cls) -> "Catalogue":
+        """The packaged ATT&CK v18.1 (enterprise, mobile, ICS). One object per process."""
+        return _packaged()
+
+    @classmethod
+    def from_objects(
+        cls, objects: Iterable[Mapping[str, Any]], relationships: Iterable[Mapping[str, Any]] = ()
+    ) -> "Catalogue":
+        """A catalogue of other objects: records with ``type`` (STIX), ``name``, and where known ``attack_id``, ``id``,
+        ``aliases``, ``domains``, ``tactics``. Records of other types are passed over.
+
+        Raises:
+            ConfigError: a record has no name, or neither ``attack_id`` nor ``id``.
+        """
+        lines, stated = _json_lines(objects), _json_lines(relationships)
+        catalogue = cls(lines, _digest(lines, stated), stated)
+        _ = catalogue.entries
+        return catalogue
+
+    @cached_property
+    def entries(self) -> tuple[Entry, ...]:
+        """Everything in it, in the order given."""
+        records = (json.loads(line) for line in self._lines.splitlines())
+        return tuple(_entry(record) for record in records if record.get("type") in ENTITY_TYPES)
+
+    @cached_property
+    def by_attack_id(self) -> Mapping[str, Entry]:
+        """Entries by their ATT&CK id, such as ``T1059.001``."""
+        return {entry.attack_id: entry for entry in self.entries if entry.attack_id}
+
+    @cached_property
+    def relationships(self) -> tuple[Relationship, ...]:
+        """What it states about pairs of entries, by entity id. Pairs with a thing it does not hold are left out."""
+        known = {attack_id: entry.entity_id for attack_id, entry in self.by_attack_id.items()}
+        records = (json.loads(line) for line in self._relationships.splitlines())
+        return tuple(
+            Relationship(known[record["source_id"]], record["type"], known[record["target_id"]], record.get("text") or "")
+            for record in records
+            if record["source_id"] in known and record["target_id"] in known
+        )
+
+    @cached_property
+    def names(self) -> "NameIndex":
+        """The automaton that finds its names in text."""
+        from etl_assets.documents.mentions.names import NameIndex
+
+        return NameIndex(self.entries)
+
+
+def _json_lines(records: Iterable[Mapping[str, Any]]) -> bytes:
+    lines = (json.dumps(record, sort_keys=True, ensure_ascii=False, separators=(",", ":")) for record in records)
+    return "\n".join(lines).encode()
+
+
+def _digest(*parts: bytes) -> str:
+    state = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        state.update(len(part).to_bytes(8, "little") + part)
+    return state.hexdigest()
+
+
+class _PackagedCatalogue(Catalogue):
+    """Holds the compressed bytes, so that its digest costs a millisecond and no decompression."""
+
+    def __init__(self) -> None:
+        data = resources.files(__package__) / "data"
+        self._objects_gz = (data / "attack_objects.jsonl.gz").read_bytes()
+        self._data = data
+        super().__init__(b"", _digest(self._objects_gz))
+
+    @cached_property
+    def entries(self) -> tuple[Entry, ...]:
+        self._lines = gzip.decompress(self._objects_gz)
+        return Catalogue.entries.func(self)
+
+    @cached_property
+    def relationships(self) -> tuple[Relationship, ...]:
+        self._relationships = gzip.decompress((self._data / "attack_relationships.jsonl.gz").read_bytes())
+        return Catalogue.relationships.func(self)
+
+
+@cache
+def _packaged() -> Catalogue:
+    return _PackagedCatalogue()
+
+
+def _entry(record: Mapping[str, Any]) -> Entry:
+    name, attack_id = record.get("name"), record.get("attack_id") or ""
+    normal = attack_id or record.get("id")
+    if not name or not normal:
+        raise ConfigError(f"catalogue object {record.get('id') or record.get('name')!r}: it needs a name and an id")
+    entity_type = ENTITY_TYPES[record["type"]]
+    return Entry(
+        f"{entity_type}:{normal}", entity_type, attack_id, name, tuple(record.get("aliases") or ()),
+        tuple(record.get("domains") or ()), tuple(record.get("tactics") or ()),
+    )  # fmt: skip

@@ -1,0 +1,94 @@
+"""The mentions stage: rows of pages and chunks in, rows of mentions out."""
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from etl_assets.documents.mentions.catalogue import Catalogue
+from etl_assets.documents.mentions.found import Found, longest
+from etl_assets.documents.mentions.linking import attack_ids, linked
+from etl_assets.documents.mentions.patterns import indicators
+from etl_assets.documents.model import mentions_columns
+from etl_assets.stages.spec import Computed, Task
+
+if TYPE_CHECKING:
+    import polars as pl
+
+CONTEXT = 80
+"""Code points of context on each side of a mention; words are not cut."""
+
+_Chunk = tuple[int, int, str]
+
+
+def mentions_in(pages: Sequence[str], catalogue: Catalogue) -> list[list[Found]]:
+    """The mentions of one document, one list a page, in order; none overlaps another.
+
+    A name is judged in its whole document: what one page settles holds on the others.
+    """
+    patterns = [longest([*indicators(text), *attack_ids(text, catalogue)]) for text in pages]
+    names = linked(pages, patterns, catalogue)
+    return [sorted([*by_pattern, *by_name]) for by_pattern, by_name in zip(patterns, names, strict=True)]
+
+
+def find_mentions(
+    tasks: Sequence[Task], pages: "pl.DataFrame", chunks: "pl.DataFrame", *, catalogue: Catalogue
+) -> Computed:
+    """Rows of ``model.MENTIONS`` for every task, by page, start and end.
+
+    ``text`` is exactly ``pages.text[start:end]``. Nothing here fails for a document: any text is valid input.
+    """
+    import polars as pl
+
+    texts: dict[str, list[tuple[int, str]]] = {}
+    for document, page, text in pages.select("document_id", "page", "text").iter_rows():
+        texts.setdefault(document, []).append((page, text))
+    spans = _chunk_spans(chunks)
+    rows: list[tuple[object, ...]] = []
+    seconds: dict[str, float] = {}
+    for task in tasks:
+        begun = time.perf_counter()
+        numbered = sorted(texts.get(task.document_id, ()))
+        found = mentions_in([text for _, text in numbered], catalogue)
+        for (page, text), on_page in zip(numbered, found, strict=True):
+            if on_page:
+                rows.extend(_rows(task.document_id, page, text, on_page, spans.get((task.document_id, page), ())))
+        seconds[task.document_id] = time.perf_counter() - begun
+    schema = pl.Schema({"document_id": pl.String, **mentions_columns()})
+    return Computed(pl.DataFrame(rows, schema=schema, orient="row"), seconds=seconds)
+
+
+def _chunk_spans(chunks: "pl.DataFrame") -> dict[tuple[str, int], list[_Chunk]]:
+    """Chunks of every page, in reading order."""
+    spans: dict[tuple[str, int], list[_Chunk]] = {}
+    ordered = chunks.select("document_id", "ordinal", "page", "start", "end", "chunk_id").sort("document_id", "ordinal")
+    for document, _, page, start, end, chunk in ordered.iter_rows():
+        spans.setdefault((document, page), []).append((start, end, chunk))
+    return spans
+
+
+def _rows(
+    document: str, page: int, text: str, found: Iterable[Found], chunks: Sequence[_Chunk]
+) -> Iterable[tuple[object, ...]]:
+    for mention in found:
+        start, end = mention.start, mention.end
+        yield (
+            document, page, start, end, text[start:end], mention.entity_id, mention.entity_type, mention.name,
+            _first_holding(chunks, start, end), mention.confidence, _context(text, start, end), mention.method,
+        )  # fmt: skip
+
+
+def _first_holding(chunks: Sequence[_Chunk], start: int, end: int) -> str | None:
+    """The first chunk in reading order that holds the whole span. Chunks may overlap, and be in any order."""
+    return next((chunk for low, high, chunk in chunks if low <= start and end <= high), None)
+
+
+def _context(text: str, start: int, end: int) -> str:
+    """The mention with the text around it, on one line."""
+    low, high = max(0, start - CONTEXT), min(len(text), end + CONTEXT)
+    if low:
+        blank = text.find(" ", low, start)
+        low = blank + 1 if blank >= 0 else low
+    if high < len(text):
+        blank = text.rfind(" ", end, high)
+        high = blank if blank >= 0 else high
+    return " ".join(text[low:high].split())
