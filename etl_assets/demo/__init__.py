@@ -17,7 +17,7 @@ QUESTIONS = (
 """Questions that the bundled documents answer."""
 
 ENTITY = "APT28"
-"""An entity that several bundled documents mention."""
+"""An entity that a bundled advisory is about."""
 
 
 def documents() -> Mapping[str, Path]:
