@@ -1,0 +1,128 @@
+"""What parsing gives: pages with their text and headings, and facts about the document. No parsing here."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from etl_assets.errors import DataError
+from etl_assets.stages.spec import Json
+
+MAX_TEXT_CHARS = 64 * 1024 * 1024
+"""Longest text of one document, in code points: about fifteen Bibles. More is a data set, not a document."""
+
+MAX_OUTLINE = 500
+MAX_FACT_CHARS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A heading line: ``page.text[start:end]``, in code points, end exclusive; ``level`` counts from 1."""
+
+    level: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page, slide, sheet, mail or attachment page. ``number`` counts from 1 through the whole document."""
+
+    number: int
+    text: str
+    headings: tuple[Heading, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedDocument:
+    """All pages in reading order, at least one of which has text, and JSON facts about the document.
+
+    ``facts`` holds ``title``, ``date`` (ISO, the document's own), ``source``, ``document_type``, ``media_type``,
+    ``page_count``, ``char_count``, ``heading_count``, ``outline`` (of ``level``, ``title``, ``page``; at most 500),
+    ``method`` (library and version), ``encoding`` where the bytes were text, and a format's own facts.
+    What is not stated is null.
+    """
+
+    pages: tuple[Page, ...]
+    facts: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a parser reads: a file, or the bytes of an attachment. ``name`` is for people and for dates in it.
+
+    ``charset`` is what the store or the mail declared; ``depth`` counts the mails around this document.
+    """
+
+    name: str
+    path: Path | None = None
+    data: bytes | None = None
+    charset: str | None = None
+    media_type: str | None = None
+    depth: int = 0
+
+    def read(self) -> bytes:
+        """All bytes."""
+        if self.data is not None:
+            return self.data
+        assert self.path is not None
+        return self.path.read_bytes()
+
+    def head(self, size: int) -> bytes:
+        """The first ``size`` bytes, or fewer."""
+        if self.data is not None:
+            return self.data[:size]
+        assert self.path is not None
+        with self.path.open("rb") as file:
+            return file.read(size)
+
+    def tail(self, size: int) -> bytes:
+        """The last ``size`` bytes, or fewer."""
+        if self.data is not None:
+            return self.data[-size:]
+        assert self.path is not None
+        with self.path.open("rb") as file:
+            file.seek(max(0, self.path.stat().st_size - size))
+            return file.read(size)
+
+    def seekable(self) -> Path | io.BytesIO:
+        """What libraries open that read parts of a file."""
+        return self.path if self.path is not None else io.BytesIO(self.read())
+
+
+@dataclass(frozen=True, slots=True)
+class Extract:
+    """What one format's parser found. ``outline`` is the document's own, if it has one besides its headings.
+
+    ``date`` is ISO and stated by the document as its own; ``file_date`` is from file properties, which are often
+    those of a print or a conversion. ``facts`` are the format's own.
+    """
+
+    pages: Sequence[Page]
+    method: str
+    title: str | None = None
+    date: str | None = None
+    file_date: str | None = None
+    source: str | None = None
+    encoding: str | None = None
+    outline: Sequence[Mapping[str, Json]] = ()
+    facts: Mapping[str, Json] = field(default_factory=dict)
+
+
+class TextBudget:
+    """Counts the code points of a document while it is read, so that a bomb stops early."""
+
+    def __init__(self, limit: int = MAX_TEXT_CHARS) -> None:
+        self._left = limit
+
+    def spend(self, chars: int) -> None:
+        """Count ``chars`` more.
+
+        Raises:
+            DataError: ``too-large``, when the document has more text than any document should.
+        """
+        self._left -= chars
+        if self._left < 0:
+            raise DataError(f"has more than {MAX_TEXT_CHARS:,} characters of text; split it", reason="too-large")

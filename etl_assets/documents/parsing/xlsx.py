@@ -1,0 +1,94 @@
+"""XLSX by openpyxl, read-only: one page per sheet, one line per row."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from etl_assets.documents.parsing.document import Extract, Page, Source, TextBudget
+from etl_assets.documents.parsing.ooxml import Package, file_date, open_archive
+from etl_assets.documents.parsing.tables import RowText
+from etl_assets.documents.parsing.text import PageBuilder
+from etl_assets.errors import DataError
+
+MAX_EMPTY_ROWS = 1_100_000
+"""A sheet has at most 1,048,576 rows; a file that claims more is not one."""
+
+
+def parse_xlsx(source: Source) -> Extract:
+    """Cached values of every cell, as they were last computed; formulas without one give no text.
+
+    Raises:
+        DataError: ``corrupt`` and what ``open_archive`` raises.
+    """
+    import openpyxl
+
+    with open_archive(source) as archive:
+        properties = _checked_properties(Package(archive))
+    try:
+        with warnings.catch_warnings():
+            # openpyxl warns of extensions it does not keep when saving; nothing is saved here.
+            warnings.simplefilter("ignore")
+            pages = _pages(source)
+    except DataError:
+        raise
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError, OSError, SyntaxError) as e:
+        # openpyxl lets whatever its descriptors raise pass: lxml's XMLSyntaxError is a SyntaxError.
+        raise DataError(f"is not a readable workbook ({type(e).__name__}: {e}); repair it", reason="corrupt") from e
+    return Extract(
+        pages=pages,
+        method=f"openpyxl {openpyxl.__version__}",
+        title=properties.get("title"),
+        file_date=file_date(properties),
+        source=properties.get("creator") if properties.get("creator") != "openpyxl" else None,
+    )
+
+
+def _checked_properties(package: Package) -> dict[str, str]:
+    """Core properties, after every part that openpyxl will read was seen to be sound XML without entities."""
+    main = package.main_part() or "xl/workbook.xml"
+    for part in [main, *(target for _, kind, target in package.related(main) if kind in ("sharedStrings", "styles"))]:
+        package.xml(part)
+    return package.properties()
+
+
+def _pages(source: Source) -> list[Page]:
+    import openpyxl
+
+    workbook = openpyxl.load_workbook(source.seekable(), read_only=True, data_only=True, keep_links=False)
+    try:
+        budget = TextBudget()
+        pages: list[Page] = []
+        for sheet in workbook.worksheets:
+            builder = PageBuilder(budget)
+            builder.add(sheet.title, level=1)
+            for line in _lines(sheet):
+                builder.add(line, group="rows")
+            pages.append(builder.page(len(pages) + 1))
+        return pages
+    finally:
+        workbook.close()
+
+
+def _lines(sheet: Any) -> Iterator[str]:
+    # The declared dimension is often wrong, and pads every row when it is too large.
+    sheet.reset_dimensions()
+    rows = RowText()
+    for number, row in enumerate(sheet.iter_rows(values_only=True)):
+        if number > MAX_EMPTY_ROWS:
+            raise DataError(f"sheet {sheet.title} has more rows than a sheet can have", reason="too-large")
+        yield rows.line(_texts(row))
+
+
+def _texts(row: Sequence[Any]) -> list[str]:
+    return ["" if value is None else _text(value) for value in row]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    isoformat = getattr(value, "isoformat", None)
+    if isoformat is not None:
+        return str(isoformat()).removesuffix("T00:00:00")
+    return str(value)
