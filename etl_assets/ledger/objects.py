@@ -15,6 +15,7 @@ class KnownObject:
     """A document that is present, by the ledger."""
 
     document_id: str
+    slot: int
     path: str
     version: str
     fingerprint: str
@@ -37,17 +38,15 @@ class ArrivedObject:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
-def known_objects(ledger: Ledger, partition: Partition) -> dict[str, KnownObject]:
-    """Every present document of a partition, by path."""
+def known_objects(ledger: Ledger, cid: int) -> dict[str, KnownObject]:
+    """Every present document of a collection, by path."""
     table = schema.objects
-    columns = (table.c.document_id, table.c.path, table.c.version, table.c.fingerprint, table.c.content_type)
-    query = select(*columns, table.c.attributes).where(
-        table.c.cid == partition.cid,
-        table.c.slot.between(partition.slot_low, partition.slot_high),
-        table.c.end_seq.is_(None),
+    columns = (table.c.document_id, table.c.slot, table.c.path, table.c.version, table.c.fingerprint)
+    query = select(*columns, table.c.content_type, table.c.attributes).where(
+        table.c.cid == cid, table.c.end_seq.is_(None)
     )
     with ledger.reading() as connection:
-        return {row[1]: KnownObject(*row) for row in connection.execute(query)}
+        return {row[2]: KnownObject(*row) for row in connection.execute(query)}
 
 
 def record_arrivals(connection: Connection, partition: Partition, arrived: Sequence[ArrivedObject]) -> None:

@@ -359,33 +359,18 @@ def confirm_collected(connection: Connection, store: str, publications: Sequence
             connection.execute(update(b).where(b.c.publication.in_(part)).values(stores=sorted(stores)))
 
 
-def published_count(connection: Connection, generation_id: int) -> int:
-    """How many documents a generation shows."""
-    p = schema.publications
-    query = select(func.count()).select_from(p).where(p.c.generation_id == generation_id, p.c.end_seq.is_(None))
+def lacking(connection: Connection, live_id: int, building_id: int) -> int:
+    """Documents that the live generation shows and the one being built does not show in any version."""
+    a, b = schema.publications.alias("live"), schema.publications.alias("building")
+    query = (
+        select(func.count())
+        .select_from(a)
+        .outerjoin(
+            b, and_(b.c.document_id == a.c.document_id, b.c.generation_id == building_id, b.c.end_seq.is_(None))
+        )
+        .where(a.c.generation_id == live_id, a.c.end_seq.is_(None), b.c.publication.is_(None))
+    )
     return int(connection.scalar(query) or 0)
-
-
-def unpublished_in(connection: Connection, cid: int, generation_id: int, live_id: int) -> int:
-    """Documents that the live generation shows and another one does not, or in another version, both ways."""
-    a, b = schema.publications.alias("live"), schema.publications.alias("other")
-
-    def lacking(left: int, right: int) -> int:
-        query = (
-            select(func.count())
-            .select_from(a)
-            .outerjoin(
-                b,
-                and_(
-                    b.c.document_id == a.c.document_id, b.c.generation_id == right, b.c.end_seq.is_(None),
-                    b.c.version == a.c.version,
-                ),
-            )
-            .where(a.c.generation_id == left, a.c.end_seq.is_(None), b.c.publication.is_(None), literal(cid) == a.c.cid)
-        )  # fmt: skip
-        return int(connection.scalar(query) or 0)
-
-    return lacking(live_id, generation_id) + lacking(generation_id, live_id)
 
 
 def _end_publications(

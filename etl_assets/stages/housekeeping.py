@@ -144,7 +144,8 @@ def _merge_group(work: Work, stage: str, group: Sequence[_Candidate]) -> int:
     segment = work.lake.write(work.partition, stage, segment_id, work.lease.token, rows)
     with work.lease.writing() as connection:
         ledger_outputs.record_segment(connection, work.partition, stage, segment)
-        connection.execute(update(x).where(x.c.output_id.in_(live)).values(segment_id=segment_id))
+        mine = (x.c.segment_id.in_(old), x.c.end_seq.is_(None))
+        connection.execute(update(x).where(*mine).values(segment_id=segment_id))
         memo = schema.memo
         connection.execute(update(memo).where(memo.c.segment_id.in_(old)).values(segment_id=segment_id))
         at = ledger_outputs.clock(connection)

@@ -1,0 +1,58 @@
+"""Opens the backend that the settings name for each role, without Dagster: for the CLI, search, API and resources."""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from etl_assets.documents.parameters import EmbedderChoice
+from etl_assets.documents.platform import Platform
+from etl_assets.protocols.embedder import Embedder
+from etl_assets.settings import Settings
+
+
+def open_platform(settings: Settings) -> Platform:
+    """Everything the documents domain works with. Models, parsers and index libraries load at their first use.
+
+    Raises:
+        ConfigError: the home or ``collections.yaml`` cannot be used.
+        PermanentError: the ledger cannot be opened.
+    """
+    from etl_assets.backends.lancedb_index import LanceKeywordIndex, LanceVectorIndex
+    from etl_assets.backends.local_arrivals import LocalArrivals
+    from etl_assets.backends.local_blobs import LocalBlobs
+    from etl_assets.backends.sqlite_graph import SqliteGraph
+    from etl_assets.documents.collections import Collections
+    from etl_assets.documents.mentions.catalogue import Catalogue
+    from etl_assets.documents.parsing.workers import ParserPool
+    from etl_assets.documents.publication import Stores
+    from etl_assets.ledger.database import Ledger
+    from etl_assets.stages.lake import Lake
+
+    home = settings.home.create()
+    stores = Stores(
+        LanceVectorIndex(home.indexes / "vectors"),
+        LanceKeywordIndex(home.indexes / "keywords"),
+        SqliteGraph(home.indexes / "graph.sqlite"),
+    )
+    return Platform(
+        ledger=Ledger.sqlite(home.ledger_file),
+        arrivals=LocalArrivals(home.objects, scratch=home.tmp),
+        originals=LocalBlobs(home.originals),
+        lake=Lake(LocalBlobs(home.lake)),
+        stores=stores,
+        collections=Collections.read(home.collections_file),
+        embedder=_embedders(settings),
+        parsers=lru_cache(lambda: ParserPool(processes=settings.parser_processes)),
+        catalogue=lru_cache(Catalogue.load),
+        search_time_limit_s=settings.search_time_limit_s,
+        lease_s=settings.lease_s,
+    )
+
+
+def _embedders(settings: Settings) -> Callable[[EmbedderChoice], Embedder]:
+    @lru_cache(maxsize=None)
+    def opened(choice: EmbedderChoice) -> Embedder:
+        from etl_assets.backends.embedders import open_embedder
+
+        return open_embedder(choice, cache=settings.home.cache, threads=settings.embedder_threads)
+
+    return opened

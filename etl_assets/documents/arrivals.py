@@ -1,0 +1,272 @@
+"""From a listing to versions: which keys are new, changed or gone, and the copying of their bytes to the originals."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from etl_assets.documents.model import document_id, slot_of
+from etl_assets.documents.parameters import ParsingLimits
+from etl_assets.errors import DataError, TransientError
+from etl_assets.ledger import objects, quarantine
+from etl_assets.ledger.catalogue import Partition, ensure_collection
+from etl_assets.ledger.database import Ledger
+from etl_assets.ledger.leases import Lease
+from etl_assets.ledger.objects import ArrivedObject, KnownObject
+from etl_assets.protocols.objects import Arrivals, Blobs, FetchedObject, ObjectInfo, UnusableKey
+
+BATCH_DOCUMENTS = 64
+_READ_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One key that is new or whose fingerprint differs. ``known`` is what the ledger has, if anything."""
+
+    info: ObjectInfo
+    document_id: str
+    slot: int
+    path: str
+    known: KnownObject | None
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a listing shows against the ledger, for one partition. ``vanished`` were held and never became documents."""
+
+    partition: Partition
+    added: list[Sighting] = field(default_factory=list)
+    changed: list[Sighting] = field(default_factory=list)
+    removed: list[KnownObject] = field(default_factory=list)
+    vanished: list[str] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.changed or self.removed or self.vanished)
+
+    def digest(self) -> str:
+        """Digest of exactly these changes: the same ones are not asked for twice."""
+        hasher = hashlib.blake2b(digest_size=8)
+        for one in sorted([*self.added, *self.changed], key=lambda sighting: sighting.path):
+            hasher.update(f"{one.document_id} {one.info.fingerprint}\n".encode())
+        for gone in sorted(self.removed, key=lambda known: known.path):
+            hasher.update(f"{gone.document_id} gone\n".encode())
+        for vanished in sorted(self.vanished):
+            hasher.update(f"{vanished} vanished\n".encode())
+        return hasher.hexdigest()
+
+
+@dataclass(slots=True)
+class Survey:
+    """One collection's listing against the ledger. ``seen`` counts usable keys."""
+
+    partitions: list[Partition]
+    changes: dict[str, Changes]
+    unusable: list[UnusableKey]
+    seen: int = 0
+
+
+@dataclass(slots=True)
+class Intake:
+    """What taking in a partition's changes did. ``unsettled`` keys changed while they were read: next time."""
+
+    listed: int = 0
+    added: int = 0
+    changed: int = 0
+    renewed: int = 0
+    removed: int = 0
+    quarantined: int = 0
+    unsettled: int = 0
+    size_bytes: int = 0
+
+
+def survey(ledger: Ledger, store: Arrivals, tenant: str, collection: str, *, shards: int) -> Survey:
+    """List a collection and compare it, key by key, with the ledger. It reads no object.
+
+    Raises:
+        PermanentError: the listing is not complete.
+    """
+    partitions = ensure_collection(ledger, tenant, collection, shards=shards)
+    cid = partitions[0].cid
+    known = objects.known_objects(ledger, cid)
+    held = quarantine.held_at(ledger, quarantine.RAW_STAGE, cid)
+    refused = {row.path: row for row in held.values()}
+    by_slot = _slots(partitions)
+    found = Survey(partitions, {one.key: Changes(one) for one in partitions}, [])
+    skip = len(tenant) + len(collection) + 2
+    for entry in store.list(tenant, collection):
+        if isinstance(entry, UnusableKey):
+            found.unusable.append(entry)
+            continue
+        found.seen += 1
+        path = entry.key[skip:]
+        row = known.pop(path, None)
+        if row is not None and row.fingerprint == entry.fingerprint:
+            refused.pop(path, None)
+            continue
+        before = refused.pop(path, None)
+        if before is not None and before.fingerprint == entry.fingerprint:
+            continue
+        identity = row.document_id if row is not None else document_id(tenant, collection, path)
+        slot = row.slot if row is not None else slot_of(identity)
+        changes = found.changes[by_slot[slot].key]
+        sighting = Sighting(entry, identity, slot, path, row)
+        (changes.added if row is None else changes.changed).append(sighting)
+    for gone in known.values():
+        found.changes[by_slot[gone.slot].key].removed.append(gone)
+        refused.pop(gone.path, None)
+    for lost in refused.values():
+        found.changes[by_slot[slot_of(lost.document_id)].key].vanished.append(lost.document_id)
+    return found
+
+
+def take_in(
+    lease: Lease, store: Arrivals, originals: Blobs, changes: Changes, limits: ParsingLimits
+) -> Intake:
+    """Copy new and changed bytes to the originals and enter them; end what is gone. One transaction per 64 documents.
+
+    Raises:
+        PermanentError: no space for the originals, or the store refuses; what was entered before stays.
+    """
+    intake = Intake()
+    for batch in _parts([*changes.added, *changes.changed]):
+        _take_in_batch(lease, store, originals, changes.partition, batch, limits, intake)
+    if changes.removed:
+        gone = [one.document_id for one in changes.removed]
+        with lease.writing() as connection:
+            objects.record_removals(connection, changes.partition, gone)
+            quarantine.release(connection, None, gone)
+        intake.removed = len(gone)
+    if changes.vanished:
+        with lease.writing() as connection:
+            quarantine.release(connection, quarantine.RAW_STAGE, changes.vanished)
+    return intake
+
+
+def hold_unusable(ledger: Ledger, tenant: str, collection: str, keys: Sequence[UnusableKey]) -> int:
+    """Quarantine keys that cannot name a document, and let go of those that are gone; how many are held."""
+    held = [
+        quarantine.Held(
+            _key_id(one.shown), one.shown, "", DataError(f"{one.shown}: {one.problem}", reason="unusable-key"),
+            one.fingerprint, tenant, collection,
+        )
+        for one in keys
+    ]  # fmt: skip
+    before = {
+        row.document_id: row
+        for row in quarantine.rows(ledger, tenant=tenant, collection=collection)
+        if row.reason == "unusable-key"
+    }
+    now = {one.document_id: one for one in held}
+    fresh = [one for key, one in now.items() if key not in before or before[key].fingerprint != one.fingerprint]
+    gone = [key for key in before if key not in now]
+    if fresh or gone:
+        with ledger.writing() as connection:
+            quarantine.release(connection, quarantine.RAW_STAGE, gone)
+            quarantine.hold(connection, None, quarantine.RAW_STAGE, 0, fresh)
+    return len(held)
+
+
+def original_key(tenant: str, document: str, version: str) -> str:
+    """Where the bytes of a version are kept."""
+    return f"{tenant}/{document}/{version}"
+
+
+def input_digest(path: str, version: str) -> str:
+    """What parsing depends on: the bytes, and the suffix that breaks ties between kinds of text."""
+    return f"{version}{hint_of(path)}"
+
+
+def hint_of(path: str) -> str:
+    """The lower-case suffix of a path, at most 16 characters, "" without one."""
+    return PurePosixPath(path).suffix.lower()[:16].encode("ascii", "replace").decode()
+
+
+def _take_in_batch(
+    lease: Lease, store: Arrivals, originals: Blobs, partition: Partition, batch: Sequence[Sighting],
+    limits: ParsingLimits, intake: Intake,
+) -> None:  # fmt: skip
+    arrived: list[ArrivedObject] = []
+    renewed: dict[str, str] = {}
+    held: list[quarantine.Held] = []
+    with originals.scratch() as scratch:
+        for i, sighting in enumerate(batch):
+            target = scratch / str(i)
+            try:
+                fetched = _fetch(store, sighting, target, limits)
+            except FileNotFoundError:
+                continue  # it went after the listing; the next one ends it
+            except TransientError:
+                intake.unsettled += 1
+                continue
+            except DataError as error:
+                held.append(_held(sighting, error))
+                continue
+            if _is_same(sighting.known, fetched):
+                renewed[sighting.document_id] = fetched.fingerprint
+                continue
+            if sighting.known is None or sighting.known.version != fetched.sha256:
+                originals.put(original_key(partition.tenant, sighting.document_id, fetched.sha256), target)
+            arrived.append(_arrived(sighting, fetched))
+    with lease.writing() as connection:
+        objects.record_arrivals(connection, partition, arrived)
+        objects.renew_fingerprints(connection, renewed)
+        quarantine.release(
+            connection, quarantine.RAW_STAGE, [*(one.document_id for one in arrived), *renewed]
+        )
+        quarantine.hold(connection, partition, quarantine.RAW_STAGE, 0, held)
+    intake.added += sum(1 for one in arrived if one.document_id in {s.document_id for s in batch if s.known is None})
+    intake.changed += sum(1 for one in arrived if one.document_id in {s.document_id for s in batch if s.known})
+    intake.renewed += len(renewed)
+    intake.quarantined += len(held)
+    intake.size_bytes += sum(one.size_bytes for one in arrived)
+
+
+def _fetch(store: Arrivals, sighting: Sighting, target: Path, limits: ParsingLimits) -> FetchedObject:
+    if sighting.info.size_bytes > limits.size_limit_mb * 1024 * 1024:
+        raise DataError(
+            f"{sighting.path}: {sighting.info.size_bytes} bytes, over the limit of {limits.size_limit_mb} MB; "
+            "raise parsing.size_limit_mb for this collection or split the file",
+            reason="too-large",
+        )
+    for attempt in range(_READ_ATTEMPTS):
+        try:
+            return store.fetch(sighting.info.key, target)
+        except TransientError:
+            if attempt == _READ_ATTEMPTS - 1:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _is_same(known: KnownObject | None, fetched: FetchedObject) -> bool:
+    attributes = fetched.attributes
+    return (
+        known is not None
+        and known.version == fetched.sha256
+        and known.content_type == attributes.content_type
+        and dict(known.attributes) == dict(attributes.metadata)
+    )
+
+
+def _arrived(sighting: Sighting, fetched: FetchedObject) -> ArrivedObject:
+    return ArrivedObject(
+        sighting.document_id, sighting.slot, sighting.path, fetched.sha256,
+        input_digest(sighting.path, fetched.sha256), fetched.size_bytes, fetched.fingerprint,
+        fetched.attributes.content_type, dict(fetched.attributes.metadata),
+    )  # fmt: skip
+
+
+def _held(sighting: Sighting, error: DataError) -> quarantine.Held:
+    return quarantine.Held(sighting.document_id, sighting.path, "", error, sighting.info.fingerprint)
+
+
+def _slots(partitions: Sequence[Partition]) -> Mapping[int, Partition]:
+    return {slot: one for one in partitions for slot in range(one.slot_low, one.slot_high + 1)}
+
+
+def _parts(sightings: Sequence[Sighting]) -> Iterator[Sequence[Sighting]]:
+    for start in range(0, len(sightings), BATCH_DOCUMENTS):
+        yield sightings[start : start + BATCH_DOCUMENTS]
+
+
+def _key_id(shown: str) -> str:
+    return hashlib.blake2b(b"key\x00" + shown.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

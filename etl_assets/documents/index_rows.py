@@ -1,0 +1,70 @@
+"""From stage rows to what the indexes and the graph are given."""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from etl_assets.ledger.catalogue import Partition
+from etl_assets.protocols.graph import Entity, MentionEdge
+from etl_assets.protocols.indexes import KEYWORD_ROWS, vector_rows
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
+
+
+def vector_table(rows: "pl.DataFrame", numbers: Mapping[str, int], records: Mapping[str, Mapping[str, Any]]) -> "pa.Table":
+    """Rows of the vector index from rows of ``embeddings``; ``numbers`` is document id -> publication."""
+    dimension = int(rows["vector"].list.len().max() or 0)  # type: ignore[arg-type]  # a whole number of floats
+    return _table(rows, numbers, records, "vector", vector_rows(dimension))
+
+
+def keyword_table(rows: "pl.DataFrame", numbers: Mapping[str, int], records: Mapping[str, Mapping[str, Any]]) -> "pa.Table":
+    """Rows of the keyword index from rows of ``chunks``."""
+    return _table(rows, numbers, records, "text", KEYWORD_ROWS)
+
+
+def mention_edges(rows: "pl.DataFrame", partition: Partition, numbers: Mapping[str, int]) -> list[MentionEdge]:
+    """One edge per document and entity from rows of ``mentions``: the count, the best confidence, the first place."""
+    import polars as pl
+
+    first = (
+        rows.sort("document_id", "entity_id", "page", "start", maintain_order=True)
+        .group_by("document_id", "entity_id", maintain_order=True)
+        .agg(
+            pl.first("entity_type", "name", "chunk_id", "page", "start", "end"),
+            pl.len().alias("count"),
+            pl.max("confidence"),
+        )
+    )
+    return [
+        MentionEdge(
+            partition.tenant, partition.collection, document, numbers[document], Entity(entity, kind, name),
+            count, confidence, chunk or "", page, start, end,
+        )
+        for document, entity, kind, name, chunk, page, start, end, count, confidence in first.rows()
+    ]  # fmt: skip
+
+
+def _table(
+    rows: "pl.DataFrame", numbers: Mapping[str, int], records: Mapping[str, Mapping[str, Any]], value: str,
+    schema: "pa.Schema",
+) -> "pa.Table":  # fmt: skip
+    import polars as pl
+
+    documents = list(numbers)
+    attributes = pl.DataFrame(
+        {
+            "document_id": documents,
+            "publication": [numbers[document] for document in documents],
+            "document_type": [records[document].get("document_type") for document in documents],
+            "document_date": [_date(records[document].get("date")) for document in documents],
+        },
+        schema={"document_id": pl.String, "publication": pl.Int64, "document_type": pl.String, "document_date": pl.Date},
+    )
+    joined = rows.join(attributes, on="document_id", how="inner", maintain_order="left")
+    return joined.select(schema.names).to_arrow().cast(schema)
+
+
+def _date(value: object) -> date | None:
+    return date.fromisoformat(value[:10]) if isinstance(value, str) and value else None

@@ -1,0 +1,31 @@
+"""What the documents domain works with: the ledger and the opened backends, by role. Opening them is elsewhere."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from etl_assets.documents.collections import Collections
+from etl_assets.documents.mentions.catalogue import Catalogue
+from etl_assets.documents.parameters import EmbedderChoice
+from etl_assets.documents.parsing.workers import ParserPool
+from etl_assets.documents.publication import Stores
+from etl_assets.ledger.database import Ledger
+from etl_assets.protocols.embedder import Embedder
+from etl_assets.protocols.objects import Arrivals, Blobs
+from etl_assets.stages.lake import Lake
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """One installation, opened. What is a function is opened at its first call and kept, so a no-op opens nothing."""
+
+    ledger: Ledger
+    arrivals: Arrivals
+    originals: Blobs
+    lake: Lake
+    stores: Stores
+    collections: Collections
+    embedder: Callable[[EmbedderChoice], Embedder]
+    parsers: Callable[[], ParserPool]
+    catalogue: Callable[[], Catalogue]
+    search_time_limit_s: float
+    lease_s: float

@@ -1,0 +1,363 @@
+"""Publishing finished documents to the indexes and the graph: stage, write, commit, collect (design section 3).
+
+The ledger is the commit point: nothing a store holds is visible before ``commit``, and nothing that a search may
+still be reading is removed before ``collect`` has waited out the search time limit.
+"""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from etl_assets.documents.index_rows import keyword_table, mention_edges, vector_table
+from etl_assets.documents.model import CHUNKS, EMBEDDINGS, MENTIONS
+from etl_assets.documents.parameters import Publications
+from etl_assets.errors import TransientError
+from etl_assets.ledger import publications as ledger_publications
+from etl_assets.ledger import schema
+from etl_assets.ledger.database import digest_of
+from etl_assets.ledger.outputs import batches, segment_files
+from etl_assets.ledger.publications import Due, Generation, Publication, ToCollect
+from etl_assets.protocols.graph import KnowledgeGraph
+from etl_assets.protocols.indexes import IndexSpace, KeywordIndex, RowIndex, VectorIndex
+from etl_assets.stages.engine import Work, strike_out
+from etl_assets.stages.lake import SegmentLost
+
+if TYPE_CHECKING:
+    import polars as pl
+
+WRITE_ROWS = 4096
+"""About how many rows go to a store in one write: each write is a fragment in LanceDB."""
+COMMIT_DOCUMENTS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Where publications go."""
+
+    vector: VectorIndex
+    keyword: KeywordIndex
+    graph: KnowledgeGraph
+
+
+@dataclass(slots=True)
+class StoreReport:
+    """What one store was given."""
+
+    store: str
+    documents: int = 0
+    rows: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class CommitReport:
+    """What became visible, and what was tidied after it. ``sequence`` is the last one taken, 0 if nothing changed."""
+
+    published: int = 0
+    repointed: int = 0
+    removed: int = 0
+    collected: int = 0
+    waited_s: float = 0.0
+    sequence: int = 0
+    promoted: int | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    due: Due
+    record: Mapping[str, Any]
+    content_digest: str
+
+
+@dataclass(slots=True)
+class _Plan:
+    """Documents with a number drawn. ``written`` is number -> stores that hold its rows."""
+
+    numbers: dict[str, int]
+    prepared: dict[str, _Prepared]
+    written: dict[int, set[str]]
+    rows: dict[int, dict[str, int]]
+
+
+class Publisher:
+    """Publishes one partition under its lease, to one index generation."""
+
+    def __init__(
+        self, work: Work, stores: Stores, generation: Generation, publications: Publications, *, time_limit_s: float
+    ) -> None:
+        self._work = work
+        self._stores = stores
+        self._generation = generation
+        self._publications = publications
+        self._switches = digest_of(publications.parameters())
+        self._time_limit_s = time_limit_s
+        self._plan: _Plan | None = None
+        self._repointed = 0
+
+    @property
+    def enabled(self) -> tuple[str, ...]:
+        """The stores this collection is published to."""
+        wanted = {"vector": self._publications.vector, "keyword": self._publications.keyword, "graph": self._publications.graph}
+        return tuple(store for store in ledger_publications.STORES if wanted[store])
+
+    def write(self, store: str) -> StoreReport:
+        """Write every staged document to a store and read the counts back; what it holds already is left.
+
+        Raises:
+            TransientError: the store does not hold what it was given.
+        """
+        started = time.monotonic()
+        report = StoreReport(store)
+        if store in self.enabled:
+            plan = self._staged()
+            todo = [document for document, number in plan.numbers.items() if store not in plan.written[number]]
+            for batch in self._sized(plan, store, todo):
+                report.rows += self._write_batch(plan, store, batch)
+                report.documents += len(batch)
+        report.seconds = time.monotonic() - started
+        return report
+
+    def commit(self) -> CommitReport:
+        """Make everything that is staged visible and everything that is gone invisible."""
+        for store in self.enabled:
+            self.write(store)
+        plan = self._staged()
+        report = CommitReport(repointed=self._repointed)
+        for part in batches(list(plan.numbers), COMMIT_DOCUMENTS):
+            ready = [self._publication(plan, document) for document in part]
+            with self._work.lease.writing() as connection:
+                report.sequence = ledger_publications.commit(
+                    connection, self._work.partition, self._generation, ready, switches=self._switches
+                )
+            report.published += len(ready)
+        with self._work.ledger.reading() as connection:
+            gone = ledger_publications.removed(connection, self._work.partition)
+        for removals in batches(gone, COMMIT_DOCUMENTS):
+            with self._work.lease.writing() as connection:
+                report.sequence = ledger_publications.commit_removals(connection, self._work.partition, removals)
+            report.removed += len(removals)
+        report.promoted = self._promote_when_complete(report.notes)
+        self._plan, self._repointed = None, 0
+        return report
+
+    def seconds_to_wait(self) -> float:
+        """How long until no search can read what was superseded; 0 when nothing waits."""
+        with self._work.ledger.reading() as connection:
+            wait = ledger_publications.seconds_to_wait(
+                connection, self._work.partition, older_than_s=self._time_limit_s
+            )
+        return wait or 0.0
+
+    def collect(self) -> int:
+        """Remove superseded and abandoned numbers from every store, read back, and confirm; how many went."""
+        with self._work.ledger.reading() as connection:
+            old = ledger_publications.to_collect(connection, self._work.partition, older_than_s=self._time_limit_s)
+        for store in ledger_publications.STORES:
+            waiting = [one for one in old if store in one.stores]
+            for part in batches(waiting, COMMIT_DOCUMENTS):
+                self._collect_from(store, part)
+            old = [ToCollect(one.publication, one.cid, one.generation_id, one.stores - {store}) for one in old]
+        return len(old)
+
+    def optimise(self) -> None:
+        """House-keeping of the indexes that were written, when it is due."""
+        if "vector" in self.enabled:
+            self._stores.vector.optimise(self._space(self._generation.generation_id))
+        if "keyword" in self.enabled:
+            self._stores.keyword.optimise(self._space(self._generation.generation_id))
+
+    def _staged(self) -> _Plan:
+        if self._plan is None:
+            self._plan = self._draw()
+        return self._plan
+
+    def _draw(self) -> _Plan:
+        """Give up older tokens' numbers, then see that every document that is due has one of ours."""
+        work = self._work
+        with work.ledger.reading() as connection:
+            due = ledger_publications.due(
+                connection, work.partition, work.recipe, self._generation.generation_id, switches=self._switches
+            )
+        prepared = [self._prepare(one) for one in due]
+        same = [one.due for one in prepared if one.due.published_digest == one.content_digest]
+        changed = {one.due.document_id: one for one in prepared if one.due.published_digest != one.content_digest}
+        if not due and not self._has_outbox():
+            return _Plan({}, {}, {}, {})
+        with work.lease.writing() as connection:
+            ledger_publications.abandon_stale(connection, work.partition, work.lease.token)
+            ledger_publications.repoint(connection, same, switches=self._switches)
+            staged = ledger_publications.staged(connection, work.partition, work.lease.token)
+            fresh = [document for document in changed if document not in staged]
+            numbers = ledger_publications.draw_publications(
+                connection, work.partition, work.lease.token, self._generation.generation_id, fresh
+            )
+        self._repointed += len(same)
+        numbers = {document: numbers.get(document) or staged[document].publication for document in changed}
+        return _Plan(numbers, changed, {number: set() for number in numbers.values()}, {n: {} for n in numbers.values()})
+
+    def _has_outbox(self) -> bool:
+        box = schema.outbox
+        query = select(box.c.publication).where(box.c.partition == self._work.partition.key, box.c.state == "staged")
+        with self._work.ledger.reading() as connection:
+            return connection.execute(query.limit(1)).first() is not None
+
+    def _prepare(self, due: Due) -> _Prepared:
+        record = document_record(due)
+        parts = [due.digests[stage] for stage in (CHUNKS.name, EMBEDDINGS.name, MENTIONS.name) if stage in due.digests]
+        return _Prepared(due, record, digest_of([*parts, record, self._switches]))
+
+    def _publication(self, plan: _Plan, document: str) -> Publication:
+        one = plan.prepared[document]
+        number = plan.numbers[document]
+        return Publication(number, one.due, one.record, one.content_digest, plan.rows[number])
+
+    def _space(self, generation_id: int) -> IndexSpace:
+        place = self._work.partition
+        return IndexSpace(place.tenant, place.collection, generation_id)
+
+    def _sized(self, plan: _Plan, store: str, documents: Sequence[str]) -> Iterable[list[str]]:
+        counts = self._row_counts(plan, store, documents)
+        batch: list[str] = []
+        rows = 0
+        for document in documents:
+            if batch and rows + counts[document] > WRITE_ROWS:
+                yield batch
+                batch, rows = [], 0
+            batch.append(document)
+            rows += counts[document]
+        if batch:
+            yield batch
+
+    def _row_counts(self, plan: _Plan, store: str, documents: Sequence[str]) -> dict[str, int]:
+        x = schema.outputs
+        stage = _SOURCE[store]
+        ids = {plan.prepared[document].due.outputs[stage]: document for document in documents}
+        counts: dict[str, int] = {}
+        with self._work.ledger.reading() as connection:
+            for part in batches(list(ids), 5000):
+                query = select(x.c.output_id, x.c.row_count).where(x.c.output_id.in_(part))
+                counts.update((ids[row[0]], row[1]) for row in connection.execute(query))
+        return counts
+
+    def _write_batch(self, plan: _Plan, store: str, documents: Sequence[str]) -> int:
+        numbers = {document: plan.numbers[document] for document in documents}
+        expected = dict.fromkeys(numbers.values(), 0)
+        rows = self._rows(plan, store, documents)
+        if rows is not None:
+            if store == "graph":
+                edges = mention_edges(rows, self._work.partition, numbers)
+                self._stores.graph.write(edges)
+                for edge in edges:
+                    expected[edge.publication] += 1
+            else:
+                build = vector_table if store == "vector" else keyword_table
+                table = build(rows, numbers, {d: plan.prepared[d].record for d in documents})
+                self._index(store).write(self._space(self._generation.generation_id), table)
+                for number in table["publication"].to_pylist():
+                    expected[number] += 1
+        self._read_back(plan, store, numbers, expected)
+        with self._work.lease.writing() as connection:
+            for number in numbers.values():
+                plan.written[number].add(store)
+                plan.rows[number][store] = expected[number]
+            written = {number: sorted(plan.written[number]) for number in numbers.values()}
+            ledger_publications.mark_written(connection, written)
+        return sum(expected.values())
+
+    def _rows(self, plan: _Plan, store: str, documents: Sequence[str]) -> "pl.DataFrame | None":
+        """The documents' rows at the stage that a store is fed from; ``None`` when they have none."""
+        x = schema.outputs
+        stage = _SOURCE[store]
+        ids = [plan.prepared[document].due.outputs[stage] for document in documents]
+        outputs: dict[int, list[int]] = {}
+        with self._work.ledger.reading() as connection:
+            for part in batches(ids, 5000):
+                query = select(x.c.segment_id, x.c.output_id).where(x.c.output_id.in_(part), x.c.segment_id.is_not(None))
+                for segment_id, output_id in connection.execute(query):
+                    outputs.setdefault(segment_id, []).append(output_id)
+            files = segment_files(connection, outputs)
+        if not outputs:
+            return None
+        try:
+            return self._work.lake.read(files, outputs, ["document_id", *_COLUMNS[store]])
+        except SegmentLost as lost:
+            strike_out(self._work, lost.segment_id)
+            raise
+
+    def _read_back(
+        self, plan: _Plan, store: str, numbers: Mapping[str, int], expected: Mapping[int, int]
+    ) -> None:
+        if store == "graph":
+            held = self._stores.graph.counts(list(numbers.values()))
+        else:
+            held = self._index(store).counts(self._space(self._generation.generation_id), list(numbers.values()))
+        wrong = [document for document, number in numbers.items() if held.get(number, 0) != expected[number]]
+        if wrong:
+            first = plan.prepared[wrong[0]].due.path
+            number = numbers[wrong[0]]
+            raise TransientError(
+                f"{store} index, partition {self._work.partition.key}: {len(wrong)} documents were not stored whole; "
+                f"{first} has {held.get(number, 0)} of {expected[number]} rows; run again"
+            )
+
+    def _index(self, store: str) -> RowIndex:
+        return self._stores.vector if store == "vector" else self._stores.keyword
+
+    def _collect_from(self, store: str, old: Sequence[ToCollect]) -> None:
+        numbers = [one.publication for one in old]
+        if store == "graph":
+            self._stores.graph.remove(numbers)
+            left: Mapping[int, int] = self._stores.graph.counts(numbers)
+        else:
+            left = {}
+            for generation_id in {one.generation_id for one in old}:
+                space = self._space(generation_id)
+                mine = [one.publication for one in old if one.generation_id == generation_id]
+                self._index(store).remove(space, mine)
+                left = {**left, **self._index(store).counts(space, mine)}
+        gone = [one for one in old if one.publication not in left]
+        with self._work.lease.writing() as connection:
+            ledger_publications.confirm_collected(connection, store, gone)
+        if left:
+            raise TransientError(f"{store} index, partition {self._work.partition.key}: {len(left)} publications could not be removed")
+
+    def _promote_when_complete(self, notes: list[str]) -> int | None:
+        """Let a building generation answer once it shows every document that the live one shows."""
+        if self._generation.state != "building":
+            return None
+        with self._work.lease.writing() as connection:
+            place = self._work.partition
+            live = ledger_publications.live_generation(connection, place.cid)
+            number = self._generation.generation_id
+            lacking = ledger_publications.lacking(connection, live, number) if live is not None else 0
+            if lacking:
+                notes.append(f"index generation {number} still lacks {lacking} documents; {live} goes on answering")
+                return None
+            ledger_publications.promote(connection, place.cid, number)
+            self._generation = ledger_publications.generations(connection, place.cid)[number]
+            return number
+
+
+_SOURCE = {"vector": EMBEDDINGS.name, "keyword": CHUNKS.name, "graph": MENTIONS.name}
+_COLUMNS = {
+    "vector": ("chunk_id", "vector"),
+    "keyword": ("chunk_id", "text"),
+    "graph": ("page", "start", "end", "entity_id", "entity_type", "name", "chunk_id", "confidence"),
+}
+
+
+def document_record(due: Due) -> dict[str, Any]:
+    """What is published about a document beside its rows: title, date, type, source and the store's own metadata."""
+    facts = {key: value for key, value in due.facts.items() if key != "outline"}
+    return {
+        **facts,
+        "title": due.facts.get("title") or PurePosixPath(due.path).stem,
+        "path": due.path,
+        "content_type": due.content_type,
+        "metadata": dict(due.attributes),
+    }
