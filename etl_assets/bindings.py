@@ -16,7 +16,8 @@ def open_platform(settings: Settings) -> Platform:
         ConfigError: the home or ``collections.yaml`` cannot be used.
         PermanentError: the ledger cannot be opened.
     """
-    from etl_assets.backends.lancedb_index import LanceKeywordIndex, LanceVectorIndex
+    from etl_assets.backends.lancedb_keywords import LanceKeywords
+    from etl_assets.backends.lancedb_vectors import LanceVectors
     from etl_assets.backends.local_arrivals import LocalArrivals
     from etl_assets.backends.local_blobs import LocalBlobs
     from etl_assets.backends.sqlite_graph import SqliteGraph
@@ -29,8 +30,8 @@ def open_platform(settings: Settings) -> Platform:
 
     home = settings.home.create()
     stores = Stores(
-        LanceVectorIndex(home.indexes / "vectors"),
-        LanceKeywordIndex(home.indexes / "keywords"),
+        LanceVectors(home.indexes / "vectors"),
+        LanceKeywords(home.indexes / "keywords"),
         SqliteGraph(home.indexes / "graph.sqlite"),
     )
     return Platform(
