@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from etl_assets.backends import local_arrivals, local_files
 from etl_assets.backends.local_arrivals import LocalArrivals
 from etl_assets.documents import model
 from etl_assets.errors import DataError, PermanentError, TransientError
@@ -178,7 +177,7 @@ def _while_reading(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -
             pending.pop()()
         return block
 
-    monkeypatch.setattr(local_arrivals.os, "read", reading)
+    monkeypatch.setattr(os, "read", reading)
 
 
 def test_a_file_that_changes_while_it_is_read_is_tried_again_later(
@@ -336,7 +335,7 @@ def test_a_write_that_the_disk_cuts_short_is_finished_or_refused(
 ) -> None:
     (folder / "a").write_bytes(bytes(range(256)) * 1000)
     write = os.write
-    monkeypatch.setattr(local_files.os, "write", lambda fd, data: write(fd, bytes(data)[:1000]))
+    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, bytes(data)[:1000]))
     arrivals.fetch("acme/reports/a", tmp_path / "target")
     assert (tmp_path / "target").read_bytes() == (folder / "a").read_bytes()
 
@@ -348,8 +347,8 @@ def test_a_file_system_without_attributes_reads_as_none_and_refuses_to_lose_them
         raise OSError(95, "Operation not supported")
 
     (folder / "a").write_text("text")
-    monkeypatch.setattr(local_arrivals.os, "listxattr", unsupported)
-    monkeypatch.setattr(local_arrivals.os, "setxattr", unsupported)
+    monkeypatch.setattr(os, "listxattr", unsupported)
+    monkeypatch.setattr(os, "setxattr", unsupported)
     assert arrivals.fetch("acme/reports/a", tmp_path / "target").attributes == ObjectAttributes()
     with pytest.raises(PermanentError, match="user.mime_type"):
         arrivals.put("acme/reports/b", folder / "a", attributes=ObjectAttributes("text/plain"))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from etl_assets.backends import local_blobs, local_files
+from etl_assets.backends import local_blobs
 from etl_assets.backends.local_blobs import LocalBlobs
 from etl_assets.errors import PermanentError
 from etl_assets_tests.backends.disks import folder_for_everybody, small_volume, without_rights
@@ -78,7 +78,7 @@ def test_a_disk_that_fails_leaves_nothing_under_the_key(
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(local_files.os, call, fail)
+        patch.setattr(os, call, fail)
         with pytest.raises(PermanentError, match="storing a/b: Input/output error"):
             blobs.put("a/b", tmp_path / "file")
     assert not blobs.exists("a/b")

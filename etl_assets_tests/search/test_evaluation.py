@@ -183,7 +183,9 @@ def test_a_run_file_read_back_by_the_library_gives_the_same_figures(tmp_path: Pa
     done = evaluate({"1": "1", "2": "2"}, qrels, searching(one=run))
     (tmp_path / "run").write_text("".join(trec_run(done.runs["one"], tag="one")))
     read_back = ir_measures.calc_aggregate(
-        [ir_measures.nDCG @ 10, ir_measures.RR], qrels, ir_measures.read_trec_run(str(tmp_path / "run"))
+        [ir_measures.nDCG @ 10, ir_measures.RR],
+        qrels,
+        ir_measures.read_trec_run(str(tmp_path / "run")),  # type: ignore[no-untyped-call]
     )
     assert {str(m): v for m, v in read_back.items()} == pytest.approx(
         {"nDCG@10": done.metrics["one"]["nDCG@10"], "RR": done.metrics["one"]["MRR"]}
