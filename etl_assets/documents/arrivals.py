@@ -1,7 +1,8 @@
 """From a listing to versions: which keys are new, changed or gone, and the copying of their bytes to the originals."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -16,6 +17,8 @@ from etl_assets.ledger.objects import ArrivedObject, KnownObject
 from etl_assets.protocols.objects import Arrivals, Blobs, FetchedObject, ObjectInfo, UnusableKey
 
 BATCH_DOCUMENTS = 64
+COPIES_AT_ONCE = 8
+"""Copying waits for disks and networks, not for a core."""
 _READ_ATTEMPTS = 3
 
 
@@ -128,8 +131,13 @@ def take_in(
         PermanentError: no space for the originals, or the store refuses; what was entered before stays.
     """
     intake = Intake()
-    for batch in _parts([*changes.added, *changes.changed]):
-        _take_in_batch(lease, store, originals, changes.partition, batch, limits, intake)
+    tenant = changes.partition.tenant
+    with ThreadPoolExecutor(COPIES_AT_ONCE, thread_name_prefix="copy") as pool:
+        for batch in _parts([*changes.added, *changes.changed]):
+            with originals.scratch() as scratch:
+                targets = (scratch / str(i) for i in range(len(batch)))
+                copied = pool.map(lambda one, to: _copy(store, originals, one, tenant, to, limits), batch, targets)
+                _take_in_batch(lease, copied, changes.partition, intake)
     if changes.removed:
         gone = [one.document_id for one in changes.removed]
         with lease.writing() as connection:
@@ -181,44 +189,55 @@ def hint_of(path: str) -> str:
     return PurePosixPath(path).suffix.lower()[:16].encode("ascii", "replace").decode()
 
 
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What became of one sighting: bytes that are new, or a fingerprint to renew, or an error, or nothing yet."""
+
+    sighting: Sighting
+    arrived: ArrivedObject | None = None
+    renewed: str | None = None
+    error: DataError | None = None
+    is_unsettled: bool = False
+
+
 def _take_in_batch(
-    lease: Lease, store: Arrivals, originals: Blobs, partition: Partition, batch: Sequence[Sighting],
-    limits: ParsingLimits, intake: Intake,
-) -> None:  # fmt: skip
-    arrived: list[ArrivedObject] = []
-    renewed: dict[str, str] = {}
-    held: list[quarantine.Held] = []
-    with originals.scratch() as scratch:
-        for i, sighting in enumerate(batch):
-            target = scratch / str(i)
-            try:
-                fetched = _fetch(store, sighting, target, limits)
-            except FileNotFoundError:
-                continue  # it went after the listing; the next one ends it
-            except TransientError:
-                intake.unsettled += 1
-                continue
-            except DataError as error:
-                held.append(_held(sighting, error))
-                continue
-            if _is_same(sighting.known, fetched):
-                renewed[sighting.document_id] = fetched.fingerprint
-                continue
-            if sighting.known is None or sighting.known.version != fetched.sha256:
-                originals.put(original_key(partition.tenant, sighting.document_id, fetched.sha256), target)
-            arrived.append(_arrived(sighting, fetched))
+    lease: Lease, copied: Iterable[_Outcome], partition: Partition, intake: Intake
+) -> None:
+    outcomes = list(copied)
+    arrived = [one.arrived for one in outcomes if one.arrived is not None]
+    renewed = {one.sighting.document_id: one.renewed for one in outcomes if one.renewed is not None}
+    held = [_held(one.sighting, one.error) for one in outcomes if one.error is not None]
     with lease.writing() as connection:
         objects.record_arrivals(connection, partition, arrived)
         objects.renew_fingerprints(connection, renewed)
-        quarantine.release(
-            connection, quarantine.RAW_STAGE, [*(one.document_id for one in arrived), *renewed]
-        )
+        quarantine.release(connection, quarantine.RAW_STAGE, [*(one.document_id for one in arrived), *renewed])
         quarantine.hold(connection, partition, quarantine.RAW_STAGE, 0, held)
-    intake.added += sum(1 for one in arrived if one.document_id in {s.document_id for s in batch if s.known is None})
-    intake.changed += sum(1 for one in arrived if one.document_id in {s.document_id for s in batch if s.known})
+    added = sum(1 for one in outcomes if one.arrived is not None and one.sighting.known is None)
+    intake.added += added
+    intake.changed += len(arrived) - added
     intake.renewed += len(renewed)
     intake.quarantined += len(held)
+    intake.unsettled += sum(1 for one in outcomes if one.is_unsettled)
     intake.size_bytes += sum(one.size_bytes for one in arrived)
+
+
+def _copy(
+    store: Arrivals, originals: Blobs, sighting: Sighting, tenant: str, target: Path, limits: ParsingLimits
+) -> _Outcome:
+    """Copy one object's bytes to the originals, unless they are known."""
+    try:
+        fetched = _fetch(store, sighting, target, limits)
+    except FileNotFoundError:
+        return _Outcome(sighting)  # it went after the listing; the next one ends it
+    except TransientError:
+        return _Outcome(sighting, is_unsettled=True)
+    except DataError as error:
+        return _Outcome(sighting, error=error)
+    if _is_same(sighting.known, fetched):
+        return _Outcome(sighting, renewed=fetched.fingerprint)
+    if sighting.known is None or sighting.known.version != fetched.sha256:
+        originals.put(original_key(tenant, sighting.document_id, fetched.sha256), target)
+    return _Outcome(sighting, arrived=_arrived(sighting, fetched))
 
 
 def _fetch(store: Arrivals, sighting: Sighting, target: Path, limits: ParsingLimits) -> FetchedObject:

@@ -43,8 +43,8 @@ def pages_columns() -> "pl.Schema":
     """One row per page. ``headings`` are spans of heading lines in ``text``; ``level`` counts from 1."""
     import polars as pl
 
-    heading = pl.Struct({"level": pl.Int8, "start": pl.Int32, "end": pl.Int32})
-    return pl.Schema({"page": pl.Int32, "text": pl.String, "headings": pl.List(heading)})
+    heading = pl.Struct({"level": pl.Int8(), "start": pl.Int32(), "end": pl.Int32()})
+    return pl.Schema({"page": pl.Int32(), "text": pl.String(), "headings": pl.List(heading)})
 
 
 def chunks_columns() -> "pl.Schema":
@@ -57,8 +57,8 @@ def chunks_columns() -> "pl.Schema":
 
     return pl.Schema(
         {
-            "chunk_id": pl.String, "ordinal": pl.Int32, "page": pl.Int32, "start": pl.Int32, "end": pl.Int32,
-            "text": pl.String, "heading": pl.String, "token_count": pl.Int32, "text_digest": pl.String,
+            "chunk_id": pl.String(), "ordinal": pl.Int32(), "page": pl.Int32(), "start": pl.Int32(), "end": pl.Int32(),
+            "text": pl.String(), "heading": pl.String(), "token_count": pl.Int32(), "text_digest": pl.String(),
         }
     )  # fmt: skip
 
@@ -67,7 +67,7 @@ def embeddings_columns() -> "pl.Schema":
     """One row per chunk. ``vector`` has unit length; its width is the embedder's dimension."""
     import polars as pl
 
-    return pl.Schema({"chunk_id": pl.String, "text_digest": pl.String, "vector": pl.List(pl.Float32)})
+    return pl.Schema({"chunk_id": pl.String(), "text_digest": pl.String(), "vector": pl.List(pl.Float32())})
 
 
 def mentions_columns() -> "pl.Schema":
@@ -81,9 +81,9 @@ def mentions_columns() -> "pl.Schema":
 
     return pl.Schema(
         {
-            "page": pl.Int32, "start": pl.Int32, "end": pl.Int32, "text": pl.String,
-            "entity_id": pl.String, "entity_type": pl.String, "name": pl.String, "chunk_id": pl.String,
-            "confidence": pl.Float32, "context": pl.String, "method": pl.String,
+            "page": pl.Int32(), "start": pl.Int32(), "end": pl.Int32(), "text": pl.String(),
+            "entity_id": pl.String(), "entity_type": pl.String(), "name": pl.String(), "chunk_id": pl.String(),
+            "confidence": pl.Float32(), "context": pl.String(), "method": pl.String(),
         }
     )  # fmt: skip
 
@@ -99,13 +99,17 @@ def embedded_text_digest(text: str) -> str:
 
 
 PAGES = Stage("pages", (), "1", pages_columns, ("page", "text", "headings"))
-CHUNKS = Stage("chunks", ("pages",), "1", chunks_columns, ("chunk_id", "page", "start", "end", "heading"))
-EMBEDDINGS = Stage(
-    "embeddings", ("chunks",), "1", embeddings_columns, ("chunk_id", "vector"), RowMemo("text_digest", ("vector",))
+CHUNKS = Stage(
+    "chunks", ("pages",), "1", chunks_columns, ("chunk_id", "page", "start", "end", "heading"), batch_documents=1024
 )
+EMBEDDINGS = Stage(
+    "embeddings", ("chunks",), "1", embeddings_columns, ("chunk_id", "vector"), RowMemo("text_digest", ("vector",)),
+    batch_documents=1024, batch_rows=512,
+)  # fmt: skip
 MENTIONS = Stage(
     "mentions", ("pages", "chunks"), "1", mentions_columns,
-    ("page", "start", "end", "entity_id", "name", "chunk_id", "confidence"),
+    ("page", "start", "end", "entity_id", "name", "chunk_id", "confidence"), batch_documents=1024,
 )  # fmt: skip
 STAGES = (PAGES, CHUNKS, EMBEDDINGS, MENTIONS)
-"""In the order in which a run advances them."""
+"""In the order in which a run advances them. Parsing is dear, so its batches are small; embedding 512 texts takes
+about 15 s on two cores, which is the most that a kill may lose."""
