@@ -8,9 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from json import dumps
 from pathlib import Path
+from typing import TypeVar
 
 from etl_assets.backends.sqlite_graph_file import GraphFile
 from etl_assets.protocols.graph import Entity, MentionEdge, Neighbour, Scope, StoredEdge, edge_digest
+
+Identity = TypeVar("Identity", bound=tuple[str | int, ...])
 
 DOCUMENTS_PER_HOP = 2_000
 """How many documents one hop walks through, shared evenly among the entities it starts from, newest first.
@@ -26,18 +29,11 @@ EDGES_PER_HOP = 100_000
 
 READ_ROWS = 4_096
 
-_ENTITY_KEYS = """
-SELECT x.key, e.entity_key FROM json_each(?) x
-JOIN entities e ON e.tenant = x.value ->> 0 AND e.entity_id = x.value ->> 1
-"""
-_LABEL_KEYS = """
-SELECT x.key, l.label_key FROM json_each(?) x
-JOIN labels l ON l.entity_key = x.value ->> 0 AND l.entity_type = x.value ->> 1 AND l.name = x.value ->> 2
-"""
-_DOCUMENT_KEYS = """
-SELECT x.key, d.document_key FROM json_each(?) x
-JOIN documents d ON d.publication = x.value ->> 0 AND d.document_id = x.value ->> 1
-    AND d.tenant = x.value ->> 2 AND d.collection = x.value ->> 3
+# Asked one by one: SQLite's JSON functions cut a text at its first NUL.
+_ENTITY_KEY = "SELECT entity_key FROM entities WHERE tenant = ? AND entity_id = ?"
+_LABEL_KEY = "SELECT label_key FROM labels WHERE entity_key = ? AND entity_type = ? AND name = ?"
+_DOCUMENT_KEY = """
+SELECT document_key FROM documents WHERE publication = ? AND document_id = ? AND tenant = ? AND collection = ?
 """
 _ENTITY_DOCUMENTS = """
 SELECT d.document_key, d.publication, d.document_id, d.collection FROM edges e
@@ -244,11 +240,17 @@ def _label_of(edge: MentionEdge, entities: Mapping[tuple[str, str], int]) -> tup
     return entities[edge.tenant, edge.entity.entity_id], edge.entity.entity_type, edge.entity.name
 
 
+def _keys(db: sqlite3.Connection, statement: str, wanted: Iterable[Identity]) -> dict[Identity, int]:
+    """The key of each of ``wanted`` that the store holds."""
+    found = ((identity, db.execute(statement, identity).fetchone()) for identity in wanted)
+    return {identity: row[0] for identity, row in found if row is not None}
+
+
 def _entity_keys(db: sqlite3.Connection, edges: Sequence[MentionEdge]) -> dict[tuple[str, str], int]:
     wanted = list(dict.fromkeys((edge.tenant, edge.entity.entity_id) for edge in edges))
     rows = [(tenant, entity_id, entity_id.casefold()) for tenant, entity_id in wanted]
     db.executemany("INSERT OR IGNORE INTO entities (tenant, entity_id, folded) VALUES (?, ?, ?)", rows)
-    return {wanted[index]: key for index, key in db.execute(_ENTITY_KEYS, (dumps(wanted),))}
+    return _keys(db, _ENTITY_KEY, wanted)
 
 
 def _label_keys(
@@ -257,14 +259,14 @@ def _label_keys(
     wanted = list(dict.fromkeys(_label_of(edge, entities) for edge in edges))
     rows = [(*label, label[2].casefold()) for label in wanted]
     db.executemany("INSERT OR IGNORE INTO labels (entity_key, entity_type, name, folded) VALUES (?, ?, ?, ?)", rows)
-    return {wanted[index]: key for index, key in db.execute(_LABEL_KEYS, (dumps(wanted),))}
+    return _keys(db, _LABEL_KEY, wanted)
 
 
 def _document_keys(db: sqlite3.Connection, edges: Sequence[MentionEdge]) -> dict[tuple[int, str, str, str], int]:
     wanted = list(dict.fromkeys(_document_of(edge) for edge in edges))
     statement = "INSERT OR IGNORE INTO documents (publication, document_id, tenant, collection) VALUES (?, ?, ?, ?)"
     db.executemany(statement, wanted)
-    return {wanted[index]: key for index, key in db.execute(_DOCUMENT_KEYS, (dumps(wanted),))}
+    return _keys(db, _DOCUMENT_KEY, wanted)
 
 
 def _sweep(db: sqlite3.Connection, entity_keys: set[int]) -> None:
@@ -287,8 +289,8 @@ def _sweep(db: sqlite3.Connection, entity_keys: set[int]) -> None:
 
 
 def _keys_of(db: sqlite3.Connection, tenant: str, entity_ids: Sequence[str]) -> list[int]:
-    wanted = dumps([(tenant, entity_id) for entity_id in dict.fromkeys(entity_ids)])
-    return sorted(key for _, key in db.execute(_ENTITY_KEYS, (wanted,)))
+    wanted = [(tenant, entity_id) for entity_id in dict.fromkeys(entity_ids)]
+    return sorted(_keys(db, _ENTITY_KEY, wanted).values())
 
 
 def _documents_of(db: sqlite3.Connection, scope: Scope, entity_keys: Sequence[int]) -> list[_Document]:

@@ -39,7 +39,7 @@ HARMLESS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=BACKENDS.values(), ids=BACKENDS)
+@pytest.fixture(scope="module", params=list(BACKENDS.values()), ids=list(BACKENDS))
 def varied_index(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> KeywordIndex:
     """An index that is only read: half of its rows are indexed, half are not."""
     index: KeywordIndex = request.param(tmp_path_factory.mktemp("varied"))
@@ -50,7 +50,7 @@ def varied_index(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
 
 class TestKeywordIndex(RowIndexSuite[KeywordIndex]):
-    @pytest.fixture(params=BACKENDS.values(), ids=BACKENDS)
+    @pytest.fixture(params=list(BACKENDS.values()), ids=list(BACKENDS))
     def index(self, request: pytest.FixtureRequest, tmp_path: Path) -> KeywordIndex:
         index: KeywordIndex = request.param(tmp_path)
         return index

@@ -29,7 +29,7 @@ from etl_assets_tests.conformance.row_index_suite import VARIED, RowIndexSuite
 BACKENDS: dict[str, Callable[[Path], VectorIndex]] = {"lancedb": lambda folder: LanceVectors(folder / "vectors")}
 
 
-@pytest.fixture(scope="module", params=BACKENDS.values(), ids=BACKENDS)
+@pytest.fixture(scope="module", params=list(BACKENDS.values()), ids=list(BACKENDS))
 def varied_index(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> VectorIndex:
     """An index that is only read: half of its rows are indexed, half are not."""
     index: VectorIndex = request.param(tmp_path_factory.mktemp("varied"))
@@ -40,7 +40,7 @@ def varied_index(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
 
 class TestVectorIndex(RowIndexSuite[VectorIndex]):
-    @pytest.fixture(params=BACKENDS.values(), ids=BACKENDS)
+    @pytest.fixture(params=list(BACKENDS.values()), ids=list(BACKENDS))
     def index(self, request: pytest.FixtureRequest, tmp_path: Path) -> VectorIndex:
         index: VectorIndex = request.param(tmp_path)
         return index
@@ -65,7 +65,8 @@ class TestVectorIndex(RowIndexSuite[VectorIndex]):
             sorted((float(row.vector @ unit_vector(3)) for row in rows), reverse=True), abs=1e-5
         )
         opposite = index.query(SPACE, -unit_vector(3), k=30, visible=ALL, filters=NO_FILTERS)
-        assert (opposite[-1].publication, opposite[-1].score) == (3, pytest.approx(-1.0, abs=1e-5))
+        assert opposite[-1].publication == 3
+        assert opposite[-1].score == pytest.approx(-1.0, abs=1e-5)
         assert all(-1.0 <= hit.score <= 1.0 for hit in [*hits, *opposite])
 
     def test_vectors_of_another_width_are_refused(self, index: VectorIndex) -> None:
