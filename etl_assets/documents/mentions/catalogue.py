@@ -28,7 +28,7 @@ ENTITY_TYPES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing that can be mentioned. ``domains`` are ATT&CK's (``enterprise-attack``, ...), ``tactics`` short names."""
+    """One thing that can be mentioned. ``domains`` are such as ``enterprise-attack``, ``tactics`` short names."""
 
     entity_id: str
     entity_type: str
@@ -77,10 +77,16 @@ class Catalogue:
         _ = catalogue.entries
         return catalogue
 
+    def _object_lines(self) -> bytes:
+        return self._lines
+
+    def _relationship_lines(self) -> bytes:
+        return self._relationships
+
     @cached_property
     def entries(self) -> tuple[Entry, ...]:
         """Everything in it, in the order given."""
-        records = (json.loads(line) for line in self._lines.splitlines())
+        records = (json.loads(line) for line in self._object_lines().splitlines())
         return tuple(_entry(record) for record in records if record.get("type") in ENTITY_TYPES)
 
     @cached_property
@@ -92,11 +98,11 @@ class Catalogue:
     def relationships(self) -> tuple[Relationship, ...]:
         """What it states about pairs of entries, by entity id. Pairs with a thing it does not hold are left out."""
         known = {attack_id: entry.entity_id for attack_id, entry in self.by_attack_id.items()}
-        records = (json.loads(line) for line in self._relationships.splitlines())
+        records = (json.loads(line) for line in self._relationship_lines().splitlines())
         return tuple(
-            Relationship(known[record["source_id"]], record["type"], known[record["target_id"]], record.get("text") or "")
-            for record in records
-            if record["source_id"] in known and record["target_id"] in known
+            Relationship(known[one["source_id"]], one["type"], known[one["target_id"]], one.get("text") or "")
+            for one in records
+            if one["source_id"] in known and one["target_id"] in known
         )
 
     @cached_property
@@ -128,15 +134,11 @@ class _PackagedCatalogue(Catalogue):
         self._data = data
         super().__init__(b"", _digest(self._objects_gz))
 
-    @cached_property
-    def entries(self) -> tuple[Entry, ...]:
-        self._lines = gzip.decompress(self._objects_gz)
-        return Catalogue.entries.func(self)
+    def _object_lines(self) -> bytes:
+        return gzip.decompress(self._objects_gz)
 
-    @cached_property
-    def relationships(self) -> tuple[Relationship, ...]:
-        self._relationships = gzip.decompress((self._data / "attack_relationships.jsonl.gz").read_bytes())
-        return Catalogue.relationships.func(self)
+    def _relationship_lines(self) -> bytes:
+        return gzip.decompress((self._data / "attack_relationships.jsonl.gz").read_bytes())
 
 
 @cache

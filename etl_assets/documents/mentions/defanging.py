@@ -8,7 +8,8 @@ blanks around the brackets, as tokenised texts have them.
 import re
 
 BRACKETED_DOT = r"[ ]?[\[({][ ]?(?:\.|,|[dD][oO0][tT])[ ]?[\])}][ ]?"
-DOT = rf"(?:\.|\\\.|{BRACKETED_DOT}|\[\.(?=\w)|(?<=\w)\.\](?=\w))"
+HALF_BRACKETED_DOT = r"[ ]?\[[ ]?\.(?=\w)|(?<=\w)\.\](?=\w)"
+DOT = rf"(?:\.|\\\.|{BRACKETED_DOT}|{HALF_BRACKETED_DOT})"
 """One dot between labels, plain or defanged."""
 
 AT = r"(?:@|[ ]?[\[({][ ]?(?:@|[aA][tT])[ ]?[\])}][ ]?)"
@@ -21,7 +22,7 @@ LABEL = r"[^\W_]++(?:[-_]++[^\W_]++)*+"
 
 DOTTED = rf"{LABEL}(?:{DOT}{LABEL})++"
 
-_DOTS = re.compile(rf"{BRACKETED_DOT}|\\\.|\[\.(?=\w)|(?<=\w)\.\](?=\w)")
+_DOTS = re.compile(rf"{BRACKETED_DOT}|\\\.|{HALF_BRACKETED_DOT}")
 _ATS = re.compile(r"[ ]?[\[({][ ]?(?:@|[aA][tT])[ ]?[\])}][ ]?")
 _COLONS = re.compile(r"[\[(]:[\])]")
 _SCHEME_END = re.compile(rf"\A([a-zA-Z*]+){SCHEME_END}[ ]?")

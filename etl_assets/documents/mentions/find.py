@@ -1,7 +1,9 @@
 """The mentions stage: rows of pages and chunks in, rows of mentions out."""
 
 import time
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from etl_assets.documents.mentions.catalogue import Catalogue
@@ -53,7 +55,7 @@ def find_mentions(
             if on_page:
                 rows.extend(_rows(task.document_id, page, text, on_page, spans.get((task.document_id, page), ())))
         seconds[task.document_id] = time.perf_counter() - begun
-    schema = pl.Schema({"document_id": pl.String, **mentions_columns()})
+    schema = pl.Schema([("document_id", pl.String()), *mentions_columns().items()])
     return Computed(pl.DataFrame(rows, schema=schema, orient="row"), seconds=seconds)
 
 
@@ -63,6 +65,8 @@ def _chunk_spans(chunks: "pl.DataFrame") -> dict[tuple[str, int], list[_Chunk]]:
     ordered = chunks.select("document_id", "ordinal", "page", "start", "end", "chunk_id").sort("document_id", "ordinal")
     for document, _, page, start, end, chunk in ordered.iter_rows():
         spans.setdefault((document, page), []).append((start, end, chunk))
+    for on_page in spans.values():
+        on_page.sort(key=itemgetter(1, 0))
     return spans
 
 
@@ -78,8 +82,9 @@ def _rows(
 
 
 def _first_holding(chunks: Sequence[_Chunk], start: int, end: int) -> str | None:
-    """The first chunk in reading order that holds the whole span. Chunks may overlap, and be in any order."""
-    return next((chunk for low, high, chunk in chunks if low <= start and end <= high), None)
+    """The first chunk in reading order that holds the whole span; ``chunks`` are in order of their ends."""
+    place = bisect_left(chunks, end, key=itemgetter(1))
+    return next((chunk for low, _, chunk in chunks[place:] if low <= start), None)
 
 
 def _context(text: str, start: int, end: int) -> str:

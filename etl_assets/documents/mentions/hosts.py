@@ -1,8 +1,8 @@
 """Which dotted words are host names. The list of top-level domains is IANA's, see ``data/NOTICE.md``."""
 
-import re
 from functools import cache
 from importlib import resources
+from ipaddress import IPv4Address
 
 FILE_EXTENSIONS = frozenset(
     "ai app as bar boo cab cam cat cc cfd cpa dev dot fit gd gdn ink java jl js la lnk map md mk mobi mov mp ms nc ng"
@@ -57,7 +57,7 @@ def looks_like_package(labels: list[str]) -> bool:
 
 
 def written_like_a_host(labels: list[str]) -> bool:
-    """Whether capitals and digits fit a plain host name, not ``System.Net``, ``ASP.NET`` or ``end.In``."""
+    """Whether capitals and digits fit a plain host name, not ``System.Net``, ``ASP.NET`` or ``end.it``."""
     *names, suffix = labels
     if suffix.isupper():
         return all(name.isupper() for name in names) and len(max(names, key=len)) > 4
@@ -65,4 +65,23 @@ def written_like_a_host(labels: list[str]) -> bool:
         return False
     if suffix in CLASSIC:
         return True
-    return not any(name[0].isupper() for name in names) and not (len(names) == 1 and names[0].isdigit())
+    if len(names) == 1 and names[0].isdigit():
+        return False
+    return not any(name[0].isupper() and name.isalpha() for name in names)
+
+
+def without_next_sentence(raw: str) -> str:
+    """``raw`` without a last label that begins the next sentence: ``evil.com.The``."""
+    head, dot, last = raw.rpartition(".")
+    if dot and "." in head and last[:1].isupper() and not last.isupper() and not has_known_suffix(f"x.{last.lower()}"):
+        return head
+    return raw
+
+
+def is_ipv4(host: str) -> bool:
+    """Whether these are four numbers from 0 to 255 without leading zeros."""
+    try:
+        IPv4Address(host)
+    except ValueError:
+        return False
+    return True

@@ -3,6 +3,7 @@
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 
 from etl_assets.documents.mentions.catalogue import Catalogue, Entry
 from etl_assets.documents.mentions.found import Found, longest
@@ -89,10 +90,9 @@ def _plainly_named(text: str, hits: Iterable[Hit]) -> Iterable[str]:
         if len(hit.names) > 1:
             continue
         (name,) = hit.names
-        written = text[hit.start : hit.end]
-        if name.proof in (Proof.NONE, Proof.PHRASE):
-            yield name.entry.entity_id
-        elif name.proof in (Proof.CAPITALS, Proof.CUE) and _capitalised(written, name) and _beside(text, hit, name):
+        alone = name.proof in (Proof.NONE, Proof.PHRASE)
+        fitting = name.proof in (Proof.CAPITALS, Proof.CUE) and _capitalised(text[hit.start : hit.end], name)
+        if alone or (fitting and _beside(text, hit, name)):
             yield name.entry.entity_id
 
 
@@ -140,7 +140,8 @@ def _belief(text: str, hit: Hit, name: Name, established: set[str], ids: Sequenc
 
 def _belief_by_id(hit: Hit, name: Name, written: str, ids: Sequence[Found]) -> float:
     """Everyday words are believed beside their own id, or capitalised near another one."""
-    near = [found for found in ids if found.start < hit.end + 80 and found.end > hit.start - 80]
+    first = bisect_left(ids, hit.start - 80, key=attrgetter("end"))
+    near = ids[first : bisect_left(ids, hit.end + 80, key=attrgetter("start"))]
     if any(found.entity_id == name.entry.entity_id for found in near):
         return 0.95
     if name.entry.entity_type == "mitigation" or not near:

@@ -4,7 +4,7 @@ What a hit means is decided in ``linking``: this module knows names and letters,
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -46,7 +46,6 @@ class Hit:
     names: tuple[Name, ...]
 
 
-_DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2212"), "-")
 _PREPARATION = frozenset(("reconnaissance", "resource-development"))
 _PLATFORM = re.compile(r" for (?:windows|linux|android|ios|macos)$")
 _NUMBERED = re.compile(r"([a-z]{2,6})(\d{1,5})")
@@ -85,7 +84,7 @@ def needed_proof(entry: Entry, written: str) -> Proof:
     return Proof.CAPITALS if plain else Proof.NONE
 
 
-def _proof_of_behaviour(entry: Entry, written: str, kinds: list[str]) -> Proof:
+def _proof_of_behaviour(entry: Entry, written: str, kinds: Sequence[str]) -> Proof:
     if entry.entity_type == "mitigation":
         return Proof.CATALOGUE
     if entry.tactics and _PREPARATION.issuperset(entry.tactics):
@@ -95,7 +94,7 @@ def _proof_of_behaviour(entry: Entry, written: str, kinds: list[str]) -> Proof:
     if len(kinds) > 1:
         return Proof.PHRASE
     acronym = written.isupper() and len(written) <= 5
-    return Proof.PHRASE if kinds == ["unknown"] and not acronym else Proof.CATALOGUE
+    return Proof.PHRASE if list(kinds) == ["unknown"] and not acronym else Proof.CATALOGUE
 
 
 def spellings(entry: Entry, written: str) -> dict[str, bool]:
