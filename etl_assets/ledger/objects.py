@@ -7,7 +7,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from etl_assets.ledger import schema
 from etl_assets.ledger.catalogue import Partition, mark_dirty
-from etl_assets.ledger.database import Ledger, clock, next_sequence
+from etl_assets.ledger.database import Ledger, clock, insert_rows, next_sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def known_objects(ledger: Ledger, cid: int) -> dict[str, KnownObject]:
         table.c.cid == cid, table.c.end_seq.is_(None)
     )
     with ledger.reading() as connection:
-        return {row[2]: KnownObject(*row) for row in connection.execute(query)}
+        return {row[2]: KnownObject(*row) for row in connection.execute(query).all()}
 
 
 def record_arrivals(connection: Connection, partition: Partition, arrived: Sequence[ArrivedObject]) -> None:
@@ -65,7 +65,7 @@ def record_arrivals(connection: Connection, partition: Partition, arrived: Seque
         }
         for one in arrived
     ]  # fmt: skip
-    connection.execute(insert(schema.objects), rows)
+    insert_rows(connection, schema.objects, rows)
     mark_dirty(connection, partition.key)
 
 

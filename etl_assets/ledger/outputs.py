@@ -8,7 +8,7 @@ from sqlalchemy import Alias, ColumnElement, Connection, Select, and_, delete, f
 
 from etl_assets.ledger import schema
 from etl_assets.ledger.catalogue import Partition, mark_dirty
-from etl_assets.ledger.database import clock, draw, next_sequence
+from etl_assets.ledger.database import clock, draw, insert_rows, next_sequence
 
 T = TypeVar("T")
 _IN_LIST = 5000
@@ -124,7 +124,7 @@ def missing(connection: Connection, partition: Partition, recipe: Recipe, stage:
     )
     return [
         Missing(*row[:6], inputs=tuple(zip(row[7::2], row[8::2], strict=True)), input_rows=int(row[6]))
-        for row in connection.execute(query)
+        for row in connection.execute(query).all()
     ]
 
 
@@ -156,7 +156,7 @@ def twins(connection: Connection, tenant: str, producer_id: int, input_digests: 
                 or_(x.c.segment_id.is_(None), file.c.segment_id.is_not(None)),
             )
         )  # fmt: skip
-        for row in connection.execute(query):
+        for row in connection.execute(query).all():
             found[row[0]] = Twin(*row[1:])
     return found
 
@@ -179,7 +179,7 @@ def record_outputs(
         }
         for one in outputs
     ]  # fmt: skip
-    connection.execute(insert(schema.outputs), rows)
+    insert_rows(connection, schema.outputs, rows)
     mark_dirty(connection, partition.key)
 
 
@@ -203,7 +203,7 @@ def drop_unwanted(connection: Connection, partition: Partition, recipes: Sequenc
     published = select(p.c.outputs).where(
         p.c.cid == partition.cid, p.c.slot.between(partition.slot_low, partition.slot_high), p.c.end_seq.is_(None)
     )
-    for (outputs,) in connection.execute(published):
+    for (outputs,) in connection.execute(published).all():
         wanted.update(outputs.values())
     mine = (x.c.cid == partition.cid, x.c.slot.between(partition.slot_low, partition.slot_high), x.c.end_seq.is_(None))
     unwanted = [row[0] for row in connection.execute(select(x.c.output_id).where(*mine)) if row[0] not in wanted]
@@ -242,7 +242,7 @@ def removable_segments(connection: Connection, partition: Partition, *, grace_s:
     oldest = connection.scalar(select(func.min(pin.c.taken_at)))
     limit = at - grace_s if oldest is None else min(at - grace_s, oldest)
     query = select(file.c.segment_id, file.c.key).where(file.c.partition == partition.key, file.c.dead_at <= limit)
-    return [(int(row[0]), str(row[1])) for row in connection.execute(query)]
+    return [(int(row[0]), str(row[1])) for row in connection.execute(query).all()]
 
 
 def forget_segments(connection: Connection, segment_ids: Sequence[int]) -> None:
@@ -258,7 +258,7 @@ def segment_files(connection: Connection, segment_ids: Iterable[int]) -> dict[in
     found: dict[int, SegmentFile] = {}
     for part in batches(sorted(set(segment_ids)), _IN_LIST):
         query = select(file.c.segment_id, file.c.key, file.c.sha256).where(file.c.segment_id.in_(part))
-        found.update((int(row[0]), SegmentFile(*row)) for row in connection.execute(query))
+        found.update((int(row[0]), SegmentFile(*row)) for row in connection.execute(query).all())
     return found
 
 
@@ -270,7 +270,7 @@ def known_rows(connection: Connection, tenant: str, producer_id: int, keys: Sequ
         query = select(table.c.key, table.c.segment_id).where(
             table.c.tenant == tenant, table.c.producer_id == producer_id, table.c.key.in_(part)
         )
-        found.update((bytes(row[0]), int(row[1])) for row in connection.execute(query))
+        found.update((bytes(row[0]), int(row[1])) for row in connection.execute(query).all())
     return found
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, and_, delete, func, insert, literal, or_, sel
 from etl_assets.errors import TransientError
 from etl_assets.ledger import schema
 from etl_assets.ledger.catalogue import Partition, mark_dirty
-from etl_assets.ledger.database import clock, draw, next_sequence
+from etl_assets.ledger.database import clock, draw, insert_rows, next_sequence
 from etl_assets.ledger.outputs import Recipe, batches, joined_chain
 
 STORES = ("vector", "keyword", "graph")
@@ -187,7 +187,7 @@ def due(
             object_seq=row[6], superseded=row[7], published_digest=row[8], facts=row[9] or {},
             outputs=dict(zip(names, row[10::2], strict=True)), digests=dict(zip(names, row[11::2], strict=True)),
         )
-        for row in connection.execute(query)
+        for row in connection.execute(query).all()
     ]  # fmt: skip
 
 
@@ -216,7 +216,7 @@ def removed(connection: Connection, partition: Partition) -> list[tuple[int, str
             p.c.end_seq.is_(None), o.c.document_id.is_(None),
         )
     )  # fmt: skip
-    return [tuple(row) for row in connection.execute(query)]
+    return [tuple(row) for row in connection.execute(query).all()]
 
 
 def staged(connection: Connection, partition: Partition, token: int) -> dict[str, Staged]:
@@ -225,7 +225,7 @@ def staged(connection: Connection, partition: Partition, token: int) -> dict[str
     query = select(b.c.publication, b.c.document_id, b.c.stores).where(
         b.c.partition == partition.key, b.c.state == "staged", b.c.token == token
     )
-    return {row[1]: Staged(row[0], row[1], frozenset(row[2])) for row in connection.execute(query)}
+    return {row[1]: Staged(row[0], row[1], frozenset(row[2])) for row in connection.execute(query).all()}
 
 
 def abandon_stale(connection: Connection, partition: Partition, token: int) -> int:
@@ -253,7 +253,7 @@ def draw_publications(
         for document, number in numbers.items()
     ]  # fmt: skip
     if rows:
-        connection.execute(insert(schema.outbox), rows)
+        insert_rows(connection, schema.outbox, rows)
     return numbers
 
 
@@ -299,7 +299,7 @@ def commit(
         for one in publications
     ]  # fmt: skip
     if rows:
-        connection.execute(insert(p), rows)
+        insert_rows(connection, p, rows)
     mark_dirty(connection, partition.key)
     return n
 
@@ -334,7 +334,7 @@ def to_collect(connection: Connection, partition: Partition, *, older_than_s: fl
     query = select(b.c.publication, b.c.cid, b.c.generation_id, b.c.stores).where(
         b.c.partition == partition.key, b.c.state == "collect", b.c.since <= clock(connection) - older_than_s
     )
-    return [ToCollect(row[0], row[1], row[2], frozenset(row[3])) for row in connection.execute(query)]
+    return [ToCollect(row[0], row[1], row[2], frozenset(row[3])) for row in connection.execute(query).all()]
 
 
 def seconds_to_wait(connection: Connection, partition: Partition, *, older_than_s: float) -> float | None:
@@ -394,7 +394,7 @@ def _enqueue(
         for number, document, partition in old
     ]  # fmt: skip
     if rows:
-        connection.execute(insert(schema.outbox), rows)
+        insert_rows(connection, schema.outbox, rows)
 
 
 def _lock_generation(connection: Connection, generation: Generation) -> None:

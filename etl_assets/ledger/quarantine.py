@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, insert, select
 from etl_assets.errors import DataError
 from etl_assets.ledger import schema
 from etl_assets.ledger.catalogue import Partition, mark_dirty
-from etl_assets.ledger.database import Ledger, clock
+from etl_assets.ledger.database import Ledger, clock, insert_rows
 
 RAW_STAGE = "raw_documents"
 
@@ -77,7 +77,7 @@ def hold(
                 "last_at": at,
             }
         )  # fmt: skip
-    connection.execute(insert(table), rows)
+    insert_rows(connection, table, rows)
     if partition is not None:
         mark_dirty(connection, partition.key)
 
@@ -104,7 +104,7 @@ def rows(ledger: Ledger, *, tenant: str | None = None, collection: str | None = 
     if collection is not None:
         query = query.where(table.c.collection == collection)
     with ledger.reading() as connection:
-        return [QuarantineRow(*row) for row in connection.execute(query)]
+        return [QuarantineRow(*row) for row in connection.execute(query).all()]
 
 
 def held_at(ledger: Ledger, stage: str, cid: int | None) -> dict[str, QuarantineRow]:
@@ -113,4 +113,4 @@ def held_at(ledger: Ledger, stage: str, cid: int | None) -> dict[str, Quarantine
     columns = [table.c[name] for name in QuarantineRow.__dataclass_fields__]
     query = select(*columns).where(table.c.stage == stage, table.c.cid == cid)
     with ledger.reading() as connection:
-        return {str(row[0]): QuarantineRow(*row) for row in connection.execute(query)}
+        return {str(row[0]): QuarantineRow(*row) for row in connection.execute(query).all()}
