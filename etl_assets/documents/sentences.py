@@ -15,10 +15,11 @@ class Break(IntEnum):
     """What stands before a unit; a stronger break is the better place for a cut."""
 
     WORD = 0
-    SENTENCE = 1
-    LINE = 2
-    PARAGRAPH = 3
-    HEADING = 4
+    WRAP = 1
+    SENTENCE = 2
+    LINE = 3
+    PARAGRAPH = 4
+    HEADING = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,8 @@ def split_long(text: str, unit: Unit, tokens: Sequence[tuple[int, int]], *, limi
     bounds = [unit.start, *cuts, unit.end]
     found: list[Unit] = []
     for start, end in zip(bounds, bounds[1:], strict=False):
-        _trimmed(found, text, start, end, Break.WORD)
+        wrapped = "\n" in text[max(start - 2, 0) : start]
+        _trimmed(found, text, start, end, Break.WRAP if wrapped else Break.WORD)
     if found:
         found[0] = Unit(found[0].start, found[0].end, unit.before)
     return found
@@ -165,8 +167,10 @@ def _cuts(text: str, unit: Unit, tokens: Sequence[tuple[int, int]], *, limit: in
         if since and start > last and not _extends(text, start):
             words = _between_words(text, start)
             spare = start if words else spare
-            chosen = words and since >= shortest and _sum(text[max(start - 12, last) : start]) % 4 == 0
-            if chosen or (words and since >= longest):
+            chosen = since >= shortest and (
+                text[start - 1] == "\n" or _sum(text[max(start - 12, last) : start]) % 4 == 0
+            )
+            if words and (chosen or since >= longest):
                 yield start
                 last, since, spare = start, 0, None
             elif since >= limit:
@@ -198,8 +202,8 @@ def _sum(words: str) -> int:
 
 
 def _between_words(text: str, position: int) -> bool:
-    before, after = text[position - 1], text[position]
-    return not (before.isalnum() and after.isalnum()) or ord(after) > 0x2E7F
+    """Behind white space, or before a code point of a script that is written without it (from U+2E80)."""
+    return text[position - 1].isspace() or text[position].isspace() or text[position] > "\u2e7f"
 
 
 def _extends(text: str, position: int) -> bool:
