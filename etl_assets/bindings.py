@@ -1,7 +1,7 @@
 """Opens the backend that the settings name for each role, without Dagster: for the CLI, search, API and resources."""
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from etl_assets.documents.parameters import EmbedderChoice
 from etl_assets.documents.platform import Platform
@@ -50,7 +50,7 @@ def open_platform(settings: Settings) -> Platform:
 
 
 def _embedders(settings: Settings) -> Callable[[EmbedderChoice], Embedder]:
-    @lru_cache(maxsize=None)
+    @cache
     def opened(choice: EmbedderChoice) -> Embedder:
         from etl_assets.backends.embedders import open_embedder
 

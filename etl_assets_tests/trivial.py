@@ -147,7 +147,9 @@ class Chain:
     def stage(self, work: Work, stage: Stage) -> StageReport:
         if stage is EMBEDDINGS:
             return advance(work, stage, compute_rows=self.embed)
-        return advance(work, stage, compute={"pages": self.parse, "chunks": self.cut, "mentions": self.find}[stage.name])
+        return advance(
+            work, stage, compute={"pages": self.parse, "chunks": self.cut, "mentions": self.find}[stage.name]
+        )
 
     def publisher(self, work: Work) -> Publisher:
         with work.lease.writing() as connection:
@@ -186,7 +188,9 @@ class Chain:
                 line = match.group()
                 n = seen[line] = seen.get(line, -1) + 1
                 digest = embedded_text_digest(line)
-                rows.append((document, chunk_id(line, n), ordinal, page, *match.span(), line, "", len(line.split()), digest))
+                rows.append(
+                    (document, chunk_id(line, n), ordinal, page, *match.span(), line, "", len(line.split()), digest)
+                )
         self.counts.chunked += [task.path for task in tasks]
         return Computed(_frame(CHUNKS, rows))
 
@@ -196,14 +200,18 @@ class Chain:
             raise DataError("a text cannot be embedded", reason="unembeddable")
         self.counts.embedded += texts
         vectors = np.stack([vector_of(text, self.model) for text in texts])
-        return pl.DataFrame({"text_digest": rows["text_digest"], "vector": pl.Series(vectors.tolist(), dtype=pl.List(pl.Float32))})
+        return pl.DataFrame(
+            {"text_digest": rows["text_digest"], "vector": pl.Series(vectors.tolist(), dtype=pl.List(pl.Float32))}
+        )
 
     def find(self, tasks: Sequence[Task], pages: pl.DataFrame, chunks: pl.DataFrame) -> Computed:
         rows = []
         for document, page, text, _ in pages.select("document_id", "page", "text", "headings").rows():
             for match in re.finditer(r"\b[A-Z]{3,}\b", text):
                 word = match.group()
-                rows.append((document, page, *match.span(), word, f"word:{word}", "word", word, None, 1.0, "", "pattern"))
+                rows.append(
+                    (document, page, *match.span(), word, f"word:{word}", "word", word, None, 1.0, "", "pattern")
+                )
         self.counts.searched += [task.path for task in tasks]
         return Computed(_frame(MENTIONS, rows))
 
@@ -232,7 +240,6 @@ def contents(home: Home, tenant: str = "acme", collection: str = "reports") -> d
             .where(owner.c.tenant == tenant, owner.c.collection == collection, p.c.end_seq.is_(None))
         ).all()
     names = {row.publication: row.path for row in rows}
-    from etl_assets.protocols.indexes import IndexSpace
 
     shown: dict[str, object] = {"ledger": sorted((r.path, r.version, r.content_digest) for r in rows)}
     generations = {row.generation_id for row in rows}
@@ -241,7 +248,12 @@ def contents(home: Home, tenant: str = "acme", collection: str = "reports") -> d
         for space in index.spaces():
             if (space.tenant, space.collection) == (tenant, collection):
                 found += [
-                    (names.get(r.publication, f"?{r.publication}"), r.chunk_id, r.digest, space.generation in generations)
+                    (
+                        names.get(r.publication, f"?{r.publication}"),
+                        r.chunk_id,
+                        r.digest,
+                        space.generation in generations,
+                    )
                     for r in index.rows(space)
                 ]
         shown[store] = sorted(found)

@@ -122,9 +122,7 @@ def survey(ledger: Ledger, store: Arrivals, tenant: str, collection: str, *, sha
     return found
 
 
-def take_in(
-    lease: Lease, store: Arrivals, originals: Blobs, changes: Changes, limits: ParsingLimits
-) -> Intake:
+def take_in(lease: Lease, store: Arrivals, originals: Blobs, changes: Changes, limits: ParsingLimits) -> Intake:
     """Copy new and changed bytes to the originals and enter them; end what is gone. One transaction per 64 documents.
 
     Raises:
@@ -200,9 +198,7 @@ class _Outcome:
     is_unsettled: bool = False
 
 
-def _take_in_batch(
-    lease: Lease, copied: Iterable[_Outcome], partition: Partition, intake: Intake
-) -> None:
+def _take_in_batch(lease: Lease, copied: Iterable[_Outcome], partition: Partition, intake: Intake) -> None:
     outcomes = list(copied)
     arrived = [one.arrived for one in outcomes if one.arrived is not None]
     renewed = {one.sighting.document_id: one.renewed for one in outcomes if one.renewed is not None}

@@ -13,13 +13,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def vector_table(rows: "pl.DataFrame", numbers: Mapping[str, int], records: Mapping[str, Mapping[str, Any]]) -> "pa.Table":
+def vector_table(
+    rows: "pl.DataFrame", numbers: Mapping[str, int], records: Mapping[str, Mapping[str, Any]]
+) -> "pa.Table":
     """Rows of the vector index from rows of ``embeddings``; ``numbers`` is document id -> publication."""
     dimension = int(rows["vector"].list.len().max() or 0)  # type: ignore[arg-type]  # a whole number of floats
     return _table(rows, numbers, records, "vector", vector_rows(dimension))
 
 
-def keyword_table(rows: "pl.DataFrame", numbers: Mapping[str, int], records: Mapping[str, Mapping[str, Any]]) -> "pa.Table":
+def keyword_table(
+    rows: "pl.DataFrame", numbers: Mapping[str, int], records: Mapping[str, Mapping[str, Any]]
+) -> "pa.Table":
     """Rows of the keyword index from rows of ``chunks``."""
     return _table(rows, numbers, records, "text", KEYWORD_ROWS)
 
@@ -60,7 +64,12 @@ def _table(
             "document_type": [records[document].get("document_type") for document in documents],
             "document_date": [_date(records[document].get("date")) for document in documents],
         },
-        schema={"document_id": pl.String, "publication": pl.Int64, "document_type": pl.String, "document_date": pl.Date},
+        schema={
+            "document_id": pl.String,
+            "publication": pl.Int64,
+            "document_type": pl.String,
+            "document_date": pl.Date,
+        },
     )
     joined = rows.join(attributes, on="document_id", how="inner", maintain_order="left")
     return joined.select(schema.names).to_arrow().cast(schema)

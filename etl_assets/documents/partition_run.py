@@ -108,7 +108,7 @@ class PartitionRun:
         wanted[CHUNKS.name] = (CHUNKS, chunking)
         if settings.publications.vector:
             model = self.embedder.model
-            parameters = {"model": model.name, "digest": model.digest, "dimension": model.dimension}
+            parameters: Parameters = {"model": model.name, "digest": model.digest, "dimension": model.dimension}
             wanted[EMBEDDINGS.name] = (EMBEDDINGS, parameters)
         wanted[MENTIONS.name] = (MENTIONS, {"catalogue": self.platform.catalogue().digest})
         return wanted

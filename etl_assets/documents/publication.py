@@ -10,16 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
-
 from etl_assets.documents.index_rows import keyword_table, mention_edges, vector_table
 from etl_assets.documents.model import CHUNKS, EMBEDDINGS, MENTIONS
 from etl_assets.documents.parameters import Publications
 from etl_assets.errors import TransientError
 from etl_assets.ledger import publications as ledger_publications
-from etl_assets.ledger import schema
 from etl_assets.ledger.database import digest_of
-from etl_assets.ledger.outputs import batches, segment_files
+from etl_assets.ledger.outputs import batches, output_places, segment_files
 from etl_assets.ledger.publications import Due, Generation, Publication, ToCollect
 from etl_assets.protocols.graph import KnowledgeGraph
 from etl_assets.protocols.indexes import IndexSpace, KeywordIndex, RowIndex, VectorIndex
@@ -102,7 +99,11 @@ class Publisher:
     @property
     def enabled(self) -> tuple[str, ...]:
         """The stores this collection is published to."""
-        wanted = {"vector": self._publications.vector, "keyword": self._publications.keyword, "graph": self._publications.graph}
+        wanted = {
+            "vector": self._publications.vector,
+            "keyword": self._publications.keyword,
+            "graph": self._publications.graph,
+        }
         return tuple(store for store in ledger_publications.STORES if wanted[store])
 
     def write(self, store: str) -> StoreReport:
@@ -183,11 +184,12 @@ class Publisher:
             due = ledger_publications.due(
                 connection, work.partition, work.recipe, self._generation.generation_id, switches=self._switches
             )
+            waiting = ledger_publications.has_staged(connection, work.partition)
+        if not due and not waiting:
+            return _Plan({}, {}, {}, {})
         prepared = [self._prepare(one) for one in due]
         same = [one.due for one in prepared if one.due.published_digest == one.content_digest]
         changed = {one.due.document_id: one for one in prepared if one.due.published_digest != one.content_digest}
-        if not due and not self._has_outbox():
-            return _Plan({}, {}, {}, {})
         with work.lease.writing() as connection:
             ledger_publications.abandon_stale(connection, work.partition, work.lease.token)
             ledger_publications.repoint(connection, same, switches=self._switches)
@@ -198,13 +200,9 @@ class Publisher:
             )
         self._repointed += len(same)
         numbers = {document: numbers.get(document) or staged[document].publication for document in changed}
-        return _Plan(numbers, changed, {number: set() for number in numbers.values()}, {n: {} for n in numbers.values()})
-
-    def _has_outbox(self) -> bool:
-        box = schema.outbox
-        query = select(box.c.publication).where(box.c.partition == self._work.partition.key, box.c.state == "staged")
-        with self._work.ledger.reading() as connection:
-            return connection.execute(query.limit(1)).first() is not None
+        return _Plan(
+            numbers, changed, {number: set() for number in numbers.values()}, {n: {} for n in numbers.values()}
+        )
 
     def _prepare(self, due: Due) -> _Prepared:
         record = document_record(due)
@@ -234,15 +232,11 @@ class Publisher:
             yield batch
 
     def _row_counts(self, plan: _Plan, store: str, documents: Sequence[str]) -> dict[str, int]:
-        x = schema.outputs
         stage = _SOURCE[store]
         ids = {plan.prepared[document].due.outputs[stage]: document for document in documents}
-        counts: dict[str, int] = {}
         with self._work.ledger.reading() as connection:
-            for part in batches(list(ids), 5000):
-                query = select(x.c.output_id, x.c.row_count).where(x.c.output_id.in_(part))
-                counts.update((ids[row[0]], row[1]) for row in connection.execute(query))
-        return counts
+            places = output_places(connection, list(ids))
+        return {ids[number]: place.row_count for number, place in places.items()}
 
     def _write_batch(self, plan: _Plan, store: str, documents: Sequence[str]) -> int:
         numbers = {document: plan.numbers[document] for document in documents}
@@ -271,15 +265,13 @@ class Publisher:
 
     def _rows(self, plan: _Plan, store: str, documents: Sequence[str]) -> "pl.DataFrame | None":
         """The documents' rows at the stage that a store is fed from; ``None`` when they have none."""
-        x = schema.outputs
         stage = _SOURCE[store]
         ids = [plan.prepared[document].due.outputs[stage] for document in documents]
         outputs: dict[int, list[int]] = {}
         with self._work.ledger.reading() as connection:
-            for part in batches(ids, 5000):
-                query = select(x.c.segment_id, x.c.output_id).where(x.c.output_id.in_(part), x.c.segment_id.is_not(None))
-                for segment_id, output_id in connection.execute(query):
-                    outputs.setdefault(segment_id, []).append(output_id)
+            for number, place in output_places(connection, ids).items():
+                if place.segment_id is not None:
+                    outputs.setdefault(place.segment_id, []).append(number)
             files = segment_files(connection, outputs)
         if not outputs:
             return None
@@ -289,9 +281,7 @@ class Publisher:
             strike_out(self._work, lost.segment_id)
             raise
 
-    def _read_back(
-        self, plan: _Plan, store: str, numbers: Mapping[str, int], expected: Mapping[int, int]
-    ) -> None:
+    def _read_back(self, plan: _Plan, store: str, numbers: Mapping[str, int], expected: Mapping[int, int]) -> None:
         if store == "graph":
             held = self._stores.graph.counts(list(numbers.values()))
         else:
@@ -324,7 +314,9 @@ class Publisher:
         with self._work.lease.writing() as connection:
             ledger_publications.confirm_collected(connection, store, gone)
         if left:
-            raise TransientError(f"{store} index, partition {self._work.partition.key}: {len(left)} publications could not be removed")
+            raise TransientError(
+                f"{store} index, partition {self._work.partition.key}: {len(left)} publications could not be removed"
+            )
 
     def _promote_when_complete(self, notes: list[str]) -> int | None:
         """Let a building generation answer once it shows every document that the live one shows."""

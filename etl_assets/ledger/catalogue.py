@@ -44,7 +44,9 @@ def parse_partition_key(key: str) -> tuple[str, str, int, int]:
     """
     match = _KEY.fullmatch(key)
     if match is None:
-        raise ConfigError(f"partition key {key!r}: expected TENANT.COLLECTION.SHARD-of-SHARDS, as in acme.reports.00-of-01")
+        raise ConfigError(
+            f"partition key {key!r}: expected TENANT.COLLECTION.SHARD-of-SHARDS, as in acme.reports.00-of-01"
+        )
     return match[1], match[2], int(match[3]), int(match[4])
 
 

@@ -8,7 +8,20 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import JSON, Connection, Dialect, Engine, Table, bindparam, create_engine, event, insert, literal_column, select, update
+from sqlalchemy import (
+    JSON,
+    Connection,
+    Dialect,
+    Engine,
+    Table,
+    bindparam,
+    create_engine,
+    event,
+    insert,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.sql.elements import ColumnElement
@@ -51,7 +64,9 @@ class Ledger:
     def _prepare(self) -> None:
         with self._engine.connect() as connection:
             known = connection.dialect.has_table(connection, "meta")
-            version = connection.scalar(select(schema.meta.c.value).where(schema.meta.c.key == "schema")) if known else None
+            version = (
+                connection.scalar(select(schema.meta.c.value).where(schema.meta.c.key == "schema")) if known else None
+            )
         if version is None:
             with self.writing() as connection:
                 schema.metadata.create_all(connection, checkfirst=True)
@@ -128,7 +143,10 @@ def draw(connection: Connection, counter: str, count: int = 1) -> int:
     """
     table = schema.counters
     advance = (
-        update(table).where(table.c.name == counter).values(value=table.c.value + bindparam("by")).returning(table.c.value)
+        update(table)
+        .where(table.c.name == counter)
+        .values(value=table.c.value + bindparam("by"))
+        .returning(table.c.value)
     )
     last = connection.scalar(advance, {"by": count})
     if last is None:
@@ -162,8 +180,6 @@ def now(connection: Connection) -> ColumnElement[float]:
 def clock(connection: Connection) -> float:
     """The database's clock, Unix seconds UTC."""
     return float(connection.scalar(select(now(connection))) or 0.0)
-
-
 
 
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, sort_keys=True).encode
@@ -235,5 +251,3 @@ def _translated(what: str, error: OperationalError) -> EtlAssetsError:
     if any(word in text for word in ("unable to open", "readonly", "disk I/O", "malformed", "not a database")):
         return PermanentError(f"{what}: {text}; check the file and its folder's rights")
     return TransientError(f"{what}: {text}")
-
-

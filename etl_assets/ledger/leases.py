@@ -97,9 +97,7 @@ class Lease:
                 self._lock = None
 
 
-def acquire(
-    ledger: Ledger, partition: str, *, holder: str, wait_s: float = 0.0, ttl_s: float = LEASE_S
-) -> Lease:
+def acquire(ledger: Ledger, partition: str, *, holder: str, wait_s: float = 0.0, ttl_s: float = LEASE_S) -> Lease:
     """Take the lease of a partition, waiting at most ``wait_s`` for whoever has it.
 
     The same ``holder`` gets the same token back as long as nobody took the lease in between.
@@ -126,9 +124,7 @@ def acquire(
         time.sleep(_POLL_S)
 
 
-def _take(
-    ledger: Ledger, partition: str, holder: str, ttl_s: float, *, holder_is_dead: bool
-) -> tuple[int | None, str]:
+def _take(ledger: Ledger, partition: str, holder: str, ttl_s: float, *, holder_is_dead: bool) -> tuple[int | None, str]:
     table = schema.leases
     with ledger.writing() as connection:
         row = connection.execute(

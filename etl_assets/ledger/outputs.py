@@ -1,16 +1,29 @@
-"""What was made of which version: wanted, done, missing, unwanted. One row per document, version, producer and input."""
+"""What was made of which version: wanted, done, missing, unwanted. One row per version, producer and input."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from sqlalchemy import Alias, ColumnElement, Connection, Select, and_, delete, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from etl_assets.ledger import schema
 from etl_assets.ledger.catalogue import Partition, mark_dirty
 from etl_assets.ledger.database import clock, draw, insert_rows, next_sequence
 
 T = TypeVar("T")
+Aliased = Any  # SQLAlchemy types an alias of a table as several different things
 _IN_LIST = 5000
 
 
@@ -123,20 +136,23 @@ def missing(connection: Connection, partition: Partition, recipe: Recipe, stage:
         .order_by(*order)
     )
     return [
-        Missing(*row[:6], inputs=tuple(zip(row[7::2], row[8::2], strict=True)), input_rows=int(row[6]))
+        Missing(
+            row[0], row[1], row[2], row[3], row[4], row[5],
+            inputs=tuple(zip(row[7::2], row[8::2], strict=True)), input_rows=int(row[6]),
+        )
         for row in connection.execute(query).all()
-    ]
+    ]  # fmt: skip
 
 
 def wanted_outputs(partition: Partition, recipe: Recipe, stage: str) -> Select[Any]:
-    """Finished outputs of present documents at ``stage`` under the recipe: output id, digest, segment, rows, document."""
+    """Present documents' finished outputs at ``stage``: output id, digest, segment, row count, document id."""
     source, inputs = _chain(recipe, (stage,))
     x = inputs[stage]
     columns = (x.c.output_id, x.c.output_digest, x.c.segment_id, x.c.row_count, x.c.document_id)
     return select(*columns).select_from(source).where(*_present(partition))
 
 
-def joined_chain(recipe: Recipe, stages: Iterable[str]) -> tuple[Any, dict[str, Alias]]:
+def joined_chain(recipe: Recipe, stages: Iterable[str]) -> tuple[Any, dict[str, Aliased]]:
     """Present objects joined to their finished outputs at these stages and all stages before them."""
     return _chain(recipe, tuple(stages))
 
@@ -262,6 +278,24 @@ def segment_files(connection: Connection, segment_ids: Iterable[int]) -> dict[in
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class OutputPlace:
+    """Where an output's rows are (``None``: it has none), and how many they are."""
+
+    segment_id: int | None
+    row_count: int
+
+
+def output_places(connection: Connection, output_ids: Sequence[int]) -> dict[int, OutputPlace]:
+    """Where the rows of these outputs are, open or ended."""
+    x = schema.outputs
+    found: dict[int, OutputPlace] = {}
+    for part in batches(output_ids, _IN_LIST):
+        query = select(x.c.output_id, x.c.segment_id, x.c.row_count).where(x.c.output_id.in_(part))
+        found.update((row[0], OutputPlace(row[1], row[2])) for row in connection.execute(query).all())
+    return found
+
+
 def known_rows(connection: Connection, tenant: str, producer_id: int, keys: Sequence[bytes]) -> dict[bytes, int]:
     """Segment that holds the row of each key, for those keys whose value was computed before."""
     table = schema.memo
@@ -274,9 +308,7 @@ def known_rows(connection: Connection, tenant: str, producer_id: int, keys: Sequ
     return found
 
 
-def record_rows(
-    connection: Connection, tenant: str, producer_id: int, keys: Iterable[bytes], segment_id: int
-) -> None:
+def record_rows(connection: Connection, tenant: str, producer_id: int, keys: Iterable[bytes], segment_id: int) -> None:
     """Note that ``segment_id`` holds these keys' values, whatever was noted before."""
     rows = [{"tenant": tenant, "producer_id": producer_id, "key": key, "segment_id": segment_id} for key in keys]
     if not rows:
@@ -310,9 +342,9 @@ def _present(partition: Partition) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def _chain(recipe: Recipe, stages: Sequence[str]) -> tuple[Any, dict[str, Alias]]:
+def _chain(recipe: Recipe, stages: Sequence[str]) -> tuple[Any, dict[str, Aliased]]:
     source: Any = schema.objects
-    inputs: dict[str, Alias] = {}
+    inputs: dict[str, Aliased] = {}
 
     def add(stage: str) -> None:
         nonlocal source
@@ -329,7 +361,7 @@ def _chain(recipe: Recipe, stages: Sequence[str]) -> tuple[Any, dict[str, Alias]
     return source, inputs
 
 
-def _is_output(made: Alias, step: Step, input_digest: ColumnElement[str]) -> ColumnElement[bool]:
+def _is_output(made: Aliased, step: Step, input_digest: ColumnElement[str]) -> ColumnElement[bool]:
     o = schema.objects
     return and_(
         made.c.document_id == o.c.document_id, made.c.producer_id == step.producer_id,
@@ -337,7 +369,7 @@ def _is_output(made: Alias, step: Step, input_digest: ColumnElement[str]) -> Col
     )  # fmt: skip
 
 
-def _input_digest(step: Step, inputs: Mapping[str, Alias]) -> ColumnElement[str]:
+def _input_digest(step: Step, inputs: Mapping[str, Aliased]) -> ColumnElement[str]:
     if not step.inputs:
         return schema.objects.c.input_digest
     digest: ColumnElement[str] = inputs[step.inputs[0]].c.output_digest

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
 
 from etl_assets.errors import TransientError
 from etl_assets.ledger import schema
@@ -208,9 +208,12 @@ def _joined(made: Mapping[str, Any], names: Sequence[str]) -> Any:
 def removed(connection: Connection, partition: Partition) -> list[tuple[int, str, int]]:
     """(publication, document, generation) of open publications whose document is gone."""
     p, o = schema.publications, schema.objects
+    present = and_(
+        o.c.cid == p.c.cid, o.c.slot == p.c.slot, o.c.document_id == p.c.document_id, o.c.end_seq.is_(None)
+    )  # fmt: skip
     query = (
         select(p.c.publication, p.c.document_id, p.c.generation_id)
-        .outerjoin(o, and_(o.c.cid == p.c.cid, o.c.slot == p.c.slot, o.c.document_id == p.c.document_id, o.c.end_seq.is_(None)))
+        .outerjoin(o, present)
         .where(
             p.c.cid == partition.cid, p.c.slot.between(partition.slot_low, partition.slot_high),
             p.c.end_seq.is_(None), o.c.document_id.is_(None),
@@ -226,6 +229,13 @@ def staged(connection: Connection, partition: Partition, token: int) -> dict[str
         b.c.partition == partition.key, b.c.state == "staged", b.c.token == token
     )
     return {row[1]: Staged(row[0], row[1], frozenset(row[2])) for row in connection.execute(query).all()}
+
+
+def has_staged(connection: Connection, partition: Partition) -> bool:
+    """Whether anything is staged in a partition, under whatever token."""
+    b = schema.outbox
+    query = select(b.c.publication).where(b.c.partition == partition.key, b.c.state == "staged").limit(1)
+    return connection.execute(query).first() is not None
 
 
 def abandon_stale(connection: Connection, partition: Partition, token: int) -> int:
@@ -269,8 +279,12 @@ def mark_written(connection: Connection, publications: Mapping[int, Sequence[str
 
 
 def commit(
-    connection: Connection, partition: Partition, generation: Generation, publications: Sequence[Publication],
-    *, switches: str,
+    connection: Connection,
+    partition: Partition,
+    generation: Generation,
+    publications: Sequence[Publication],
+    *,
+    switches: str,
 ) -> int:
     """Begin these publications and end those they supersede, at one new sequence number, which is returned.
 
@@ -284,7 +298,9 @@ def commit(
     for part in batches(numbers, 5000):
         gone += connection.execute(delete(b).where(b.c.publication.in_(part), b.c.state == "staged")).rowcount
     if gone != len(numbers):
-        raise TransientError(f"partition {partition.key}: {len(numbers) - gone} staged publications were abandoned; run again")
+        raise TransientError(
+            f"partition {partition.key}: {len(numbers) - gone} staged publications were abandoned; run again"
+        )
     n = next_sequence(connection)
     old = [(one.due.superseded, one.due.document_id, partition.key) for one in publications if one.due.superseded]
     _end_publications(connection, partition.cid, generation.generation_id, old, n)
@@ -340,7 +356,9 @@ def to_collect(connection: Connection, partition: Partition, *, older_than_s: fl
 def seconds_to_wait(connection: Connection, partition: Partition, *, older_than_s: float) -> float | None:
     """How long until everything waiting in the partition's outbox may be collected; ``None`` if nothing waits."""
     b = schema.outbox
-    newest = connection.scalar(select(func.max(b.c.since)).where(b.c.partition == partition.key, b.c.state == "collect"))
+    newest = connection.scalar(
+        select(func.max(b.c.since)).where(b.c.partition == partition.key, b.c.state == "collect")
+    )
     return None if newest is None else max(0.0, float(newest) + older_than_s - clock(connection))
 
 
@@ -365,9 +383,7 @@ def lacking(connection: Connection, live_id: int, building_id: int) -> int:
     query = (
         select(func.count())
         .select_from(a)
-        .outerjoin(
-            b, and_(b.c.document_id == a.c.document_id, b.c.generation_id == building_id, b.c.end_seq.is_(None))
-        )
+        .outerjoin(b, and_(b.c.document_id == a.c.document_id, b.c.generation_id == building_id, b.c.end_seq.is_(None)))
         .where(a.c.generation_id == live_id, a.c.end_seq.is_(None), b.c.publication.is_(None))
     )
     return int(connection.scalar(query) or 0)
@@ -416,8 +432,4 @@ def _raise_revision(connection: Connection, cid: int) -> None:
 
 
 def _generation(row: Any) -> Generation:
-    return Generation(
-        row.generation_id, row.cid, row.state, row.embedding_model, row.embedding_digest, row.dimension
-    )
-
-
+    return Generation(row.generation_id, row.cid, row.state, row.embedding_model, row.embedding_digest, row.dimension)

@@ -26,7 +26,7 @@ def begin_run(connection: Connection, run_id: str, partition: str) -> None:
     """Enter a run, or enter it anew when the same run comes back to the partition."""
     table = schema.runs
     connection.execute(delete(table).where(table.c.run_id == run_id, table.c.partition == partition))
-    row = {"run_id": run_id, "partition": partition, "state": "started", "ended_at": None, "report": {}}
+    row: dict[str, Any] = {"run_id": run_id, "partition": partition, "state": "started", "ended_at": None, "report": {}}
     connection.execute(insert(table), row | {"started_at": clock(connection)})
 
 

@@ -2,6 +2,8 @@
 ``begin_seq <= s`` and (``end_seq`` is null or ``s < end_seq``). Times are Unix seconds UTC by the database's clock.
 """
 
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -26,7 +28,7 @@ Big = BigInteger().with_variant(Integer, "sqlite")
 _OPEN = text("end_seq IS NULL")
 
 
-def _only_open() -> dict[str, object]:
+def _only_open() -> dict[str, Any]:
     return {"sqlite_where": _OPEN, "postgresql_where": _OPEN}
 
 

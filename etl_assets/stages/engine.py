@@ -42,7 +42,9 @@ class Work:
     watch: Watcher = ignore
 
 
-def advance(work: Work, stage: Stage, *, compute: Compute | None = None, compute_rows: ComputeRows | None = None) -> StageReport:
+def advance(
+    work: Work, stage: Stage, *, compute: Compute | None = None, compute_rows: ComputeRows | None = None
+) -> StageReport:
     """Compute what is wanted and missing at ``stage``. A no-op reads the ledger only.
 
     Exactly one of ``compute`` and ``compute_rows`` is given; the latter for stages with a memo. Documents that fail
@@ -147,7 +149,12 @@ class _Batch:
         return pl.DataFrame(schema={"document_id": pl.String, **self._stage.columns()})
 
     def _commit(
-        self, fresh: Sequence[Missing], made: Computed, twins: Mapping[str, Twin], results: RowResults | None, seconds: float
+        self,
+        fresh: Sequence[Missing],
+        made: Computed,
+        twins: Mapping[str, Twin],
+        results: RowResults | None,
+        seconds: float,
     ) -> None:
         good = [one for one in fresh if one.document_id not in made.failures]
         copied = [one for one in self._todo if one.input_digest in twins]
@@ -174,9 +181,7 @@ class _Batch:
         for one in copied:
             twin = twins[one.input_digest]
             done.append(
-                self._output(
-                    one, ids[one.document_id], twin.output_digest, twin.row_count, 0.0, 0, segment, twin.facts
-                )
+                self._output(one, ids[one.document_id], twin.output_digest, twin.row_count, 0.0, 0, segment, twin.facts)
             )
         self._record(done, segment, made.failures, fresh, results)
         self._count(done, made, len(copied), results, seconds)
@@ -221,7 +226,17 @@ class _Batch:
     ) -> Output:  # fmt: skip
         where = segment.segment_id if segment is not None and rows else None
         return Output(
-            output_id, one.document_id, one.slot, one.version, one.input_digest, digest, rows, seconds, tokens, where, facts
+            output_id,
+            one.document_id,
+            one.slot,
+            one.version,
+            one.input_digest,
+            digest,
+            rows,
+            seconds,
+            tokens,
+            where,
+            facts,
         )
 
     def _record(

@@ -49,7 +49,10 @@ class Lake:
         return Segment(segment_id, key, rows.height, size, digest)
 
     def read(
-        self, files: Mapping[int, SegmentFile], outputs: Mapping[int, Sequence[int]], columns: Sequence[str] | None = None
+        self,
+        files: Mapping[int, SegmentFile],
+        outputs: Mapping[int, Sequence[int]],
+        columns: Sequence[str] | None = None,
     ) -> "pl.DataFrame":
         """Rows of some outputs, in stored order per segment. ``outputs`` maps segment id -> output ids wanted.
 
@@ -92,7 +95,9 @@ class Lake:
             with self.blobs.local(file.key) as path:
                 content = path.read_bytes()
         except FileNotFoundError as error:
-            raise SegmentLost(file.segment_id, f"segment {file.key} is gone; run sync to make its rows again") from error
+            raise SegmentLost(
+                file.segment_id, f"segment {file.key} is gone; run sync to make its rows again"
+            ) from error
         if hashlib.sha256(content).hexdigest() != file.sha256:
             raise SegmentLost(file.segment_id, f"segment {file.key} was altered; run sync to make its rows again")
         return content

@@ -109,7 +109,10 @@ def _known_values(
 
 
 def _blaming_rows(
-    part: "pl.DataFrame", memo: RowMemo, compute: Callable[["pl.DataFrame"], "pl.DataFrame"], failed: dict[str, DataError]
+    part: "pl.DataFrame",
+    memo: RowMemo,
+    compute: Callable[["pl.DataFrame"], "pl.DataFrame"],
+    failed: dict[str, DataError],
 ) -> "pl.DataFrame | None":
     """Values for ``part``; when it fails, halves are tried until the rows to blame are found."""
     import polars as pl
