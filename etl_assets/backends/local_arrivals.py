@@ -19,12 +19,12 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
-from etl_assets.backends.local_files import BLOCK_BYTES, Scratch, copy_durably, refuse, sync_folder, write_all
+from etl_assets.backends.local_files import BLOCK_BYTES, RACES, Scratch, copy_durably, refuse, sync_folder, write_all
 from etl_assets.backends.local_listing import (
     entries_of,
     fingerprint,
@@ -42,7 +42,6 @@ _METADATA = "user.etl."
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: opening a pipe that took a file's place must not wait for a writer.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_ATTEMPTS = 100
 Entries: TypeAlias = list["os.DirEntry[str]"]
 
 _SETTLE_NS = 20_000_000
@@ -185,8 +184,12 @@ class LocalArrivals:
         return PermanentError(f"object store {self._objects}: {error.strerror}; {remedy}")
 
     @contextmanager
-    def _parent(self, key: str, *, create: bool = False) -> Iterator[int]:
+    def _parent(
+        self, key: str, before_entering: Callable[[int, str], object] = lambda above, name: None
+    ) -> Iterator[int]:
         """A descriptor of the folder that holds ``key``, reached without following one symbolic link.
+
+        ``before_entering`` is called with the descriptor of each folder on the way and the name of the next.
 
         Raises:
             PermanentError: the store itself is missing, which must not look like a missing object.
@@ -198,10 +201,7 @@ class LocalArrivals:
             raise self._missing(e) from e
         try:
             for name in key.split("/")[:-1]:
-                if create:
-                    with suppress(FileExistsError):
-                        os.mkdir(name, dir_fd=descriptor)
-                        sync_folder(descriptor)
+                before_entering(descriptor, name)
                 below = os.open(name, _FOLDER, dir_fd=descriptor)
                 os.close(descriptor)
                 descriptor = below
@@ -223,16 +223,27 @@ class LocalArrivals:
             yield parent
 
     def _rename_in(self, new: Path, key: str) -> None:
-        name = key.rpartition("/")[2]
-        for attempt in range(_ATTEMPTS):
+        made: list[str] = []
+
+        def make(above: int, name: str) -> None:
+            with suppress(FileExistsError):
+                os.mkdir(name, dir_fd=above)
+                made.append(name)
+
+        for attempt in range(RACES):
             try:
-                with self._parent(key, create=True) as parent:
-                    os.rename(new, name, dst_dir_fd=parent)
-                    return sync_folder(parent)
+                with self._parent(key, make) as parent:
+                    os.rename(new, key.rpartition("/")[2], dst_dir_fd=parent)
+                    sync_folder(parent)
+                break
             except FileNotFoundError:
                 # A delete removed the folder as empty after it was made: make it again.
-                if attempt == _ATTEMPTS - 1 or not self._objects.is_dir():
+                if attempt == RACES - 1 or not new.exists():
                     raise
+        if made:
+            # Only now: syncing each folder as it is made would hold the race with a delete open for milliseconds.
+            with suppress(FileNotFoundError), self._parent(key, lambda above, name: sync_folder(above)):
+                pass
 
 
 def _checked_key(key: str) -> list[str]:

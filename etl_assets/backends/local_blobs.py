@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-from etl_assets.backends.local_files import Scratch, copy_durably, make_folder, refuse, sync_folder
+from etl_assets.backends.local_files import RACES, Scratch, copy_durably, make_folder, refuse, sync_folder
 from etl_assets.errors import ConfigError, PermanentError
 
 _SCRATCH = ".scratch"
-_ATTEMPTS = 100
-"""How often a put makes its folder again when a delete keeps removing it as empty; each loss needs a whole delete."""
 
 
 class LocalBlobs:
@@ -119,14 +117,14 @@ class LocalBlobs:
         return path.is_file() and not path.is_symlink()
 
     def _move(self, source: Path, target: Path) -> None:
-        for attempt in range(_ATTEMPTS):
+        for attempt in range(RACES):
             try:
                 make_folder(target.parent)
                 os.rename(source, target)
                 break
             except FileNotFoundError:
                 # A delete removed the folder as empty after it was made. The source is still there, or never was.
-                if attempt == _ATTEMPTS - 1 or not source.exists():
+                if attempt == RACES - 1 or not source.exists():
                     raise
         try:
             sync_folder(target.parent)

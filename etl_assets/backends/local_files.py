@@ -15,6 +15,9 @@ from etl_assets.errors import PermanentError
 BLOCK_BYTES = 1 << 20
 """How much of a file is in memory while it is copied."""
 
+RACES = 1000
+"""How often a put makes its folder again when deletes keep removing it as empty; to lose once takes a whole delete."""
+
 _NO_ROOM = {errno.ENOSPC: "no space left on the disk", errno.EDQUOT: "the disk quota is used up"}
 
 

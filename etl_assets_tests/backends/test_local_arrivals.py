@@ -5,6 +5,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -283,29 +284,19 @@ def test_a_file_in_the_place_of_a_folder_is_named(arrivals: LocalArrivals, folde
     assert [*(tmp_path / "tmp").iterdir()] == []
 
 
-def test_a_put_survives_a_racing_delete_of_its_folder(arrivals: LocalArrivals, tmp_path: Path) -> None:
+def test_puts_and_deletes_in_one_folder_do_not_lose_each_other(arrivals: LocalArrivals, tmp_path: Path) -> None:
     (tmp_path / "source").write_text("text")
-    stop = threading.Event()
 
-    def remove() -> None:
-        while not stop.is_set():
-            arrivals.delete("acme/reports/sub/er/other")
-            for name in ("sub/er", "sub"):
-                try:
-                    os.rmdir(tmp_path / "objects/acme/reports" / name)
-                except OSError:
-                    continue
+    def come_and_go(name: str) -> None:
+        for _ in range(40):
+            arrivals.put(f"acme/reports/sub/er/{name}", tmp_path / "source")
+            assert f"acme/reports/sub/er/{name}" in keys(arrivals)
+            arrivals.delete(f"acme/reports/sub/er/{name}")  # and with it the folders, when the others are gone too
 
-    remover = threading.Thread(target=remove)
-    remover.start()
-    try:
-        for _ in range(15):
-            arrivals.put("acme/reports/sub/er/a", tmp_path / "source")
-            assert keys(arrivals) == ["acme/reports/sub/er/a"]
-            arrivals.delete("acme/reports/sub/er/a")
-    finally:
-        stop.set()
-        remover.join()
+    with ThreadPoolExecutor(3) as threads:
+        for done in [threads.submit(come_and_go, name) for name in "abc"]:
+            done.result()
+    assert keys(arrivals) == []
 
 
 def test_a_full_disk_is_said_and_leaves_no_part_of_a_copy(
