@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ BLOCK_BYTES = 1 << 20
 RACES = 1000
 """How often a put makes its folder again when deletes keep removing it as empty; to lose once takes a whole delete."""
 
+_SCRATCH_NAME = re.compile(r"scratch-[0-9]+-[0-9a-f]{16}")
 _NO_ROOM = {errno.ENOSPC: "no space left on the disk", errno.EDQUOT: "the disk quota is used up"}
 
 
@@ -119,7 +121,7 @@ class Scratch:
 
     def _take(self) -> tuple[Path, int]:
         while True:
-            path = self._folder / f"{os.getpid()}-{secrets.token_hex(8)}"
+            path = self._folder / f"scratch-{os.getpid()}-{secrets.token_hex(8)}"
             os.mkdir(path, 0o700)
             lock = _locked(path)
             # A sweeper may have come between the two lines above; then the lock is on a folder without a name.
@@ -130,7 +132,8 @@ class Scratch:
 
     def _sweep(self) -> None:
         with os.scandir(self._folder) as entries:
-            folders = [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+            # Others may keep folders here too: only what bears our form of name is ours to remove.
+            folders = [Path(entry.path) for entry in entries if _SCRATCH_NAME.fullmatch(entry.name)]
         for path in folders:
             lock = _locked(path)
             if lock is not None:
@@ -142,7 +145,7 @@ def _locked(folder: Path) -> int | None:
     """A descriptor holding the exclusive lock of ``folder``; nothing when another holds it or the folder is gone."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -45,6 +45,16 @@ def test_scratch_of_a_killed_process_is_removed_and_of_a_living_one_kept(tmp_pat
     assert [*(tmp_path / ".scratch").iterdir()] == []
 
 
+def test_scratch_leaves_alone_what_others_keep_beside_it(tmp_path: Path) -> None:
+    (tmp_path / ".scratch/theirs").mkdir(parents=True)
+    (tmp_path / ".scratch/scratch-1-0123456789abcdef").mkdir()
+    (tmp_path / ".scratch/scratch-2-0123456789abcdef").write_text("a file")
+    with LocalBlobs(tmp_path).scratch():
+        pass
+    names = sorted(path.name for path in (tmp_path / ".scratch").iterdir())
+    assert names == ["scratch-2-0123456789abcdef", "theirs"]
+
+
 def test_a_full_disk_is_said_and_leaves_nothing_under_the_key(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x" * 3_000_000)
     with small_volume(tmp_path / "small", 1_000_000) as small:
