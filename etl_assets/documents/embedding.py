@@ -28,10 +28,23 @@ def embed_rows(rows: "pl.DataFrame", *, embedder: Embedder) -> "pl.DataFrame":
     import polars as pl
 
     digests = rows["text_digest"].to_list()
-    vectors = embedder.embed_documents(rows["text"].to_list())
+    vectors = _embedded(rows["text"].to_list(), digests, embedder)
     check_vectors(vectors, digests, embedder=embedder)
     column = pl.Series("vector", vectors, dtype=pl.Array(pl.Float32, embedder.model.dimension))
     return pl.DataFrame([rows["text_digest"], column.cast(pl.List(pl.Float32))])
+
+
+def _embedded(texts: list[str], digests: list[str], embedder: Embedder) -> "NDArray[np.float32]":
+    """All vectors; when a text is refused, the one that is, by name."""
+    try:
+        return embedder.embed_documents(texts)
+    except DataError:
+        for text, digest in zip(texts, digests, strict=True):
+            try:
+                embedder.embed_documents([text])
+            except DataError as e:
+                raise DataError(f"text {digest}: {e}", reason=e.reason) from e
+        raise
 
 
 def check_vectors(vectors: "NDArray[np.float32]", digests: Sequence[str], *, embedder: Embedder) -> None:
