@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,10 @@ from etl_assets.documents.pages import parse_documents
 from etl_assets.documents.parameters import CollectionSettings
 from etl_assets.documents.platform import Platform
 from etl_assets.documents.publication import CommitReport, Publisher, StoreReport
+from etl_assets.ledger import outputs, runs
 from etl_assets.ledger import publications as ledger_publications
-from etl_assets.ledger import runs
 from etl_assets.ledger.catalogue import Partition, partition
+from etl_assets.ledger.database import digest_of
 from etl_assets.ledger.leases import Lease, acquire
 from etl_assets.ledger.outputs import Recipe, Step
 from etl_assets.stages import housekeeping
@@ -32,6 +34,19 @@ if TYPE_CHECKING:
     import polars as pl
 
     from etl_assets.protocols.embedder import Embedder
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Work of a partition that the ledger knows of. ``unfinished`` is stage -> documents, at most."""
+
+    unfinished: Mapping[str, int]
+    unpublished: int
+    removed: int
+    unsettled: bool
+
+    def __bool__(self) -> bool:
+        return bool(any(self.unfinished.values()) or self.unpublished or self.removed or self.unsettled)
 
 
 class PartitionRun:
@@ -115,14 +130,34 @@ class PartitionRun:
 
     def recipe(self) -> Recipe:
         """The producers wanted now, by stage."""
+        ledger = self.platform.ledger
         return {
-            name: Step(
-                name,
-                self.platform.ledger.producer_id(name, stage.producer(parameters), dict(parameters)),
-                stage.inputs,
-            )
+            name: Step(name, ledger.producer_id(name, stage.producer(parameters), dict(parameters)), stage.inputs)
             for name, (stage, parameters) in self.parameters().items()
         }
+
+    def pending(self) -> Pending:
+        """What a run would find to do beside new arrivals. It takes no lease and writes nothing."""
+        ledger = self.platform.ledger
+        recipe = {
+            name: Step(name, ledger.known_producer_id(stage.producer(parameters)), stage.inputs)
+            for name, (stage, parameters) in self.parameters().items()
+        }
+        switches = digest_of(self.settings.publications.parameters())
+        with ledger.reading() as connection:
+            generations = ledger_publications.generations(connection, self.partition.cid)
+            wanted = str(self._vector_space()["embedding_digest"])
+            target = [number for number, one in generations.items() if one.embedding_digest == wanted]
+            return Pending(
+                unfinished=outputs.unfinished(connection, self.partition, recipe),
+                unpublished=len(
+                    ledger_publications.due(
+                        connection, self.partition, recipe, target[0] if target else -1, switches=switches
+                    )
+                ),
+                removed=len(ledger_publications.removed(connection, self.partition)),
+                unsettled=ledger_publications.is_unsettled(connection, self.partition),
+            )
 
     def raw_documents(self) -> Intake:
         """List the collection, copy what is new or changed to the originals, end what is gone."""

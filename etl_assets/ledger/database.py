@@ -116,6 +116,15 @@ class Ledger:
             with connection.begin():
                 yield connection
 
+    def known_producer_id(self, producer: str) -> int:
+        """The number of a producer, or -1 for one that never ran: no output can be its."""
+        known = self._producers.get(producer)
+        if known is None:
+            table = schema.producers
+            with self.reading() as connection:
+                known = connection.scalar(select(table.c.producer_id).where(table.c.producer == producer))
+        return -1 if known is None else int(known)
+
     def producer_id(self, stage: str, producer: str, parameters: Any) -> int:
         """The number of a producer, given out on first sight."""
         known = self._producers.get(producer)

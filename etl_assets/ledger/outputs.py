@@ -152,6 +152,41 @@ def wanted_outputs(partition: Partition, recipe: Recipe, stage: str) -> Select[A
     return select(*columns).select_from(source).where(*_present(partition))
 
 
+def unfinished(connection: Connection, partition: Partition, recipe: Recipe) -> dict[str, int]:
+    """Present documents without a finished output, by stage, those in quarantine at or before it left out.
+
+    A document that lacks an early stage counts at every later one too: at most so many will be computed.
+    """
+    o, held = schema.objects, schema.quarantine
+    counts: dict[str, int] = {}
+    for stage in recipe:
+        step = recipe[stage]
+        source, inputs = _chain(recipe, step.inputs, outer=True)
+        made = schema.outputs.alias("made")
+        source = source.outerjoin(made, _is_output(made, step, _input_digest(step, inputs)))
+        blocked = (
+            select(literal(1))
+            .where(held.c.document_id == o.c.document_id, held.c.version == o.c.version)
+            .where(or_(*(_blocks(recipe[name]) for name in [stage, *_before(recipe, stage)])))
+            .exists()
+        )
+        query = (
+            select(func.count()).select_from(source).where(*_present(partition), made.c.output_id.is_(None), ~blocked)
+        )
+        counts[stage] = int(connection.scalar(query) or 0)
+    return counts
+
+
+def _before(recipe: Recipe, stage: str) -> list[str]:
+    names = [name for one in recipe[stage].inputs for name in [*_before(recipe, one), one]]
+    return list(dict.fromkeys(names))
+
+
+def _blocks(step: Step) -> ColumnElement[bool]:
+    held = schema.quarantine
+    return and_(held.c.stage == step.stage, held.c.producer_id == step.producer_id)
+
+
 def joined_chain(recipe: Recipe, stages: Iterable[str]) -> tuple[Any, dict[str, Aliased]]:
     """Present objects joined to their finished outputs at these stages and all stages before them."""
     return _chain(recipe, tuple(stages))
@@ -342,7 +377,7 @@ def _present(partition: Partition) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def _chain(recipe: Recipe, stages: Sequence[str]) -> tuple[Any, dict[str, Aliased]]:
+def _chain(recipe: Recipe, stages: Sequence[str], *, outer: bool = False) -> tuple[Any, dict[str, Aliased]]:
     source: Any = schema.objects
     inputs: dict[str, Aliased] = {}
 
@@ -354,7 +389,8 @@ def _chain(recipe: Recipe, stages: Sequence[str]) -> tuple[Any, dict[str, Aliase
         for name in step.inputs:
             add(name)
         inputs[stage] = schema.outputs.alias(stage)
-        source = source.join(inputs[stage], _is_output(inputs[stage], step, _input_digest(step, inputs)))
+        condition = _is_output(inputs[stage], step, _input_digest(step, inputs))
+        source = source.join(inputs[stage], condition, isouter=outer)
 
     for stage in stages:
         add(stage)

@@ -222,6 +222,14 @@ def removed(connection: Connection, partition: Partition) -> list[tuple[int, str
     return [tuple(row) for row in connection.execute(query).all()]
 
 
+def is_unsettled(connection: Connection, partition: Partition) -> bool:
+    """Whether a run has something to tidy or to collect, or the outbox holds anything at all of a partition."""
+    b, part = schema.outbox, schema.partitions
+    dirty = connection.scalar(select(part.c.dirty).where(part.c.partition == partition.key))
+    waiting = connection.execute(select(b.c.publication).where(b.c.partition == partition.key).limit(1)).first()
+    return bool(dirty) or waiting is not None
+
+
 def staged(connection: Connection, partition: Partition, token: int) -> dict[str, Staged]:
     """What this token has drawn and not committed yet, by document."""
     b = schema.outbox
