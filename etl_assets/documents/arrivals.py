@@ -172,6 +172,11 @@ def hold_unusable(ledger: Ledger, tenant: str, collection: str, keys: Sequence[U
     return len(held)
 
 
+def hold_strays(ledger: Ledger, store: Arrivals) -> int:
+    """Quarantine files that belong to no collection; how many there are."""
+    return hold_unusable(ledger, "", "", list(store.strays()))
+
+
 def original_key(tenant: str, document: str, version: str) -> str:
     """Where the bytes of a version are kept."""
     return f"{tenant}/{document}/{version}"
