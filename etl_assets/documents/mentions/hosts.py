@@ -25,6 +25,8 @@ def top_level_domains() -> frozenset[str]:
 def ascii_host(host: str) -> str | None:
     """A host name in lower case and punycode (IDNA 2008, then 2003 as browsers do), or None if it cannot be one."""
     host = host.lower().rstrip(".")
+    if len(host) > 253:
+        return None
     if not host.isascii():
         host = _punycode(host)
     if not host or len(host) > 253 or any(len(label) > 63 for label in host.split(".")):

@@ -19,7 +19,7 @@ _CUES = {
     "group": r"groups?|actors?|apt|adversar(?:y|ies)|operators?|gang|hackers?|collective|intrusion set|team|attributed"
     r"|nation-state|cybercriminals|syndicate|cartel|espionage|campaigns by|tracked as|tracks as",
     "malware": r"malware|backdoors?|trojans?|ransomware|rats?|implants?|loaders?|botnets?|bots?|worm|wiper|spyware"
-    r"|payloads?|famil(?:y|ies)|stealers?|infostealers?|downloaders?|droppers?|rootkits?|bootkit|webshell|keylogger"
+    r"|payloads?|stealers?|infostealers?|downloaders?|droppers?|rootkits?|bootkit|webshell|keylogger"
     r"|adware|stalkerware|strains?|infections?|infected with|exploit kit|variants?|raas|affiliates",
     "tool": r"tools?|toolkit|utility|utilities|frameworks?|post-exploitation|open-source|commands?|executable",
     "campaign": r"campaigns?|operations?|operation",
@@ -128,7 +128,8 @@ def _belief(text: str, hit: Hit, name: Name, established: set[str], ids: Sequenc
     if name.proof is Proof.PHRASE:
         return 0.85 if written[0].isupper() else 0.65
     if not _capitalised(written, name):
-        return 0
+        known = name.entry.entity_id in established or _beside(text, hit, name)
+        return 0.7 if known and len(name.written.split()) > 1 and not name.derived else 0
     if _beside(text, hit, name):
         return min(sure, 0.88)
     if name.proof is Proof.CAPITALS:

@@ -13,7 +13,7 @@ TAIL = r"(?:[^\s,<>\"“”‘’«»`|^{}\\\[\]]|,(?![ ]|h[tx]{2}ps?:)|\\[._/\-
 _URL = re.compile(
     r"[hHsSfFwWtTuU](?<![A-Za-z0-9].)(?:(?<=[hH])[tTxX*]{2}[pP][sS]?|(?<=[sS])[fF][tT][pP]|(?<=[fF])[tTxX][pP][sS]?"
     r"|(?<=[wW])[sS]{1,2}|(?<=[tT])[cC][pP]|(?<=[uU])[dD][pP])"
-    rf"{SCHEME_END}[ ]?(?:{DOTTED}|{LABEL}|\[[0-9a-fA-F:.]++\])(?:(?<=[-=&%?_])\n(?=[a-z0-9]{{2}})|{TAIL}){{1,4}}"
+    rf"{SCHEME_END}(?:[ ]?{DOTTED}|{LABEL}|\[[0-9a-fA-F:.]++\])(?:(?<=[-=&%?_])\n(?=[a-z0-9]{{2}})|{TAIL}){{1,4}}"
 )
 
 
@@ -33,7 +33,9 @@ def read_url(text: str, start: int, end: int) -> Iterator[Found]:
     does not exist is less sure. Nothing comes of a span without a host, or with a port that is no number.
     """
     url = refanged_url(text[start:end])
-    scheme, separator, rest = url.rpartition("://") if "://" not in url[8:] else url.partition("://")
+    scheme, separator, rest = url.partition("://")
+    if not scheme.isalpha():
+        scheme, separator, rest = "", "", url
     cut = min((rest.find(mark) for mark in "/?#" if mark in rest), default=len(rest))
     authority, path = rest[:cut], rest[cut:]
     credentials, at, place = authority.rpartition("@")
