@@ -4,6 +4,7 @@ LanceDB costs a second of CPU to import, so it is imported by the first call tha
 space that does not exist.
 """
 
+import os
 import random
 import re
 import shutil
@@ -130,6 +131,8 @@ class TableFolder:
     def _connected(self) -> "DBConnection":
         with self._lock:
             if self._connection is None:
+                # Otherwise asking for index statistics reads every centroid, and warns about that on stderr.
+                os.environ.setdefault("LANCE_INCLUDE_VECTOR_CENTROIDS", "false")
                 import lancedb
 
                 self._connection = lancedb.connect(self._root, read_consistency_interval=timedelta(0))
