@@ -51,7 +51,7 @@ def sniff_delimiter(text: str) -> str | None:
             continue
         width, count = Counter(widths).most_common(1)[0]
         share = count / len(widths)
-        if width > 1 and share >= 0.8 and (best is None or (share, width) > best[:2]):
+        if width > 1 and share >= 0.7 and (best is None or (share, width) > best[:2]):
             best = (share, width, delimiter)
     return best[2] if best else None
 

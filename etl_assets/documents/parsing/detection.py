@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias, get_args
 
 from etl_assets.documents.parsing.delimited import sniff_delimiter
 from etl_assets.documents.parsing.document import Source
+from etl_assets.documents.parsing.json_values import loads
 from etl_assets.documents.parsing.ooxml import office_main_part, open_archive
 from etl_assets.documents.parsing.text import decode
 from etl_assets.errors import DataError
@@ -181,7 +182,7 @@ def _detect_unnamed_text(text: str) -> DocumentType:
 
 def _is_json(text: str, *, is_whole: bool) -> bool:
     try:
-        json.loads(text if is_whole else "")
+        loads(text if is_whole else "")
         return True
     except RecursionError:
         return True
@@ -192,7 +193,7 @@ def _is_json(text: str, *, is_whole: bool) -> bool:
         return re.match(r"\s*(?:\{\s*\"|\[\s*[\[{\"\d\-tfn])", text) is not None
     lines = [line for line in text.splitlines() if line.strip()]
     try:
-        return all(isinstance(json.loads(line), (dict, list)) for line in lines[:20])
+        return all(isinstance(loads(line), (tuple, list)) for line in lines[:20])
     except json.JSONDecodeError:
         return False
 

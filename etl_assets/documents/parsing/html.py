@@ -50,7 +50,7 @@ def parse_html(source: Source) -> Extract:
     from selectolax.lexbor import LexborHTMLParser
 
     data = source.read()
-    text, encoding = decode(data, declared_charset(data) or source.charset)
+    text, encoding = decode(data, declared_charset(data), source.charset)
     tree = LexborHTMLParser(text)
     named = _meta(tree)
     page = html_page(tree, 1, TextBudget())

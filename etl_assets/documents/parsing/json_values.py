@@ -60,12 +60,12 @@ def load_values(text: str) -> list[Any]:
     """
     try:
         try:
-            return [_loads(text)]
+            return [loads(text)]
         except json.JSONDecodeError as e:
             lines = [line for line in text.splitlines() if line.strip()]
             if not (e.msg == "Extra data" and len(lines) > 1):
                 raise
-            return [_loads(line) for line in lines]
+            return [loads(line) for line in lines]
     except RecursionError as e:
         raise DataError("is JSON nested deeper than any document", reason="nesting") from e
     except json.JSONDecodeError as e:
@@ -73,7 +73,8 @@ def load_values(text: str) -> list[Any]:
         raise DataError(f"is not sound JSON: {e.msg} in line {e.lineno}, column {e.colno}", reason=reason) from e
 
 
-def _loads(text: str) -> Any:
+def loads(text: str) -> Any:
+    """The value of a JSON text: objects as tuples of members, numbers as they are written."""
     return json.loads(text, object_pairs_hook=_Object, parse_int=str, parse_float=str, parse_constant=str)
 
 

@@ -16,6 +16,7 @@ _DROPPED = re.compile(
 _SPACES = re.compile("[\xa0\u2000-\u200a\u202f\u205f\u3000]")
 _TRAILING = re.compile(r"[ \t]+(?=\n|\Z)")
 _BLANK_LINES = re.compile(r"\n{3,}")
+_NOT_ASCII = re.compile("[^\x00-\x7f\ufffd]+")
 _WHITESPACE = re.compile(r"\s+")
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
@@ -39,7 +40,7 @@ def one_line(text: str) -> str:
     return _WHITESPACE.sub(" ", clean(text)).strip()
 
 
-def decode(data: bytes, declared: str | None = None) -> tuple[str, str]:
+def decode(data: bytes, *declared: str | None) -> tuple[str, str]:
     """The text of ``data`` and the encoding it was read in.
 
     Tried in turn: byte order mark, UTF-8 (text that decodes as UTF-8 by chance is rare), ``declared``, UTF-16 without
@@ -51,7 +52,7 @@ def decode(data: bytes, declared: str | None = None) -> tuple[str, str]:
     wide = _utf16_without_mark(data)
     if wide is not None:
         return data.decode(wide, "replace"), wide
-    for likely in ("utf-8", _known(declared)):
+    for likely in ("utf-8", *map(_known, declared)):
         if likely is not None:
             try:
                 return data.decode(likely), likely
@@ -83,13 +84,12 @@ def _utf16_without_mark(data: bytes) -> str | None:
 
 def _decode_legacy(data: bytes) -> tuple[str, str]:
     lenient = data.decode("utf-8", "replace")
-    sound = sum(len(run) for run in re.findall("[^\x00-\x7f\ufffd]+", lenient[:_SAMPLE]))
-    broken = lenient[:_SAMPLE].count("\ufffd")
-    if sound > 20 * broken:
+    sound = sum(len(run) for run in _NOT_ASCII.findall(lenient))
+    if sound > 20 * lenient.count("\ufffd"):
         return lenient, "utf-8 with errors"
     sample = data[:_SAMPLE]
     high = sum(byte > 127 for byte in sample) / len(sample)
-    if high > 0.2:
+    if high > 0.3:
         from charset_normalizer import from_bytes
 
         best = from_bytes(sample).best()
