@@ -278,6 +278,26 @@ runs = Table(
     Index("ix_runs_partition", "partition", "started_at"),
 )  # fmt: skip
 
+run_requests = Table(
+    "run_requests", metadata,
+    Column("partition", String(160), primary_key=True),
+    Column("run_key", String(260), nullable=False),
+    Column("arrivals", String(64), nullable=False),
+    Column("revision", Big, nullable=False),
+    Column("open", Integer, nullable=False),
+    Column("requested_at", Float, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("retry_at", Float, nullable=False),
+)  # fmt: skip
+"""The last run that the arrival sensor asked for in each partition; ``open`` is 1 until it is known to have ended."""
+
+settled_recipes = Table(
+    "settled_recipes", metadata,
+    Column("partition", String(160), primary_key=True),
+    Column("recipe", String(32), nullable=False),
+)  # fmt: skip
+"""Digest of all that a partition's results depend on beside its documents, when it was last brought up to date."""
+
 audit = Table(
     "audit", metadata,
     Column("entry", Big, primary_key=True, autoincrement=False),

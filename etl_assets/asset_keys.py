@@ -1,0 +1,32 @@
+"""The names that other domains, the UI and scripts may rely on: asset keys, the partitions, the jobs, our run tags."""
+
+from dagster import AssetKey
+
+RAW_DOCUMENTS = AssetKey("raw_documents")
+PAGES = AssetKey("pages")
+CHUNKS = AssetKey("chunks")
+EMBEDDINGS = AssetKey("embeddings")
+MENTIONS = AssetKey("mentions")
+VECTOR_INDEX = AssetKey("vector_index")
+KEYWORD_INDEX = AssetKey("keyword_index")
+KNOWLEDGE_GRAPH = AssetKey("knowledge_graph")
+PUBLISHED_DOCUMENTS = AssetKey("published_documents")
+
+DOCUMENT_ASSETS = (
+    RAW_DOCUMENTS, PAGES, CHUNKS, EMBEDDINGS, MENTIONS,
+    VECTOR_INDEX, KEYWORD_INDEX, KNOWLEDGE_GRAPH, PUBLISHED_DOCUMENTS,
+)  # fmt: skip
+"""Every asset of the documents domain, in the order in which a run makes them."""
+
+DOCUMENT_SHARDS = "document_shards"
+"""The dynamic partitions of every document asset; a key is a partition key of the ledger."""
+
+INGEST_JOB = "ingest_documents"
+"""Every document asset and check of one partition, in one process."""
+
+VERIFY_JOB = "verify_documents"
+"""Every check of one partition, over all that is there, computing nothing."""
+
+TENANT_TAG = "tenant"
+COLLECTION_TAG = "collection"
+"""Tags of every run that this package starts; the run queue limits by tenant."""

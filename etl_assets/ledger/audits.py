@@ -1,0 +1,67 @@
+"""What each store should hold by the ledger, for a comparison with what it does hold."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select
+
+from etl_assets.ledger import schema
+from etl_assets.ledger.catalogue import Partition
+from etl_assets.ledger.outputs import batches
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One publication whose rows the stores must hold. ``outputs`` is stage -> output id, ``stores`` those written."""
+
+    publication: int
+    document_id: str
+    path: str
+    generation_id: int
+    outputs: Mapping[str, int]
+    stores: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The ledger's numbers at one moment: open publications of a partition, what waits in the collection's outbox,
+    and the highest number drawn so far."""
+
+    open: Mapping[int, Held]
+    waiting: frozenset[int]
+    highest_drawn: int
+
+
+def known(connection: Connection, partition: Partition) -> Known:
+    """The numbers that matter for one partition, in one snapshot."""
+    p, b, c = schema.publications, schema.outbox, schema.counters
+    query = select(
+        p.c.publication, p.c.document_id, p.c.path, p.c.generation_id, p.c.outputs, p.c.counts
+    ).where(
+        p.c.cid == partition.cid, p.c.slot.between(partition.slot_low, partition.slot_high), p.c.end_seq.is_(None)
+    )  # fmt: skip
+    held = {row[0]: Held(*row[:5], stores=frozenset(row[5])) for row in connection.execute(query)}
+    waiting = frozenset(connection.scalars(select(b.c.publication).where(b.c.cid == partition.cid)))
+    drawn = connection.scalar(select(c.c.value).where(c.c.name == "publication"))
+    return Known(held, waiting, int(drawn or 0))
+
+
+def ended(connection: Connection, publications: Sequence[int]) -> frozenset[int]:
+    """Those of ``publications`` that were visible once and are not any more."""
+    p = schema.publications
+    found: set[int] = set()
+    for part in batches(sorted(publications), 5000):
+        query = select(p.c.publication).where(p.c.publication.in_(part), p.c.end_seq.is_not(None))
+        found.update(connection.scalars(query))
+    return frozenset(found)
+
+
+def segments_of(connection: Connection, output_ids: Sequence[int]) -> dict[int, list[int]]:
+    """Where these outputs' rows are: segment -> output ids. Outputs without rows are left out."""
+    x = schema.outputs
+    found: dict[int, list[int]] = {}
+    for part in batches(output_ids, 5000):
+        query = select(x.c.segment_id, x.c.output_id).where(x.c.output_id.in_(part), x.c.segment_id.is_not(None))
+        for segment_id, output_id in connection.execute(query):
+            found.setdefault(segment_id, []).append(output_id)
+    return found

@@ -1,0 +1,80 @@
+"""Runs that were asked for, one row per partition: so that a run is asked for once per change, and again when it must.
+
+The run key is ``partition:digest:revision``. Dagster starts no second run under a key it has seen, so a digest alone
+would let a file that goes A -> B -> A, or whose run failed, be skipped for ever: the revision rises with every request
+that is settled, and never falls.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, insert, select
+
+from etl_assets.ledger import schema
+
+BACKOFF_S = 30.0
+LONGEST_BACKOFF_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """The last request of a partition. ``open`` until Dagster reports its run finished, or does not know it.
+
+    ``arrivals`` is the digest of the changed keys it was asked for ("" when there were none). ``failures`` in a row;
+    nothing is asked for again before ``retry_at`` (Unix seconds UTC), unless other keys changed.
+    """
+
+    partition: str
+    run_key: str
+    arrivals: str
+    revision: int
+    open: bool
+    requested_at: float
+    failures: int = 0
+    retry_at: float = 0.0
+
+    def settled(self, *, succeeded: bool, at: float) -> "RunRequest":
+        """This request once its run has ended, or was never started."""
+        failures = 0 if succeeded else self.failures + 1
+        wait = min(BACKOFF_S * 2.0 ** (failures - 1), LONGEST_BACKOFF_S) if failures else 0.0
+        return RunRequest(
+            self.partition, self.run_key, self.arrivals, self.revision + 1, False, self.requested_at, failures, at + wait
+        )
+
+    def is_due(self, arrivals: str, *, at: float) -> bool:
+        """Whether work that is there now may be asked for."""
+        if self.open:
+            return False
+        return at >= self.retry_at or (arrivals != "" and arrivals != self.arrivals)
+
+
+def next_request(last: RunRequest | None, partition: str, digest: str, arrivals: str, *, at: float) -> RunRequest:
+    """The request that follows ``last``."""
+    revision = last.revision if last else 0
+    key = f"{partition}:{digest}:{revision}"
+    return RunRequest(partition, key, arrivals, revision, True, at, last.failures if last else 0)
+
+
+def requests(connection: Connection) -> dict[str, RunRequest]:
+    """The last request of every partition that ever had one."""
+    table = schema.run_requests
+    columns = [table.c[name] for name in RunRequest.__dataclass_fields__]
+    return {
+        row.partition: RunRequest(*row[:4], open=bool(row.open), requested_at=row.requested_at, failures=row.failures,
+                                  retry_at=row.retry_at)
+        for row in connection.execute(select(*columns))
+    }  # fmt: skip
+
+
+def save(connection: Connection, changed: Mapping[str, RunRequest]) -> None:
+    """Write these requests, each in place of the partition's last one."""
+    if not changed:
+        return
+    table = schema.run_requests
+    connection.execute(delete(table).where(table.c.partition.in_(list(changed))))
+    connection.execute(insert(table), [_row(one) for one in changed.values()])
+
+
+def _row(request: RunRequest) -> dict[str, object]:
+    row = {name: getattr(request, name) for name in RunRequest.__dataclass_fields__}
+    return row | {"open": int(request.open)}

@@ -1,0 +1,42 @@
+"""Under which settings each partition was last brought up to date, and which partitions were left half done."""
+
+from collections.abc import Mapping
+
+from sqlalchemy import Connection, delete, insert, select
+
+from etl_assets.ledger import schema
+
+
+def settle(connection: Connection, partition: str, recipe: str) -> None:
+    """Note that everything wanted under ``recipe``, a digest, is published."""
+    table = schema.settled_recipes
+    connection.execute(delete(table).where(table.c.partition == partition))
+    connection.execute(insert(table), {"partition": partition, "recipe": recipe})
+
+
+def settled(connection: Connection) -> Mapping[str, str]:
+    """Digest of the recipe that each partition was last brought up to date under."""
+    table = schema.settled_recipes
+    return {row[0]: row[1] for row in connection.execute(select(table.c.partition, table.c.recipe))}
+
+
+def dirty(connection: Connection) -> frozenset[str]:
+    """Partitions in which a run began something and did not end it, or that something else asks to be looked at."""
+    table = schema.partitions
+    return frozenset(connection.scalars(select(table.c.partition).where(table.c.dirty == 1)))
+
+
+def expired_runs(connection: Connection) -> frozenset[str]:
+    """Ids of runs that took a partition, did not end, and have not renewed their lease for its time: they are dead."""
+    from etl_assets.ledger.database import now
+
+    run, lease = schema.runs, schema.leases
+    query = (
+        select(run.c.run_id)
+        .outerjoin(
+            lease,
+            (lease.c.name == run.c.partition) & (lease.c.holder == run.c.run_id) & (lease.c.expires_at > now(connection)),
+        )
+        .where(run.c.state == "started", lease.c.name.is_(None))
+    )
+    return frozenset(connection.scalars(query))
