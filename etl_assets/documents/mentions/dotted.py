@@ -144,7 +144,9 @@ def _address_confidence(text: str, start: int, end: int, raw: str, address: str)
     octets = [int(part) for part in address.split(".")]
     if max(octets) >= 100 or text[end : end + 1] in ("/", ":"):
         return 0.97
-    if _ADDRESS_NEAR.search(before) or _ADDRESS_NEAR.search(text, end, end + 25):
+    # Four small numbers are mostly the number of a section: only a cue right before them counts.
+    reach = 25 if max(octets) < 32 else 60
+    if _ADDRESS_NEAR.search(before, max(0, len(before) - reach)) or _ADDRESS_NEAR.search(text, end, end + 25):
         return 0.9
     if max(octets) < 32 or re.search(r"[A-Za-z)]\s$", before):
         return 0

@@ -122,7 +122,9 @@ def _belief(text: str, hit: Hit, name: Name, established: set[str], ids: Sequenc
     written = text[hit.start : hit.end]
     sure = 0.75 if name.derived else 0.95 if written == name.written else 0.9
     if name.proof is Proof.NONE:
-        return sure
+        # Five small letters are soon a word of another language: Italian has ``conti``.
+        doubtful = len(written) <= 5 and written.isalpha() and written.islower() and written != name.written
+        return 0 if doubtful and not _beside(text, hit, name) else sure
     if name.proof is Proof.CATALOGUE:
         return _belief_by_id(hit, name, written, ids)
     if name.proof is Proof.PHRASE:

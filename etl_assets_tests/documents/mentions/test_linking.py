@@ -30,6 +30,7 @@ def confidence(text: str, *, of: str) -> float:
     ("text", "span", "entity_id"),
     [
         ("APT28 was seen", "APT28", "group:G0007"),
+        ("the conti ransomware", "conti", "malware:S0575"),
         ("the fancy bear actors", "fancy bear", "group:G0007"),
         ("APT 28 and others", "APT 28", "group:G0007"),
         ("the apt-28 actors", "apt-28", "group:G0007"),
@@ -71,6 +72,7 @@ def test_a_name_is_found_in_all_its_spellings(text: str, span: str, entity_id: s
         "C:\\Emotet\\x ryuk.dll foo.turla",
         "see https://example.com/emotet/apt28",
         "audit and user training",
+        "i conti dell'utente",
     ],
 )
 def test_plain_speech_paths_and_parts_of_words_name_nothing(text: str) -> None:

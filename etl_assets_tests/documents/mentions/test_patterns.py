@@ -80,6 +80,7 @@ def test_an_indicator_is_found_with_its_raw_span_and_normal_form(text: str, span
         "affected: 10.2.1.4 and earlier",
         "before 192.1.2.3",
         "\n3.1.2.4 Session management",
+        "performance of the server, at least 10. (C6)\n 916 5.1.1.2\n",
         "OID 1.3.6.1.4.1.311.2",
         "999.1.1.1 and 01.02.03.04 and 1.2.3",
         "open report.pdf, cmd.exe, index.php, setup.py, readme.md and install.sh",
