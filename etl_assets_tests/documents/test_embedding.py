@@ -29,7 +29,8 @@ class Given:
         return np.array([self._vectors[text] for text in texts], np.float32)
 
     def embed_query(self, text: str) -> NDArray[np.float32]:
-        return self.embed_documents([text])[0]
+        vector: NDArray[np.float32] = self.embed_documents([text])[0]
+        return vector
 
 
 def rows(*texts: str) -> pl.DataFrame:

@@ -31,7 +31,7 @@ def test_a_full_stop_that_ends_no_sentence_is_no_break(text: str) -> None:
     [
         ("One came. Two went! Did three? Yes.", ["One came.", "Two went!", "Did three?", "Yes."]),
         ('He said "stop." Then he left.', ['He said "stop."', "Then he left."]),
-        ("It uses CVE-2021-44228. (See below.) APT29 did so.", ["It uses CVE-2021-44228.", "(See below.)", "APT29 did so."]),
+        ("It uses CVE-2021-1. (See below.) APT29 did so.", ["It uses CVE-2021-1.", "(See below.)", "APT29 did so."]),
         ("攻撃者は侵入した。次に横展開した！終わり", ["攻撃者は侵入した。", "次に横展開した！", "終わり"]),
         ("cells divide . they grow . they die", ["cells divide .", "they grow .", "they die"]),
         ("all is small here. so it goes on. and on", ["all is small here.", "so it goes on.", "and on"]),
@@ -61,7 +61,8 @@ def test_a_heading_is_a_unit_and_keeps_what_follows_near() -> None:
 
 def test_heading_spans_that_overlap_or_leave_the_page_are_passed_over() -> None:
     text = "A title here. Then text."
-    assert [u.before for u in units(text, [(0, 7), (2, 9), (20, 99)])] == [Break.HEADING, Break.SENTENCE, Break.SENTENCE]
+    found = units(text, [(0, 7), (2, 9), (20, 99)])
+    assert [unit.before for unit in found] == [Break.HEADING, Break.SENTENCE, Break.SENTENCE]
 
 
 @given(st.text(alphabet=st.sampled_from(list("aB1.!?。 \n\t-|()\"'é")), max_size=300))
