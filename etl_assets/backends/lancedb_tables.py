@@ -92,12 +92,19 @@ class LanceTables(ABC):
 
         self._tables.read(space, delete, missing=None)
 
-    def rows(self, space: IndexSpace) -> Iterator[StoredRow]:
+    def rows(self, space: IndexSpace, *, publications: Sequence[int] | None = None) -> Iterator[StoredRow]:
         """See ``RowIndex.rows``: one table version, streamed in batches."""
+        if publications is None:
+            yield from self._rows_where(space, None)
+            return
+        for part in _batches(sorted(set(publications))):
+            yield from self._rows_where(space, in_numbers("publication", part))
 
+    def _rows_where(self, space: IndexSpace, where: str | None) -> Iterator[StoredRow]:
         def batches(table: "Table") -> pa.RecordBatchReader:
             columns = ["publication", "document_id", "chunk_id", self.column]
-            return table.search().select(columns).limit(None).to_batches(batch_size=ROWS_PER_BATCH)
+            found = table.search() if where is None else table.search().where(where)
+            return found.select(columns).limit(None).to_batches(batch_size=ROWS_PER_BATCH)
 
         reader = self._tables.read(space, batches, missing=None)
         while reader is not None and (batch := self._next(space, reader)) is not None:

@@ -156,12 +156,19 @@ class SqliteGraph:
         with self._file.reading() as db:
             return [row[0] for row in db.execute(statement, (tenant,))] if db else []
 
-    def edges(self, tenant: str, collection: str) -> Iterator[StoredEdge]:
+    def edges(
+        self, tenant: str, collection: str, *, publications: Sequence[int] | None = None
+    ) -> Iterator[StoredEdge]:
         """See ``KnowledgeGraph.edges``; one snapshot, read in batches, so memory does not grow with the graph."""
         with self._file.reading() as db:
             if db is None:
                 return
-            cursor = db.execute(_STORED_EDGES, (tenant, collection))
+            statement = _STORED_EDGES
+            bound: tuple[str, ...] = (tenant, collection)
+            if publications is not None:
+                statement += "AND d.publication IN (SELECT value FROM json_each(?))"
+                bound = (*bound, _numbers(publications))
+            cursor = db.execute(statement, bound)
             while rows := cursor.fetchmany(READ_ROWS):
                 for publication, document, entity_id, entity_type, name, *rest in rows:
                     entity = Entity(entity_id, entity_type, name)

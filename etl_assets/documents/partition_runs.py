@@ -111,6 +111,7 @@ class ProgressLog:
 def progress_line(progress: Progress) -> str:
     """For example ``embeddings: 120 of 608 documents, 1,830 rows, 38.1 rows/s, about 210 s left``."""
     rate = progress.rows / progress.elapsed_s if progress.elapsed_s else 0.0
-    line = f"{progress.stage}: {progress.done:,} of {progress.total:,} documents, {progress.rows:,} rows, {rate:,.1f} rows/s"
+    line = f"{progress.stage}: {progress.done:,} of {progress.total:,} documents"
+    line = f"{line}, {progress.rows:,} rows, {rate:,.1f} rows/s"
     left = progress.remaining_s
     return line if not left else f"{line}, about {left:,.0f} s left"

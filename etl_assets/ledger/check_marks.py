@@ -1,6 +1,6 @@
 """Which outputs of a partition have passed which check, and the striking out of those that did not."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,9 +46,7 @@ def set_mark(connection: Connection, partition: Partition, check: str, output_id
     table = schema.check_marks
     where = (table.c.partition == partition.key, table.c.check_name == check)
     if connection.execute(update(table).where(*where).values(output_id=output_id)).rowcount == 0:
-        connection.execute(
-            insert(table), {"partition": partition.key, "check_name": check, "output_id": output_id}
-        )
+        connection.execute(insert(table), {"partition": partition.key, "check_name": check, "output_id": output_id})
 
 
 def made(connection: Connection, partition: Partition, recipe: Recipe, stage: str, *, after: int) -> list[Made]:
@@ -71,7 +69,7 @@ def made(connection: Connection, partition: Partition, recipe: Recipe, stage: st
     found = []
     for row in connection.execute(query):
         parts = [Rows(*row[i : i + 3]) for i in range(3, len(row), 3)]
-        found.append(Made(*row[:3], rows=dict(zip(aliases, parts, strict=True))))
+        found.append(Made(row[0], row[1], row[2], dict(zip(aliases, parts, strict=True))))
     return found
 
 

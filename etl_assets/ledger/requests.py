@@ -6,7 +6,7 @@ that is settled, and never falls.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, delete, insert, select
 
@@ -37,8 +37,8 @@ class RunRequest:
         """This request once its run has ended, or was never started."""
         failures = 0 if succeeded else self.failures + 1
         wait = min(BACKOFF_S * 2.0 ** (failures - 1), LONGEST_BACKOFF_S) if failures else 0.0
-        return RunRequest(
-            self.partition, self.run_key, self.arrivals, self.revision + 1, False, self.requested_at, failures, at + wait
+        return replace(
+            self, open=False, revision=self.revision + 1, failures=failures, retry_at=at + wait if failures else 0.0
         )
 
     def is_due(self, arrivals: str, *, at: float) -> bool:
@@ -59,11 +59,8 @@ def requests(connection: Connection) -> dict[str, RunRequest]:
     """The last request of every partition that ever had one."""
     table = schema.run_requests
     columns = [table.c[name] for name in RunRequest.__dataclass_fields__]
-    return {
-        row.partition: RunRequest(*row[:4], open=bool(row.open), requested_at=row.requested_at, failures=row.failures,
-                                  retry_at=row.retry_at)
-        for row in connection.execute(select(*columns))
-    }  # fmt: skip
+    found = (RunRequest(*row) for row in connection.execute(select(*columns)))
+    return {one.partition: replace(one, open=bool(one.open)) for one in found}
 
 
 def save(connection: Connection, changed: Mapping[str, RunRequest]) -> None:

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, and_, delete, insert, select
 
 from etl_assets.ledger import schema
+from etl_assets.ledger.database import now
 
 
 def settle(connection: Connection, partition: str, recipe: str) -> None:
@@ -28,15 +29,7 @@ def dirty(connection: Connection) -> frozenset[str]:
 
 def expired_runs(connection: Connection) -> frozenset[str]:
     """Ids of runs that took a partition, did not end, and have not renewed their lease for its time: they are dead."""
-    from etl_assets.ledger.database import now
-
     run, lease = schema.runs, schema.leases
-    query = (
-        select(run.c.run_id)
-        .outerjoin(
-            lease,
-            (lease.c.name == run.c.partition) & (lease.c.holder == run.c.run_id) & (lease.c.expires_at > now(connection)),
-        )
-        .where(run.c.state == "started", lease.c.name.is_(None))
-    )
+    alive = and_(lease.c.name == run.c.partition, lease.c.holder == run.c.run_id, lease.c.expires_at > now(connection))
+    query = select(run.c.run_id).outerjoin(lease, alive).where(run.c.state == "started", lease.c.name.is_(None))
     return frozenset(connection.scalars(query))

@@ -87,8 +87,10 @@ class KnowledgeGraph(Protocol):
         """Ids of entities that no edge refers to: none, unless something went wrong."""
         ...
 
-    def edges(self, tenant: str, collection: str) -> Iterator[StoredEdge]:
-        """Every edge the store holds of a collection, visible or not."""
+    def edges(
+        self, tenant: str, collection: str, *, publications: Sequence[int] | None = None
+    ) -> Iterator[StoredEdge]:
+        """Every edge the store holds of a collection, visible or not; ``publications``: only of these."""
         ...
 
     def entities_of(self, scope: Scope, publications: Sequence[int], *, limit: int) -> list[Neighbour]:

@@ -95,8 +95,11 @@ class RowIndex(Protocol):
         """Delete every row of these publications. Unknown numbers and a missing space are no error."""
         ...
 
-    def rows(self, space: IndexSpace) -> Iterator[StoredRow]:
-        """Everything the store holds of a space, visible or not, in no order. A missing space is empty."""
+    def rows(self, space: IndexSpace, *, publications: Sequence[int] | None = None) -> Iterator[StoredRow]:
+        """Everything the store holds of a space, visible or not, in no order; ``publications``: only of these.
+
+        A missing space is empty.
+        """
         ...
 
     def spaces(self) -> Sequence[IndexSpace]:

@@ -1,4 +1,4 @@
-"""Hands the documents domain its platform: opened from the environment's settings when a run needs it, never earlier."""
+"""Hands the documents domain its platform: opened from the environment's settings when a run starts."""
 
 import os
 from collections.abc import Iterator
