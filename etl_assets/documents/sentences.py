@@ -5,6 +5,8 @@ it and is never an end; abbreviations, initials and numbering are known by form.
 """
 
 import re
+import unicodedata
+import zlib
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -159,30 +161,37 @@ _LONG_STRETCH = 500
 
 def _cuts(text: str, unit: Unit, tokens: Sequence[tuple[int, int]], *, limit: int) -> Iterator[int]:
     shortest, longest = max(limit // 16, 1), max(limit // 6, 1)
-    last, since, spare = unit.start, 0, None
+    last, since = unit.start, 0
+    between_words = between_characters = unit.start  # the last such places seen
     for index, (start, end) in enumerate(tokens):
         if start - last > 2 * _LONG_STRETCH:
             yield from _even(text, last, start)
-            last, since, spare = start, 0, None
-        if since and start > last and not _extends(text, start):
-            words = _between_words(text, start)
-            spare = start if words else spare
-            chosen = since >= shortest and (
-                text[start - 1] == "\n" or _sum(text[max(start - 12, last) : start]) % 4 == 0
-            )
-            if words and (chosen or since >= longest):
+            last, since = start, 0
+        if since and start > last:
+            whole = not _extends(text, start)
+            words = whole and _between_words(text, start)
+            between_characters = start if whole else between_characters
+            between_words = start if words else between_words
+            if words and (since >= longest or (since >= shortest and _is_chosen(text, last, start))):
                 yield start
-                last, since, spare = start, 0, None
+                last, since = start, 0
             elif since >= limit:
-                cut = spare or start
-                yield cut
-                last, since, spare = cut, index - bisect_left(tokens, (cut, 0)), None
+                # Between words, else between characters; the limit holds even inside a character of many tokens.
+                last = next((place for place in (between_words, between_characters) if place > last), start)
+                yield last
+                since = index - bisect_left(tokens, (last, 0))
         since += 1
         if end - start > 2 * _LONG_STRETCH:
             yield from _even(text, start, end)
-            last, since, spare = end, 0, None
+            last, since = end, 0
     if unit.end - last > 2 * _LONG_STRETCH:
         yield from _even(text, last, unit.end)
+
+
+def _is_chosen(text: str, last: int, place: int) -> bool:
+    """A line's end, or one word in four, by a hash of what stands before."""
+    before = text[max(place - 12, last) : place]
+    return before.endswith("\n") or zlib.crc32(before.encode("utf-8", "surrogatepass")) % 4 == 0
 
 
 def _even(text: str, start: int, end: int) -> Iterator[int]:
@@ -195,12 +204,6 @@ def _even(text: str, start: int, end: int) -> Iterator[int]:
         yield cut
 
 
-def _sum(words: str) -> int:
-    import zlib
-
-    return zlib.crc32(words.encode("utf-8", "surrogatepass"))
-
-
 def _between_words(text: str, position: int) -> bool:
     """Behind white space, or before a code point of a script that is written without it (from U+2E80)."""
     return text[position - 1].isspace() or text[position].isspace() or text[position] > "\u2e7f"
@@ -208,12 +211,10 @@ def _between_words(text: str, position: int) -> bool:
 
 def _extends(text: str, position: int) -> bool:
     """Whether the code point at ``position`` belongs to the character before it (a short form of UAX #29)."""
-    import unicodedata
-
     if not 0 < position < len(text):
         return False
     here, before = text[position], text[position - 1]
-    if here < "\u0300" and before != "\u200d":
+    if before.isspace() or (here < "\u0300" and before != "\u200d"):
         return False
     return (
         before == "\u200d"
