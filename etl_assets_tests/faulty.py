@@ -3,12 +3,14 @@
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from enum import Enum, auto
 from pathlib import Path
+from typing import Any
 
 from etl_assets.errors import TransientError
+from etl_assets.protocols.graph import MentionEdge
 from etl_assets.protocols.objects import (
     Arrivals,
     Blobs,
@@ -120,6 +122,10 @@ class FaultyBlobs:
             raise self._faults.raised(fault, "put", key)
         return size
 
+    def put_all(self, items: Sequence[tuple[str, Path]]) -> None:
+        for key, source in items:
+            self.put(key, source)
+
     def local(self, key: str) -> AbstractContextManager[Path]:
         self._ask("local", key)
         return self._inner.local(key)
@@ -213,6 +219,76 @@ class FaultyArrivals:
         fault = self._faults.next(operation)
         if fault is not None and fault is not Fault.SLOW:
             raise self._faults.raised(fault, operation, "")
+
+
+class _FaultyStore:
+    """What the faulty indexes and the faulty graph share: only writes, removals and counts go wrong."""
+
+    def __init__(self, inner: Any, faults: Faults) -> None:
+        self._inner = inner
+        self._faults = faults
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def _write(self, operation: str, whole: Callable[[], None], half: Callable[[], None]) -> None:
+        fault = self._faults.next(operation)
+        if fault is Fault.LOST_WRITE:
+            return
+        if fault is Fault.HALF_WRITE:
+            half()
+        if fault in (Fault.REFUSED, Fault.HALF_WRITE):
+            raise self._faults.raised(fault, operation, "rows")
+        whole()
+        if fault is Fault.LOST_REPLY:
+            raise self._faults.raised(fault, operation, "rows")
+
+    def _ask(self, operation: str) -> None:
+        fault = self._faults.next(operation)
+        if fault is not None and fault is not Fault.SLOW:
+            raise self._faults.raised(fault, operation, "")
+
+
+class FaultyRows(_FaultyStore):
+    """A vector or keyword index over another one. Operations: ``write``, ``counts``, ``remove``.
+
+    A HALF_WRITE keeps, or removes, the first half of what it was given.
+    """
+
+    def write(self, space: Any, rows: Any) -> None:
+        self._write(
+            "write",
+            lambda: self._inner.write(space, rows),
+            lambda: self._inner.write(space, rows.slice(0, rows.num_rows // 2)),
+        )
+
+    def remove(self, space: Any, publications: Sequence[int]) -> None:
+        self._write(
+            "remove",
+            lambda: self._inner.remove(space, publications),
+            lambda: self._inner.remove(space, publications[: len(publications) // 2]),
+        )
+
+    def counts(self, space: Any, publications: Sequence[int]) -> Mapping[int, int]:
+        self._ask("counts")
+        return dict(self._inner.counts(space, publications))
+
+
+class FaultyGraph(_FaultyStore):
+    """A knowledge graph over another one. Operations: ``write``, ``counts``, ``remove``.
+
+    A write is one store transaction, so a HALF_WRITE keeps nothing.
+    """
+
+    def write(self, edges: Sequence[MentionEdge]) -> None:
+        self._write("write", lambda: self._inner.write(edges), lambda: None)
+
+    def remove(self, publications: Sequence[int]) -> None:
+        self._write("remove", lambda: self._inner.remove(publications), lambda: None)
+
+    def counts(self, publications: Sequence[int]) -> Mapping[int, int]:
+        self._ask("counts")
+        return dict(self._inner.counts(publications))
 
 
 def _halve(path: Path) -> None:

@@ -2,14 +2,16 @@
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-from etl_assets.backends.local_files import RACES, Scratch, copy_durably, make_folder, refuse, sync_folder
+from etl_assets.backends.local_files import RACES, Scratch, copy_durably, make_folder, refuse, sync_folder, sync_volume
 from etl_assets.errors import ConfigError, PermanentError
 
 _SCRATCH = ".scratch"
+_WORTH_A_VOLUME_SYNC = 8
+"""From so many files on, one sync of the volume costs less than one of each file and folder."""
 
 
 class LocalBlobs:
@@ -43,6 +45,34 @@ class LocalBlobs:
                 refuse(e, f"storing {key}")
             self._copy_in(source, target, key)
         return size
+
+    def put_all(self, items: Sequence[tuple[str, Path]]) -> None:
+        """``put`` each (key, source), then sync the volume once.
+
+        (Measured: syncing each file and each new folder was most of the CPU time of taking in small documents.) A
+        crash of the machine before the sync may leave a key torn; nobody was told of it yet, and putting it again
+        replaces it.
+
+        Raises:
+            PermanentError, ConfigError, FileNotFoundError: as for ``put``.
+        """
+        if len(items) < _WORTH_A_VOLUME_SYNC:
+            for key, source in items:
+                self.put(key, source)
+            return
+        for key, source in items:
+            target = self._path(key)
+            os.chmod(source, 0o600)
+            try:
+                self._rename(source, target, make=lambda folder: folder.mkdir(0o700, parents=True, exist_ok=True))
+            except OSError as e:
+                if e.errno != errno.EXDEV:
+                    refuse(e, f"storing {key}")
+                self._copy_in(source, target, key)
+        try:
+            sync_volume(self._folder)
+        except OSError as e:
+            refuse(e, f"storing {len(items)} files")
 
     @contextmanager
     def local(self, key: str) -> Iterator[Path]:
@@ -117,21 +147,24 @@ class LocalBlobs:
         return path.is_file() and not path.is_symlink()
 
     def _move(self, source: Path, target: Path) -> None:
-        for attempt in range(RACES):
-            try:
-                make_folder(target.parent)
-                os.rename(source, target)
-                break
-            except FileNotFoundError:
-                # A delete removed the folder as empty after it was made. The source is still there, or never was.
-                if attempt == RACES - 1 or not source.exists():
-                    raise
+        self._rename(source, target, make=make_folder)
         try:
             sync_folder(target.parent)
         except OSError:
             with suppress(OSError):
                 target.unlink()
             raise
+
+    def _rename(self, source: Path, target: Path, *, make: Callable[[Path], None]) -> None:
+        for attempt in range(RACES):
+            try:
+                make(target.parent)
+                os.rename(source, target)
+                break
+            except FileNotFoundError:
+                # A delete removed the folder as empty after it was made. The source is still there, or never was.
+                if attempt == RACES - 1 or not source.exists():
+                    raise
 
     def _copy_in(self, source: Path, target: Path, key: str) -> None:
         with self.scratch() as folder:

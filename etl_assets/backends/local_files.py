@@ -1,5 +1,6 @@
 """What the local stores share: durable renames, scratch folders that a kill leaves to the next process, disk errors."""
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -8,6 +9,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
@@ -50,6 +52,26 @@ def sync_folder(folder: Path | int) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_volume(folder: Path) -> None:
+    """Make everything written to the volume that holds ``folder`` durable, with one system call (syncfs, Linux).
+
+    Raises:
+        OSError: the volume reports that something could not be written.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if _libc().syncfs(descriptor) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(folder))
+    finally:
+        os.close(descriptor)
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def make_folder(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """From a listing to versions: which keys are new, changed or gone, and the copying of their bytes to the originals."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -16,7 +16,7 @@ from etl_assets.ledger.leases import Lease
 from etl_assets.ledger.objects import ArrivedObject, KnownObject
 from etl_assets.protocols.objects import Arrivals, Blobs, FetchedObject, ObjectInfo, UnusableKey
 
-BATCH_DOCUMENTS = 64
+BATCH_DOCUMENTS = 256
 COPIES_AT_ONCE = 8
 """Copying waits for disks and networks, not for a core."""
 _READ_ATTEMPTS = 3
@@ -123,7 +123,7 @@ def survey(ledger: Ledger, store: Arrivals, tenant: str, collection: str, *, sha
 
 
 def take_in(lease: Lease, store: Arrivals, originals: Blobs, changes: Changes, limits: ParsingLimits) -> Intake:
-    """Copy new and changed bytes to the originals and enter them; end what is gone. One transaction per 64 documents.
+    """Copy new and changed bytes to the originals and enter them; end what is gone. One transaction per batch.
 
     Raises:
         PermanentError: no space for the originals, or the store refuses; what was entered before stays.
@@ -134,8 +134,9 @@ def take_in(lease: Lease, store: Arrivals, originals: Blobs, changes: Changes, l
         for batch in _parts([*changes.added, *changes.changed]):
             with originals.scratch() as scratch:
                 targets = (scratch / str(i) for i in range(len(batch)))
-                copied = pool.map(lambda one, to: _copy(store, originals, one, tenant, to, limits), batch, targets)
-                _take_in_batch(lease, copied, changes.partition, intake)
+                outcomes = list(pool.map(lambda one, to: _copy(store, one, tenant, to, limits), batch, targets))
+                originals.put_all([one.original for one in outcomes if one.original is not None])
+                _enter(lease, outcomes, changes.partition, intake)
     if changes.removed:
         gone = [one.document_id for one in changes.removed]
         with lease.writing() as connection:
@@ -199,12 +200,12 @@ class _Outcome:
     sighting: Sighting
     arrived: ArrivedObject | None = None
     renewed: str | None = None
+    original: tuple[str, Path] | None = None
     error: DataError | None = None
     is_unsettled: bool = False
 
 
-def _take_in_batch(lease: Lease, copied: Iterable[_Outcome], partition: Partition, intake: Intake) -> None:
-    outcomes = list(copied)
+def _enter(lease: Lease, outcomes: Sequence[_Outcome], partition: Partition, intake: Intake) -> None:
     arrived = [one.arrived for one in outcomes if one.arrived is not None]
     renewed = {one.sighting.document_id: one.renewed for one in outcomes if one.renewed is not None}
     held = [_held(one.sighting, one.error) for one in outcomes if one.error is not None]
@@ -222,10 +223,8 @@ def _take_in_batch(lease: Lease, copied: Iterable[_Outcome], partition: Partitio
     intake.size_bytes += sum(one.size_bytes for one in arrived)
 
 
-def _copy(
-    store: Arrivals, originals: Blobs, sighting: Sighting, tenant: str, target: Path, limits: ParsingLimits
-) -> _Outcome:
-    """Copy one object's bytes to the originals, unless they are known."""
+def _copy(store: Arrivals, sighting: Sighting, tenant: str, target: Path, limits: ParsingLimits) -> _Outcome:
+    """Copy one object's bytes to ``target``; ``original`` says where they belong, unless they are known."""
     try:
         fetched = _fetch(store, sighting, target, limits)
     except FileNotFoundError:
@@ -236,9 +235,10 @@ def _copy(
         return _Outcome(sighting, error=error)
     if _is_same(sighting.known, fetched):
         return _Outcome(sighting, renewed=fetched.fingerprint)
+    original = None
     if sighting.known is None or sighting.known.version != fetched.sha256:
-        originals.put(original_key(tenant, sighting.document_id, fetched.sha256), target)
-    return _Outcome(sighting, arrived=_arrived(sighting, fetched))
+        original = (original_key(tenant, sighting.document_id, fetched.sha256), target)
+    return _Outcome(sighting, arrived=_arrived(sighting, fetched), original=original)
 
 
 def _fetch(store: Arrivals, sighting: Sighting, target: Path, limits: ParsingLimits) -> FetchedObject:

@@ -1,7 +1,7 @@
 """Where documents arrive (mutable, listed) and where immutable bytes are kept (originals and lake segments)."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,6 +108,14 @@ class Blobs(Protocol):
 
         Raises:
             PermanentError: no space left, or no right to write; nothing is left behind under ``key``.
+        """
+        ...
+
+    def put_all(self, items: Sequence[tuple[str, Path]]) -> None:
+        """``put`` each (key, source); all of them are durable on return, made so together where that is cheaper.
+
+        Raises:
+            PermanentError: as for ``put``; some of the keys may be there then, each whole.
         """
         ...
 

@@ -115,3 +115,17 @@ def test_keys_are_exactly_those_that_start_with_the_prefix(blobs: Blobs, names: 
     for name in names:
         put(blobs, name, b"text")
     assert sorted(key for key, _, _ in blobs.keys(prefix)) == sorted(n for n in names if n.startswith(prefix))
+
+
+def test_many_blobs_put_together_are_all_read_back(blobs: Blobs) -> None:
+    with blobs.scratch() as scratch:
+        items = []
+        for i in range(20):
+            source = scratch / f"{i}"
+            source.write_bytes(b"%d" % i)
+            items.append((f"many/{i % 3}/{i}", source))
+        blobs.put_all(items)
+        assert not any(source.exists() for _, source in items)
+    for i in range(20):
+        with blobs.local(f"many/{i % 3}/{i}") as path:
+            assert path.read_bytes() == b"%d" % i
