@@ -1,0 +1,266 @@
+"""One question, one cited answer: what the command line, the HTTP service and the web page all call.
+
+A search reads at one ledger sequence and is over before anything it may read is collected, so an answer holds the
+old version of a document or the new one, never both and never none.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import date
+
+from etl_assets.errors import TransientError
+from etl_assets.search.citations import ChunkRow, cite
+from etl_assets.search.deadline import Deadline, run_all
+from etl_assets.search.evaluation import judged_id
+from etl_assets.search.facets import document_facets, entity_facets, related_entities
+from etl_assets.search.fusion import Fused, best_by_document
+from etl_assets.search.model import Answer, Degraded, Facets, Hit, PoolHit, RelatedEntity, Request, SearchPlaces
+from etl_assets.search.opening import Opened, opened
+from etl_assets.search.pools import GRAPH, Key, Pools, allowed_publications, gather
+from etl_assets.search.sources import Confirmed
+
+SOURCES_SHARE = 0.6
+"""Of the time limit: what the indexes may take of it, so that there is time left to read what they found."""
+
+EVALUATION_LIMIT_S = 60.0
+MOST_CHUNKS = 5000
+
+_PARTS = ("embed", "snapshot", "vector", "keyword", "verify", "fuse", "cite", "rerank", "facets", "graph", "total")
+
+
+def search(
+    places: SearchPlaces,
+    query: str,
+    *,
+    tenant: str | None = None,
+    collection: str | None = None,
+    document_types: Iterable[str] = (),
+    since: date | None = None,
+    until: date | None = None,
+    entities: Iterable[str] = (),
+    limit: int = 20,
+    neighbours: int = 50,
+    hops: int = 2,
+    time_limit_s: float | None = None,
+) -> Answer:
+    """The ``limit`` chunks that answer ``query`` best, cited, with facets and related entities.
+
+    What could not answer in time, or failed, is named in ``degraded``, and the others answer. ``time_limit_s`` may
+    only shorten the places' own limit; it counts from the ledger snapshot, for which the query is embedded before.
+    Filters are those of ``Request``.
+
+    Raises:
+        ConfigError: the query is blank, or a number or a filter is out of its bounds.
+        TransientError: nothing answered, the lake could not be read in time, or an entity filter met no graph.
+        PermanentError: nothing answered, and nothing will.
+    """
+    request = Request(
+        _whole(query), tenant, collection, tuple(kind.strip().casefold() for kind in document_types), since, until,
+        tuple(entities), limit, neighbours, hops,
+    )  # fmt: skip
+    return _Search(places, request, min(places.time_limit_s, time_limit_s or places.time_limit_s)).answer()
+
+
+def search_documents(
+    places: SearchPlaces, query: str, *, tenant: str | None = None, collection: str | None = None, depth: int = 100
+) -> dict[str, list[tuple[str, float]]]:
+    """Ranked documents by source: ``keyword``, ``vector`` where there are vectors, and ``hybrid``, best first.
+
+    A document is named by its path without the extension and stands where its best chunk does. At least ``depth``
+    documents of each source, if it finds so many. The head of ``hybrid`` is in the order in which ``search`` answers.
+
+    Raises:
+        TransientError, PermanentError: a source did not answer: figures without it would mean something else.
+    """
+    request = Request(_whole(query), tenant, collection)
+    at = opened(places, request.query, tenant=tenant, collection=collection, time_limit_s=EVALUATION_LIMIT_S)
+    confirmed = Confirmed(places.ledger, at.views)
+    k = max(places.ranking.pool, 3 * depth)
+    while True:
+        pools = gather(places, request, at, confirmed, k, None, at.deadline)
+        if pools.degraded:
+            lost = "; ".join(f"{one.source}: {one.reason}" for one in pools.degraded)
+            raise TransientError(f"search: not every source answered: {lost}")
+        ranked = {name: _documents((hit, hit.score) for hit in hits) for name, hits in sorted(pools.lists.items())}
+        if not pools.full or k >= MOST_CHUNKS or all(len(documents) >= depth for documents in ranked.values()):
+            return ranked | {"hybrid": _hybrid(places, pools)}
+        k *= 2
+
+
+def _hybrid(places: SearchPlaces, pools: Pools) -> list[tuple[str, float]]:
+    """Documents in the order of an answer's hits, then those that only a deeper pool holds."""
+    by_key = pools.by_key
+    head = _documents((by_key[one.key], one.score) for one in pools.fused(places.ranking, depth=places.ranking.pool))
+    shown = {document for document, _ in head}
+    least = head[-1][1] if head else 0.0
+    deep = _documents((by_key[one.key], one.score) for one in pools.fused(places.ranking))
+    return head + [(document, min(score, least)) for document, score in deep if document not in shown]
+
+
+def _documents(hits: Iterable[tuple[PoolHit, float]]) -> list[tuple[str, float]]:
+    return best_by_document((judged_id(hit.document.path), score) for hit, score in hits)
+
+
+def _whole(query: str) -> str:
+    """The query as text that every model can read: lone surrogates, from undecodable arguments, become "?"."""
+    return query.encode("utf-8", "replace").decode()
+
+
+class _Search:
+    """One search on its way to its answer."""
+
+    def __init__(self, places: SearchPlaces, request: Request, time_limit_s: float) -> None:
+        self._places = places
+        self._request = request
+        self._time_limit_s = time_limit_s
+        self._seconds: dict[str, float] = {}
+        self._degraded: list[Degraded] = []
+        self._sources: set[str] = set()
+
+    def answer(self) -> Answer:
+        started = time.monotonic()
+        request = self._request
+        at = opened(
+            self._places, request.query, tenant=request.tenant, collection=request.collection,
+            time_limit_s=self._time_limit_s,
+        )  # fmt: skip
+        confirmed = Confirmed(self._places.ledger, at.views)
+        pools = self._pools(at, confirmed)
+        began = time.monotonic()
+        order = pools.fused(self._places.ranking)
+        self._seconds["fuse"] = time.monotonic() - began
+        hits, facets = self._cited_and_counted(pools, order, confirmed, at.deadline)
+        related = self._related(pools, hits, confirmed, at.deadline)
+        self._seconds |= {"verify": confirmed.seconds, "total": time.monotonic() - started}
+        return Answer(
+            request.query, hits, related, facets, self._timings(), tuple(sorted(self._sources)),
+            tuple(self._degraded), at.sequence,
+        )  # fmt: skip
+
+    def _pools(self, at: Opened, confirmed: Confirmed) -> Pools:
+        request, places = self._request, self._places
+        self._seconds |= {"embed": at.embed_s, "snapshot": at.snapshot_s}
+        deadline = at.deadline.earlier(SOURCES_SHARE)
+        allowed = None
+        if not at.views:
+            where = "/".join((request.tenant or "*", request.collection or "*"))
+            self._degraded.append(Degraded("ledger", f"nothing is published in {where}"))
+        elif request.entities:
+            allowed, unknown = allowed_publications(places, confirmed, request, deadline)
+            self._degraded += unknown
+        k = max(places.ranking.pool, request.limit)
+        pools = gather(places, request, at, confirmed, k, allowed, deadline)
+        self._seconds |= pools.seconds
+        self._degraded += pools.degraded
+        self._sources |= pools.answered
+        return pools
+
+    def _cited_and_counted(
+        self, pools: Pools, order: Sequence[Fused[Key]], confirmed: Confirmed, deadline: Deadline
+    ) -> tuple[tuple[Hit, ...], Facets]:
+        """The hits, which an answer cannot do without, and the facets, whose entities it can."""
+        by_key = pools.by_key
+        documents = [by_key[one.key] for one in order]
+        if not documents:
+            return (), Facets()
+        calls = {
+            "cite": lambda: self._hits(order, by_key, deadline),
+            "facets": lambda: entity_facets(confirmed, self._places.graph, documents),
+        }
+        outcomes = run_all(calls, deadline)
+        self._seconds |= {name: outcome.seconds for name, outcome in outcomes.items()}
+        hits = outcomes["cite"].result()
+        entities = outcomes["facets"]
+        if entities.error is not None:
+            self._degraded.append(Degraded(GRAPH, f"entity facets: {entities.error}"))
+        return hits, document_facets(documents, entities.value or {})  # type: ignore[return-value, arg-type]
+
+    def _hits(self, order: Sequence[Fused[Key]], by_key: dict[Key, PoolHit], deadline: Deadline) -> tuple[Hit, ...]:
+        """The best hits that the lake confirms: one that it does not is named, and the next takes its place."""
+        reranker = self._places.reranker
+        limit = self._request.limit if reranker is None else max(self._places.ranking.rerank_pool, self._request.limit)
+        kept: list[Hit] = []
+        taken = 0
+        while len(kept) < limit and taken < len(order):
+            part = order[taken : taken + limit - len(kept)]
+            taken += len(part)
+            cited = cite(self._places, (by_key[one.key] for one in part), deadline)
+            self._degraded += [Degraded("lake", problem) for problem in sorted(set(cited.problems.values()))]
+            kept += [_hit(by_key[one.key], cited.rows[one.key], one) for one in part if one.key in cited.rows]
+        return tuple(self._reranked(kept, deadline)[: self._request.limit])
+
+    def _reranked(self, hits: list[Hit], deadline: Deadline) -> list[Hit]:
+        """In the reranker's order; in the fused one, and that said, when it does not answer."""
+        reranker = self._places.reranker
+        if reranker is None or not hits:
+            return hits
+        call = {"rerank": lambda: reranker.scores(self._request.query, [hit.quote for hit in hits])}
+        outcome = run_all(call, deadline.earlier(0.8))["rerank"]
+        self._seconds["rerank"] = outcome.seconds
+        if outcome.value is None or len(outcome.value) != len(hits):
+            why = outcome.error or f"{len(outcome.value or ())} scores for {len(hits)} texts"
+            self._degraded.append(Degraded("reranker", f"{reranker.name}: {why}; hits are in the fused order"))
+            return hits
+        self._sources.add(reranker.name)
+        scored = sorted(zip(outcome.value, range(len(hits)), strict=True), key=lambda pair: (-pair[0], pair[1]))
+        return [_rescored(hits[index], float(score)) for score, index in scored]
+
+    def _related(
+        self, pools: Pools, hits: Sequence[Hit], confirmed: Confirmed, deadline: Deadline
+    ) -> tuple[RelatedEntity, ...]:
+        request = self._request
+        if not hits or not request.neighbours or not request.hops:
+            return ()
+        shown = {hit.publication for hit in hits}
+        found = [hit for hit in pools.by_key.values() if hit.document.publication in shown]
+        call = {
+            GRAPH: lambda: related_entities(
+                confirmed, self._places.graph, found, hops=request.hops, limit=request.neighbours
+            )
+        }
+        outcome = run_all(call, deadline)[GRAPH]
+        self._seconds[GRAPH] = outcome.seconds
+        if outcome.value is None:
+            self._degraded.append(Degraded(GRAPH, f"related entities: {outcome.error}"))
+            return ()
+        self._sources.add(GRAPH)
+        related, cut = outcome.value
+        if cut:
+            self._degraded.append(Degraded(GRAPH, "showed too much that is superseded; some entities may be missing"))
+        return related
+
+    def _timings(self) -> dict[str, float]:
+        parts = (
+            "embed",
+            "snapshot",
+            "vector",
+            "keyword",
+            "verify",
+            "fuse",
+            "cite",
+            "rerank",
+            "facets",
+            "graph",
+            "total",
+        )
+        unused = {"rerank"} - self._seconds.keys()
+        return {part: round(self._seconds.get(part, 0.0) * 1000, 3) for part in parts if part not in unused}
+
+
+def _hit(found: PoolHit, row: ChunkRow, fused: Fused[Key]) -> Hit:
+    document, record = found.document, found.document.record
+    return Hit(
+        document_id=document.document_id, tenant=found.view.tenant, collection=found.view.collection,
+        path=document.path, version=document.version, chunk_id=found.chunk_id, page=row.page, start=row.start,
+        end=row.end, quote=row.text, score=fused.score, title=str(record.get("title") or document.path),
+        document_type=record.get("document_type"), date=record.get("date"), heading=row.heading,
+        publication=document.publication, ranks=dict(fused.ranks),
+    )  # fmt: skip
+
+
+def _rescored(hit: Hit, score: float) -> Hit:
+
+    return replace(hit, score=score)
