@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from etl_assets.ledger import schema
 from etl_assets.ledger.catalogue import Partition, mark_dirty
-from etl_assets.ledger.database import clock, draw, insert_rows, next_sequence
+from etl_assets.ledger.database import clock, insert_rows, next_sequence
 
 T = TypeVar("T")
 Aliased = Any  # SQLAlchemy types an alias of a table as several different things
@@ -355,11 +355,6 @@ def record_rows(connection: Connection, tenant: str, producer_id: int, keys: Ite
     from sqlalchemy import text
 
     connection.execute(text(statement), rows)
-
-
-def draw_outputs(connection: Connection, count: int) -> int:
-    """The first of ``count`` fresh output numbers."""
-    return draw(connection, "output", count)
 
 
 def batches(items: Sequence[T], size: int) -> Iterable[Sequence[T]]:

@@ -59,9 +59,11 @@ def advance(
         todo = ledger_outputs.missing(connection, work.partition, work.recipe, stage.name)
     report = StageReport(stage.name, wanted=len(todo))
     done = 0
-    for batch in _batches(stage, todo):
+    batches = _batches(stage, todo)
+    output_id, segment_id = _draw_numbers(work, len(todo), len(batches))
+    for i, batch in enumerate(batches):
         try:
-            _Batch(work, stage, batch, report).run(compute, compute_rows)
+            _Batch(work, stage, batch, report, output_id + done, segment_id + i).run(compute, compute_rows)
         except SegmentLost as lost:
             strike_out(work, lost.segment_id)
             raise
@@ -76,6 +78,14 @@ def strike_out(work: Work, segment_id: int) -> None:
     """End every output that rests on a lost segment, so that it is made again."""
     with work.lease.writing() as connection:
         ledger_outputs.end_outputs_of(connection, work.partition, segment_id)
+
+
+def _draw_numbers(work: Work, outputs: int, segments: int) -> tuple[int, int]:
+    """The first of so many fresh output and segment numbers; none is drawn for nothing to do."""
+    if not outputs:
+        return 0, 0
+    with work.ledger.writing() as connection:
+        return draw(connection, "output", outputs), draw(connection, "segment", segments)
 
 
 def _batches(stage: Stage, todo: Sequence[Missing]) -> list[list[Missing]]:
@@ -95,8 +105,12 @@ def _batches(stage: Stage, todo: Sequence[Missing]) -> list[list[Missing]]:
 class _Batch:
     """One batch on its way from missing to committed."""
 
-    def __init__(self, work: Work, stage: Stage, todo: Sequence[Missing], report: StageReport) -> None:
+    def __init__(
+        self, work: Work, stage: Stage, todo: Sequence[Missing], report: StageReport, output_id: int, segment_id: int
+    ) -> None:
         self._work = work
+        self._output_id = output_id
+        self._segment_id = segment_id
         self._stage = stage
         self._step: Step = work.recipe[stage.name]
         self._todo = todo
@@ -164,11 +178,8 @@ class _Batch:
         if copied:
             copies = self._copies(copied, twins)
             rows = rows.vstack(copies) if copies is not None else rows
-        with self._work.ledger.writing() as connection:
-            first = ledger_outputs.draw_outputs(connection, len(good) + len(copied))
-            segment_id = draw(connection, "segment") if rows.height else None
-        ids = {one.document_id: first + i for i, one in enumerate([*good, *copied])}
-        segment = self._write(segment_id, rows, ids)
+        ids = {one.document_id: self._output_id + i for i, one in enumerate([*good, *copied])}
+        segment = self._write(rows, ids)
         share = seconds / len(fresh) if fresh else 0.0
         done = [
             self._output(
@@ -186,15 +197,15 @@ class _Batch:
         self._record(done, segment, made.failures, fresh, results)
         self._count(done, made, len(copied), results, seconds)
 
-    def _write(self, segment_id: int | None, rows: "pl.DataFrame", ids: Mapping[str, int]) -> Segment | None:
+    def _write(self, rows: "pl.DataFrame", ids: Mapping[str, int]) -> Segment | None:
         import polars as pl
 
-        if segment_id is None:
+        if not rows.height:
             return None
         numbers = [ids[document] for document in rows["document_id"].to_list()]
         rows = rows.insert_column(0, pl.Series("output_id", numbers, dtype=pl.Int64))
         work = self._work
-        return work.lake.write(work.partition, self._stage.name, segment_id, work.lease.token, rows)
+        return work.lake.write(work.partition, self._stage.name, self._segment_id, work.lease.token, rows)
 
     def _copies(self, copied: Sequence[Missing], twins: Mapping[str, Twin]) -> "pl.DataFrame | None":
         """Rows of equal results under their new documents' ids. Rows are never shared, results are."""
