@@ -28,7 +28,7 @@ from etl_assets.protocols.embedder import EmbeddingModel
 
 if TYPE_CHECKING:
     import numpy as np
-    import onnxruntime  # type: ignore[import-untyped]
+    import onnxruntime
     from numpy.typing import NDArray
 
 MINILM = "all-MiniLM-L6-v2"
