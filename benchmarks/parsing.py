@@ -49,9 +49,7 @@ def beside_pdfium(files: list[Path]) -> None:
     pages = sum(bare(path) for path in files)
     baseline = min(cpu_of(bare, files) for _ in range(3))
     ours = min(cpu_of(lambda path: parse(path, name=path.name, content_type=None), files) for _ in range(3))
-    print(
-        f"PDF: {pages} pages; PDFium alone {pages / baseline:,.0f} pages/s (baseline), parse {pages / ours:,.0f} pages/s"
-    )
+    print(f"PDF: {pages} pages; PDFium alone {pages / baseline:,.0f} a second (baseline), parse {pages / ours:,.0f}")
     print(f"PDF: cost over the baseline: {ours / baseline:.2f} times")
 
 
@@ -93,9 +91,8 @@ def workers(files: list[Path]) -> None:
         print(
             f"tiny notes: {len(notes) / wall:,.0f} a wall second through the pool, {len(notes) / alone:,.0f} in process"
         )
-        print(
-            f"tiny notes: {1000 * cpu / len(notes):.2f} ms of the parent each, {1000 * busy / len(notes):.2f} ms of a worker"
-        )
+        parent, worker = 1000 * cpu / len(notes), 1000 * busy / len(notes)
+        print(f"tiny notes: {parent:.2f} ms of the parent each, {worker:.2f} ms of a worker")
         requests = [ParseRequest(str(n), path, path.name) for n, path in enumerate(files * 3)]
         list(pool.parse_many(requests[: len(files)], limits))
         wall = time.perf_counter()

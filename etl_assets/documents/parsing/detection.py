@@ -68,10 +68,12 @@ _MAIL_HEADERS = frozenset((
     "delivered-to", "content-type", "sender",
 ))  # fmt: skip
 _MARKDOWN = (
-    re.compile(r"^#{1,6} \S", re.M), re.compile(r"^(?:```|~~~)", re.M), re.compile(r"\[[^\]\n]+\]\([^)\s]+\)"),
+    re.compile(r"^#{1,6} \S", re.M), re.compile(r"^(?:```|~~~)", re.M),
+    re.compile(r"\[[^\[\]\n]{1,300}\]\([^)\s]{1,300}\)"),
     re.compile(r"^ {0,3}[-*+] \S", re.M), re.compile(r"\*\*[^*\n]+\*\*"), re.compile(r"^\|.*\|[ \t]*$", re.M),
 )  # fmt: skip
 _SAMPLE_BYTES = 262_144
+_SAMPLE_CHARS = 65_536
 
 
 def detect(source: Source) -> DocumentType:
@@ -170,6 +172,7 @@ def _detect_text(text: str, hint: DocumentType | None, *, is_whole: bool) -> Doc
 
 
 def _detect_unnamed_text(text: str) -> DocumentType:
+    text = text[:_SAMPLE_CHARS]
     if sum(bool(mark.search(text)) for mark in _MARKDOWN) >= 2 and _MARKDOWN[0].search(text):
         return "markdown"
     lines = [line for line in text.split("\n") if line.strip()]

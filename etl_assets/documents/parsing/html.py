@@ -27,12 +27,16 @@ _BLOCKS = frozenset((
     "td", "tfoot", "th", "thead", "tr", "ul",
 ))  # fmt: skip
 _NAVIGATION_ROLES = frozenset(("navigation", "menu", "menubar", "search", "toolbar"))
+_NAVIGATION_TAGS = frozenset(("ul", "ol", "div", "td", "table", "p"))
 _NAVIGATION_CLASS = re.compile(
     r"(?:^|[\s_-])(?:\w*nav(?:bar|igation|links?)?|breadcrumbs?|pagination)(?:$|[\s_-])", re.I
 )
 _LAYOUT = "table, h1, h2, h3, h4, pre"
 """A table that holds one of these lays out a page: its cells are read as blocks, not as rows."""
 
+_MAX_TABLE_DEPTH = 8
+_MAX_NAVIGATION_CHECKS = 100
+"""Both look at everything below an element: without a bound, hostile nesting makes that quadratic."""
 _CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([A-Za-z0-9_.:-]{2,40})""", re.IGNORECASE)
 _XML_ENCODING = re.compile(rb"""^\s*<\?xml[^>]{0,100}?encoding\s*=\s*["']([A-Za-z0-9_.:-]{2,40})["']""")
 _JSON_LD_DATE = re.compile(r'"(dateModified|datePublished)"\s*:\s*"([^"]{4,40})"')
@@ -95,6 +99,7 @@ class _Writer:
         self._lists = 0
         self._tables: list[bool] = []
         self._group = 0
+        self._navigation_checks = 0
 
     def walk(self, root: LexborNode) -> None:
         stack: list[tuple[LexborNode, bool]] = [(root, False)]
@@ -106,7 +111,7 @@ class _Writer:
             elif tag == "-text":
                 # The node's own text: text_content would join that of children a text node never has.
                 self._inline.append(node.text_content or "")
-            elif tag and not tag.startswith(("-", "_", "!")) and not _is_skipped(node, tag):
+            elif tag and not tag.startswith(("-", "_", "!")) and not self._is_skipped(node, tag):
                 self._open(node, tag)
                 stack.append((node, True))
                 child = node.last_child
@@ -114,6 +119,19 @@ class _Writer:
                     stack.append((child, False))
                     child = child.prev
         self._flush()
+
+    def _is_skipped(self, node: LexborNode, tag: str) -> bool:
+        if tag in _SKIPPED:
+            return True
+        attributes = node.attributes
+        if not attributes:
+            return False
+        if "hidden" in attributes or attributes.get("role") in _NAVIGATION_ROLES:
+            return tag != "body"
+        if tag in _NAVIGATION_TAGS and _NAVIGATION_CLASS.search(attributes.get("class") or ""):
+            self._navigation_checks += 1
+            return self._navigation_checks <= _MAX_NAVIGATION_CHECKS and _is_mostly_links(node)
+        return False
 
     def _open(self, node: LexborNode, tag: str) -> None:
         if tag == "br":
@@ -126,7 +144,7 @@ class _Writer:
             self._flush()
         if tag == "table":
             self._group += 1
-            self._tables.append(all(inner.mem_id == node.mem_id for inner in node.css(_LAYOUT)))
+            self._tables.append(len(self._tables) < _MAX_TABLE_DEPTH and _is_data_table(node))
         elif tag == "tr" and self._is_data:
             self._cells = []
         elif tag == "pre":
@@ -183,17 +201,8 @@ class _Writer:
             self.builder.add(prefix + text, level=self._level, group=group)
 
 
-def _is_skipped(node: LexborNode, tag: str) -> bool:
-    if tag in _SKIPPED:
-        return True
-    attributes = node.attributes
-    if not attributes:
-        return False
-    if "hidden" in attributes or attributes.get("role") in _NAVIGATION_ROLES:
-        return tag != "body"
-    if tag in ("ul", "ol", "div", "td", "table", "p") and _NAVIGATION_CLASS.search(attributes.get("class") or ""):
-        return _is_mostly_links(node)
-    return False
+def _is_data_table(node: LexborNode) -> bool:
+    return all(inner.mem_id == node.mem_id for inner in node.css(_LAYOUT))
 
 
 def _is_mostly_links(node: LexborNode) -> bool:

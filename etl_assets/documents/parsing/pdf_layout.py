@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from etl_assets.documents.parsing.document import Page, TextBudget
-from etl_assets.documents.parsing.text import PageBuilder, one_line
+from etl_assets.documents.parsing.text import PageBuilder
 from etl_assets.stages.spec import Json
 
 _BROKEN = re.compile("([^\\s\ufffe]+)\ufffe([^\\s\ufffe]*)")
@@ -113,7 +113,7 @@ def _named_share(pages: Sequence[Sequence[Sequence[Line]]], named: Mapping[int, 
 
 
 def _key(text: str) -> str:
-    return one_line(text).casefold().replace(" ", "")
+    return "".join(text.split()).casefold()
 
 
 def _paragraphs(lines: Sequence[Line], named: Mapping[str, int]) -> list[list[Line]]:

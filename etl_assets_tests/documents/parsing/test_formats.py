@@ -250,3 +250,22 @@ def test_a_mail_of_endless_parts_is_refused(parsed: Parsed) -> None:
     with pytest.raises(DataError) as caught:
         parsed(bytes(message))
     assert caught.value.reason == "too-large"
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (" " * 2_000_000 + "x", "text"),
+        ("# x\n" + "[" * 200_000, "text"),
+        ("# x\n" + "**a" * 60_000, "markdown"),
+        ("<html>" + "<table><tr><td>" * 5_000 + "x", "html"),
+        ("<html>" + "<div class=nav>words of many kinds, " * 5_000, "html"),
+        ("<html>" + "<p>x" * 20_000, "html"),
+        ("From: a@b.c\nTo: b\nDate: x\n" + " x\n" * 20_000 + "\nbody", "eml"),
+        ("January 1" * 50_000, "text"),
+    ],
+    ids=range(8),
+)
+def test_text_built_to_be_slow_is_read_in_linear_time(parsed: Parsed, data: str, kind: str) -> None:
+    """Each of these took minutes, or would, with a pattern or a look-ahead that starts again at every character."""
+    assert parsed(data).facts["document_type"] == kind
