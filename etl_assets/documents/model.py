@@ -100,15 +100,17 @@ def embedded_text_digest(text: str) -> str:
 
 PAGES = Stage("pages", (), "1", pages_columns, ("page", "text", "headings"))
 CHUNKS = Stage(
-    "chunks", ("pages",), "1", chunks_columns, ("chunk_id", "page", "start", "end", "heading"), batch_documents=1024
-)
+    "chunks", ("pages",), "1", chunks_columns, ("chunk_id", "page", "start", "end", "heading"), batch_documents=1024,
+    input_columns=(pages_columns,),
+)  # fmt: skip
 EMBEDDINGS = Stage(
     "embeddings", ("chunks",), "1", embeddings_columns, ("chunk_id", "vector"), RowMemo("text_digest", ("vector",)),
-    batch_documents=1024, batch_rows=512,
+    batch_documents=1024, batch_rows=512, input_columns=(chunks_columns,),
 )  # fmt: skip
 MENTIONS = Stage(
     "mentions", ("pages", "chunks"), "1", mentions_columns,
     ("page", "start", "end", "entity_id", "name", "chunk_id", "confidence"), batch_documents=1024,
+    input_columns=(pages_columns, chunks_columns),
 )  # fmt: skip
 STAGES = (PAGES, CHUNKS, EMBEDDINGS, MENTIONS)
 """In the order in which a run advances them. Parsing is dear, so its batches are small; embedding 512 texts takes

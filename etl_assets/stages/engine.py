@@ -152,15 +152,16 @@ class _Batch:
             if segment_id is not None:
                 outputs.setdefault(segment_id, []).append(output_id)
         if not outputs:
-            return self._empty(self._step.inputs[which])
+            return self._empty(self._stage.input_columns[which])
         with self._work.ledger.reading() as connection:
             keys = ledger_outputs.segment_files(connection, outputs)
         return self._work.lake.read(keys, outputs).drop("output_id")
 
-    def _empty(self, _stage: str | None = None) -> "pl.DataFrame":
+    def _empty(self, columns: Callable[[], "pl.Schema"] | None = None) -> "pl.DataFrame":
+        """No rows, with these columns or the stage's own."""
         import polars as pl
 
-        return pl.DataFrame(schema={"document_id": pl.String, **self._stage.columns()})
+        return pl.DataFrame(schema={"document_id": pl.String, **(columns or self._stage.columns)()})
 
     def _commit(
         self,

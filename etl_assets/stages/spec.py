@@ -36,7 +36,9 @@ class Stage:
 
     ``columns`` gives the polars schema of its rows without ``document_id``; it is a function so that declaring a
     stage imports no polars. ``digest_columns`` decide whether the output changed, and so whether anything
-    downstream must run again. A batch holds at most ``batch_documents`` documents and about ``batch_rows`` input rows.
+    downstream must run again. ``input_columns`` are the ``columns`` of ``inputs``, in their order: what a batch whose
+    documents all have zero input rows is given. A batch holds at most ``batch_documents`` documents and about
+    ``batch_rows`` input rows.
     """
 
     name: str
@@ -47,6 +49,11 @@ class Stage:
     memo: RowMemo | None = None
     batch_documents: int = 64
     batch_rows: int = 1024
+    input_columns: tuple[Callable[[], "pl.Schema"], ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.input_columns) != len(self.inputs):
+            raise TypeError(f"stage {self.name}: input_columns must name the columns of each of {self.inputs}")
 
     def producer(self, parameters: Parameters) -> str:
         """Stage name, code version and a digest of the parameters: who made a row."""
