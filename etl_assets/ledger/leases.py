@@ -1,8 +1,8 @@
 """Who may write in a partition. Every writing transaction proves its token first, so a sleeper cannot write late.
 
 A lease is a row with a token, a holder and an expiry by the ledger database's clock. On SQLite the holder also keeps
-a POSIX lock on a file: the kernel frees it when the process dies, so a killed holder is replaced at once instead of
-after the expiry.
+a POSIX lock on a file of its token: the kernel frees it when the process dies, so a killed holder is replaced at once
+instead of after the expiry.
 """
 
 import fcntl
@@ -12,11 +12,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from etl_assets.errors import TransientError
+from etl_assets.errors import EtlAssetsError, PermanentError, TransientError
 from etl_assets.ledger import schema
 from etl_assets.ledger.database import Ledger, draw, now
 
@@ -76,8 +77,8 @@ class Lease:
                     pass
             except LeaseLost:
                 return
-            except TransientError:
-                continue  # a busy database: the next beat, or the next write, finds out
+            except EtlAssetsError:
+                continue  # a busy database or a full disk: the next beat, or the next write, finds out
 
     def release(self) -> None:
         """Let somebody else have the partition. The token stays valid until somebody takes it."""
@@ -100,50 +101,63 @@ class Lease:
 def acquire(ledger: Ledger, partition: str, *, holder: str, wait_s: float = 0.0, ttl_s: float = LEASE_S) -> Lease:
     """Take the lease of a partition, waiting at most ``wait_s`` for whoever has it.
 
-    The same ``holder`` gets the same token back as long as nobody took the lease in between.
+    The same ``holder`` gets the same token back after it released the lease, or while it is alive in another process,
+    as long as nobody took the lease in between. After it died or slept beyond its expiry it gets a new one: what it
+    was about to write then must not be written any more.
 
     Raises:
         TransientError: somebody alive holds it; the message names the holder.
+        PermanentError: the lock file cannot be made.
     """
     deadline = time.monotonic() + wait_s
     while True:
-        lock = _try_lock(ledger.lock_folder, partition)
-        free = lock is not None and lock >= 0
-        try:
-            token, owner = _take(ledger, partition, holder, ttl_s, holder_is_dead=free)
-        except BaseException:
-            if lock is not None and lock >= 0:
-                os.close(lock)
-            raise
-        if token is not None:
-            return Lease(ledger, partition, token, holder, ttl_s, lock if free else None)
-        if lock is not None and lock >= 0:
-            os.close(lock)
+        taken, owner = _take(ledger, partition, holder, ttl_s)
+        if taken is not None:
+            return Lease(ledger, partition, taken.token, holder, ttl_s, taken.lock)
         if time.monotonic() >= deadline:
             raise TransientError(f"partition {partition} is being worked on by {owner}; try again when it is done")
         time.sleep(_POLL_S)
 
 
-def _take(ledger: Ledger, partition: str, holder: str, ttl_s: float, *, holder_is_dead: bool) -> tuple[int | None, str]:
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A token that is ours, and its locked file (``None``: the ledger has no lock files)."""
+
+    token: int
+    lock: int | None
+
+
+def _take(ledger: Ledger, partition: str, holder: str, ttl_s: float) -> tuple[_Taken | None, str]:
     table = schema.leases
-    with ledger.writing() as connection:
-        row = connection.execute(
-            select(table.c.token, table.c.holder, (table.c.expires_at <= now(connection)).label("expired"))
-            .where(table.c.name == partition)
-            .with_for_update()
-        ).one_or_none()
-        if row is not None and not (row.expired or holder_is_dead or row.holder == holder):
-            return None, str(row.holder)
-        values = {"holder": holder, "expires_at": now(connection) + ttl_s}
-        if row is not None and row.holder == holder:
-            connection.execute(update(table).where(table.c.name == partition).values(values))
-            return int(row.token), holder
-        token = draw(connection, "token")
-        if row is None:
-            connection.execute(insert(table).values(name=partition, token=token, layout_revision=0, **values))
-        else:
-            connection.execute(update(table).where(table.c.name == partition).values(token=token, **values))
-        return token, holder
+    lock: int | None = None
+    try:
+        with ledger.writing() as connection:
+            row = connection.execute(
+                select(table.c.token, table.c.holder, table.c.expires_at, now(connection).label("now"))
+                .where(table.c.name == partition)
+                .with_for_update()
+            ).one_or_none()
+            values: dict[str, object] = {"holder": holder, "expires_at": now(connection) + ttl_s}
+            if row is None:
+                token = draw(connection, "token")
+                connection.execute(insert(table).values(name=partition, token=token, layout_revision=0, **values))
+            else:
+                path = _lock_path(ledger.lock_folder, partition, row.token)
+                gone = row.expires_at <= row.now or _nobody_holds(path)
+                released = row.expires_at == 0
+                if row.holder != holder and not gone:
+                    return None, str(row.holder)
+                token = int(row.token)
+                if row.holder != holder or (gone and not released):
+                    token = draw(connection, "token")
+                    _remove(path)
+                connection.execute(update(table).where(table.c.name == partition).values(token=token, **values))
+            lock = _hold(_lock_path(ledger.lock_folder, partition, token))
+    except BaseException:
+        if lock is not None:
+            os.close(lock)
+        raise
+    return _Taken(token, lock), holder
 
 
 def void_all(connection: Connection) -> None:
@@ -151,16 +165,45 @@ def void_all(connection: Connection) -> None:
     connection.execute(delete(schema.leases))
 
 
-def _try_lock(folder: Path | None, partition: str) -> int | None:
-    """A locked file descriptor; -1 when another process has the lock; ``None`` when the ledger has no lock files."""
+def _lock_path(folder: Path | None, partition: str, token: int) -> Path | None:
+    """The file that the holders of a token keep locked, one for each token: a sleeper's lock says nothing of others."""
     if folder is None:
         return None
-    folder.mkdir(mode=0o700, exist_ok=True)
-    name = hashlib.blake2b(partition.encode(), digest_size=16).hexdigest()
-    descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    return folder / f"{hashlib.blake2b(partition.encode(), digest_size=16).hexdigest()}.{token}"
+
+
+def _hold(path: Path | None) -> int | None:
+    """A descriptor with a shared lock, since the processes of one run may share its token."""
+    if path is None:
+        return None
+    try:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as e:
+        raise PermanentError(f"lock file {path}: {e.strerror}; free some space or check the folder's rights") from e
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return descriptor
+
+
+def _nobody_holds(path: Path | None) -> bool:
+    """Whether no process alive holds the token of this file; ``False`` where that cannot be told."""
+    if path is None:
+        return False
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False  # another user's file: the expiry decides
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        return False
+    finally:
         os.close(descriptor)
-        return -1
-    return descriptor
+    return True
+
+
+def _remove(path: Path | None) -> None:
+    if path is not None:
+        path.unlink(missing_ok=True)
