@@ -75,11 +75,14 @@ def delete_dead_segments(work: Work, *, grace_s: float) -> int:
 
 
 def delete_strays(work: Work, stages: Sequence[str]) -> int:
-    """Delete files that no ledger row names and whose writer's token is superseded; how many."""
+    """Delete files that no ledger row names, of this lease's token and older ones; how many.
+
+    It is called when the lease's own writes are committed, so what they left unnamed came from an attempt that failed.
+    """
     gone = 0
     for stage in stages:
         names = [key for key, _, _ in work.lake.blobs.keys(folder(work.partition, stage))]
-        old = [key for key in names if token_of(key) < work.lease.token]
+        old = [key for key in names if token_of(key) <= work.lease.token]
         with work.ledger.reading() as connection:
             file = schema.segments
             named: set[str] = set()
