@@ -17,6 +17,7 @@ from etl_assets.documents.pages import parse_documents
 from etl_assets.documents.parameters import CollectionSettings
 from etl_assets.documents.platform import Platform
 from etl_assets.documents.publication import CommitReport, Publisher, StoreReport
+from etl_assets.errors import ConfigError
 from etl_assets.ledger import outputs, runs
 from etl_assets.ledger import publications as ledger_publications
 from etl_assets.ledger.catalogue import Partition, partition
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from etl_assets.protocols.embedder import Embedder
+    from etl_assets.protocols.embedder import Embedder, EmbeddingModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ class PartitionRun:
         wanted: dict[str, tuple[Stage, Parameters]] = {PAGES.name: (PAGES, {})}
         chunking = dict(settings.chunking.parameters())
         if settings.chunking.mode == "structure":
-            chunking["tokenizer"] = self.embedder.model.digest
+            chunking["tokenizer"] = self._fitting_model().digest
         wanted[CHUNKS.name] = (CHUNKS, chunking)
         if settings.publications.vector:
             model = self.embedder.model
@@ -243,6 +244,16 @@ class PartitionRun:
                 runs.end_run(connection, self.run_id, self.partition.key, state, self.report)
         finally:
             lease.release()
+
+    def _fitting_model(self) -> "EmbeddingModel":
+        """The embedding model, which reads whole what chunking makes."""
+        model, chunking = self.embedder.model, self.settings.chunking
+        if chunking.max_tokens > model.max_tokens:
+            raise ConfigError(
+                f"{self.partition.tenant}/{self.partition.collection}: chunking.max_tokens is {chunking.max_tokens}, "
+                f"but {model.name} reads {model.max_tokens} tokens and would cut the rest; lower it in collections.yaml"
+            )
+        return model
 
     def _vector_space(self) -> dict[str, Any]:
         if not self.settings.publications.vector:
