@@ -149,8 +149,11 @@ class _Search:
             where = "/".join((request.tenant or "*", request.collection or "*"))
             self._degraded.append(Degraded("ledger", f"nothing is published in {where}"))
         elif request.entities:
+            began = time.monotonic()
             allowed, unknown = allowed_publications(places, confirmed, request, deadline)
+            self._seconds[GRAPH] = time.monotonic() - began
             self._degraded += unknown
+            self._sources.add(GRAPH)
         k = max(places.ranking.pool, request.limit)
         pools = gather(places, request, at, confirmed, k, allowed, deadline)
         self._seconds |= pools.seconds
@@ -176,6 +179,8 @@ class _Search:
         entities = outcomes["facets"]
         if entities.error is not None:
             self._degraded.append(Degraded(GRAPH, f"entity facets: {entities.error}"))
+        else:
+            self._sources.add(GRAPH)
         return hits, document_facets(documents, entities.value or {})  # type: ignore[return-value, arg-type]
 
     def _hits(self, order: Sequence[Fused[Key]], by_key: dict[Key, PoolHit], deadline: Deadline) -> tuple[Hit, ...]:
@@ -222,11 +227,10 @@ class _Search:
             )
         }
         outcome = run_all(call, deadline)[GRAPH]
-        self._seconds[GRAPH] = outcome.seconds
+        self._seconds[GRAPH] = self._seconds.get(GRAPH, 0.0) + outcome.seconds
         if outcome.value is None:
             self._degraded.append(Degraded(GRAPH, f"related entities: {outcome.error}"))
             return ()
-        self._sources.add(GRAPH)
         related, cut = outcome.value
         if cut:
             self._degraded.append(Degraded(GRAPH, "showed too much that is superseded; some entities may be missing"))
