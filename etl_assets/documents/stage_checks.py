@@ -87,7 +87,10 @@ def mentions_hold(sample: Sample) -> Problems:
 
 
 def examine(
-    platform: "Platform", made: Sequence[Made], rule: Callable[[Sample], Problems], dimension: Callable[[], int]
+    platform: "Platform",
+    made: Sequence[Made],
+    rule: Callable[[Sample], Mapping[str, str]],
+    dimension: Callable[[], int],
 ) -> Mapping[str, str]:
     """Every document that breaks the rule, and why.
 

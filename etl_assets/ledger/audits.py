@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
-from etl_assets.ledger import schema
+from etl_assets.ledger import publications, schema
 from etl_assets.ledger.catalogue import Partition
-from etl_assets.ledger.outputs import batches
+from etl_assets.ledger.outputs import Recipe, batches
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +46,31 @@ def known(connection: Connection, partition: Partition) -> Known:
     return Known(held, waiting, int(drawn or 0))
 
 
-def ended(connection: Connection, publications: Sequence[int]) -> frozenset[int]:
-    """Those of ``publications`` that were visible once and are not any more."""
+def ended(connection: Connection, numbers: Sequence[int]) -> frozenset[int]:
+    """Those of ``numbers`` that were visible once and are not any more."""
     p = schema.publications
     found: set[int] = set()
-    for part in batches(sorted(publications), 5000):
+    for part in batches(sorted(numbers), 5000):
         query = select(p.c.publication).where(p.c.publication.in_(part), p.c.end_seq.is_not(None))
         found.update(connection.scalars(query))
     return frozenset(found)
+
+
+def staged(connection: Connection, partition: Partition, token: int, recipe: Recipe, *, switches: str) -> list[Held]:
+    """What was written under a lease token and waits for its commit; ``stores`` are those that hold its rows."""
+    b = schema.outbox
+    query = select(b.c.publication, b.c.document_id, b.c.generation_id, b.c.stores).where(
+        b.c.partition == partition.key, b.c.state == "staged", b.c.token == token
+    )
+    drawn = {row.document_id: row for row in connection.execute(query)}
+    held = []
+    for generation_id in sorted({row.generation_id for row in drawn.values()}):
+        for one in publications.due(connection, partition, recipe, generation_id, switches=switches):
+            row = drawn.get(one.document_id)
+            if row is not None and row.generation_id == generation_id:
+                stores = frozenset(row.stores)
+                held.append(Held(row.publication, one.document_id, one.path, generation_id, one.outputs, stores))
+    return held
 
 
 def segments_of(connection: Connection, output_ids: Sequence[int]) -> dict[int, list[int]]:

@@ -3,24 +3,39 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
 
+from etl_assets.documents.arrival_watch import ArrivalStore
 from etl_assets.documents.partition_runs import PartitionRuns
 from etl_assets.documents.platform import Platform
+
+if TYPE_CHECKING:
+    from etl_assets.settings import Settings
+
+
+def settings_from_environment() -> "Settings":
+    """What this installation is set to.
+
+    Raises:
+        ConfigError: every variable that is wrong, in one message.
+    """
+    from etl_assets.settings import Settings
+
+    return Settings.from_environment(os.environ)
 
 
 def platform_from_environment() -> Platform:
     """The platform that the environment's settings describe.
 
     Raises:
-        ConfigError: every setting that is wrong, in one message.
+        ConfigError: as above, or the home or ``collections.yaml`` cannot be used.
     """
     from etl_assets.bindings import open_platform
-    from etl_assets.settings import Settings
 
-    return open_platform(Settings.from_environment(os.environ))
+    return open_platform(settings_from_environment())
 
 
 class PartitionRunsResource(dg.ConfigurableResource[PartitionRuns]):
@@ -33,7 +48,7 @@ class PartitionRunsResource(dg.ConfigurableResource[PartitionRuns]):
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[PartitionRuns]:
         """For the time of the run."""
-        run_id = context.run_id or "no-run"
+        run_id = context.run.run_id if context.run is not None else "no-run"
         runs = PartitionRuns(platform_from_environment, run_id=run_id, wait_s=self.lease_wait_s)
         try:
             yield runs
@@ -43,14 +58,46 @@ class PartitionRunsResource(dg.ConfigurableResource[PartitionRuns]):
             runs.shut()
 
 
-class PlatformResource(dg.ConfigurableResource[Platform]):
-    """The opened platform, for sensors: one per tick, since settings and collections.yaml may change in between."""
+class OpenedArrivals:
+    """``ArrivalStore`` by settings; opened at the first look, closed with the tick."""
+
+    def __init__(self, settings: "Settings", interval_s: float | None = None) -> None:
+        self._settings = settings
+        self._interval_s = interval_s
+        self._platform: Platform | None = None
+
+    @property
+    def interval_s(self) -> float:
+        """Seconds between two looks."""
+        return self._settings.arrivals_interval_s if self._interval_s is None else self._interval_s
+
+    @property
+    def platform(self) -> Platform:
+        """The opened platform."""
+        from etl_assets.bindings import open_platform
+
+        if self._platform is None:
+            self._platform = open_platform(self._settings)
+        return self._platform
+
+    def close(self) -> None:
+        """Close what was opened."""
+        if self._platform is not None:
+            self._platform.ledger.close()
+
+
+class ArrivalsResource(dg.ConfigurableResource[ArrivalStore]):
+    """What the arrival sensor looks at: settings and collections.yaml are read anew at every tick."""
+
+    interval_s: float | None = Field(
+        default=None, description="Time between two looks, in seconds, in place of ETL_ARRIVALS_INTERVAL_S"
+    )
 
     @contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Platform]:
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[ArrivalStore]:
         """For the time of the tick."""
-        platform = platform_from_environment()
+        arrivals = OpenedArrivals(settings_from_environment(), self.interval_s)
         try:
-            yield platform
+            yield arrivals
         finally:
-            platform.ledger.close()
+            arrivals.close()

@@ -1,0 +1,179 @@
+"""The assets of the documents domain. Each body hands one step to the partition's run and returns what it reported."""
+
+import functools
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+
+from etl_assets.asset_keys import (
+    CHUNKS,
+    EMBEDDINGS,
+    KEYWORD_INDEX,
+    KNOWLEDGE_GRAPH,
+    MENTIONS,
+    PAGES,
+    PUBLISHED_DOCUMENTS,
+    RAW_DOCUMENTS,
+    VECTOR_INDEX,
+)
+from etl_assets.documents import model
+from etl_assets.documents.partition_runs import PartitionRuns
+from etl_assets.documents.partitions import document_shards
+from etl_assets.documents.pending import settle
+from etl_assets.documents.step_facts import Facts, columns_of, commit_facts, intake_facts, stage_facts, store_facts
+from etl_assets.failures import STEP_RETRIES, reports_failures
+from etl_assets.ledger.contents import Contents
+from etl_assets.stages.spec import Stage
+
+OWNERS = ["team:data-platform"]
+"""Who answers for the pipeline; ``owners`` in collections.yaml says who answers for a collection."""
+
+FRESH = dg.FreshnessPolicy.time_window(warn_window=timedelta(days=7), fail_window=timedelta(days=30))
+"""When nothing at all arrived for a week people should look whether the feed has stopped, and after a month it has."""
+
+document_asset = functools.partial(
+    dg.asset, partitions_def=document_shards, owners=OWNERS, retry_policy=STEP_RETRIES, freshness_policy=FRESH
+)  # fmt: skip
+"""What every asset of this domain has in common."""
+
+
+def result(facts: Facts, now: Contents, stage: Stage | None = None) -> dg.MaterializeResult[None]:
+    """A materialisation whose data version is the digest of what the partition holds at this step now.
+
+    A run that changes nothing gives the same version, so that nothing downstream shows as stale.
+    """
+    metadata: dict[str, Any] = dict(facts)
+    if stage is not None:
+        columns = [dg.TableColumn(name, kind) for name, kind in columns_of(stage)]
+        metadata["dagster/column_schema"] = dg.TableSchema(columns)
+    return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(now.digest))
+
+
+@document_asset(
+    key=RAW_DOCUMENTS, group_name="documents", kinds={"file"}, code_version="1",
+    tags={"domain": "documents", "step": "intake"},
+)  # fmt: skip
+@reports_failures
+def raw_documents(
+    context: dg.AssetExecutionContext, partition_runs: dg.ResourceParam[PartitionRuns]
+) -> dg.MaterializeResult[None]:
+    """The bytes of every document, copied once per version; new, changed and removed keys of the object store."""
+    with partition_runs.step(context.partition_key, context.log.info) as run:
+        return result(*intake_facts(run, run.raw_documents()))
+
+
+@document_asset(
+    key=PAGES, deps=[RAW_DOCUMENTS], group_name="documents", kinds={"parquet", "polars"},
+    code_version=model.PAGES.code_version, tags={"domain": "documents", "step": "stage"},
+)  # fmt: skip
+@reports_failures
+def pages(
+    context: dg.AssetExecutionContext, partition_runs: dg.ResourceParam[PartitionRuns]
+) -> dg.MaterializeResult[None]:
+    """One row per page, with its text and headings. What cannot be read goes to quarantine, with the reason."""
+    with partition_runs.step(context.partition_key, context.log.info) as run:
+        return result(*stage_facts(run, model.PAGES, run.pages()), model.PAGES)
+
+
+@document_asset(
+    key=CHUNKS, deps=[PAGES], group_name="documents", kinds={"parquet", "polars"},
+    code_version=model.CHUNKS.code_version, tags={"domain": "documents", "step": "stage"},
+)  # fmt: skip
+@reports_failures
+def chunks(
+    context: dg.AssetExecutionContext, partition_runs: dg.ResourceParam[PartitionRuns]
+) -> dg.MaterializeResult[None]:
+    """One row per chunk: ``page_text[start:end]`` is exactly its text."""
+    with partition_runs.step(context.partition_key, context.log.info) as run:
+        return result(*stage_facts(run, model.CHUNKS, run.chunks()), model.CHUNKS)
+
+
+@document_asset(
+    key=EMBEDDINGS, deps=[CHUNKS], group_name="documents", kinds={"parquet", "onnx"},
+    code_version=model.EMBEDDINGS.code_version, tags={"domain": "documents", "step": "stage"},
+)  # fmt: skip
+@reports_failures
+def embeddings(
+    context: dg.AssetExecutionContext, partition_runs: dg.ResourceParam[PartitionRuns]
+) -> dg.MaterializeResult[None]:
+    """One vector per chunk; a text that this tenant had embedded before is not embedded again."""
+    with partition_runs.step(context.partition_key, context.log.info) as run:
+        return result(*stage_facts(run, model.EMBEDDINGS, run.embeddings()), model.EMBEDDINGS)
+
+
+@document_asset(
+    key=MENTIONS, deps=[PAGES, CHUNKS], group_name="documents", kinds={"parquet", "polars"},
+    code_version=model.MENTIONS.code_version, tags={"domain": "documents", "step": "stage"},
+)  # fmt: skip
+@reports_failures
+def mentions(
+    context: dg.AssetExecutionContext, partition_runs: dg.ResourceParam[PartitionRuns]
+) -> dg.MaterializeResult[None]:
+    """One row per mention of an indicator or of an ATT&CK group, software or technique, with its span."""
+    with partition_runs.step(context.partition_key, context.log.info) as run:
+        return result(*stage_facts(run, model.MENTIONS, run.mentions()), model.MENTIONS)
+
+
+# A document is written to every store under one number, drawn once all of its stages are done: so each store depends
+# on all three, and a change of any of them writes it anew.
+
+
+@document_asset(
+    key=VECTOR_INDEX, deps=[EMBEDDINGS, MENTIONS], group_name="publication", kinds={"lancedb"}, code_version="1",
+    tags={"domain": "documents", "step": "store"},
+)  # fmt: skip
+@reports_failures
+def vector_index(
+    context: dg.AssetExecutionContext, partition_runs: dg.ResourceParam[PartitionRuns]
+) -> dg.MaterializeResult[None]:
+    """Vectors, written under fresh publication numbers: no search sees them before the commit."""
+    with partition_runs.step(context.partition_key, context.log.info) as run:
+        return result(*store_facts(run, run.write_store("vector")))
+
+
+@document_asset(
+    key=KEYWORD_INDEX, deps=[CHUNKS, EMBEDDINGS, MENTIONS], group_name="publication", kinds={"lancedb"},
+    code_version="1", tags={"domain": "documents", "step": "store"},
+)  # fmt: skip
+@reports_failures
+def keyword_index(
+    context: dg.AssetExecutionContext, partition_runs: dg.ResourceParam[PartitionRuns]
+) -> dg.MaterializeResult[None]:
+    """Words of chunks for BM25, written under the same numbers."""
+    with partition_runs.step(context.partition_key, context.log.info) as run:
+        return result(*store_facts(run, run.write_store("keyword")))
+
+
+@document_asset(
+    key=KNOWLEDGE_GRAPH, deps=[MENTIONS, EMBEDDINGS], group_name="publication", kinds={"sqlite"}, code_version="1",
+    tags={"domain": "documents", "step": "store"},
+)  # fmt: skip
+@reports_failures
+def knowledge_graph(
+    context: dg.AssetExecutionContext, partition_runs: dg.ResourceParam[PartitionRuns]
+) -> dg.MaterializeResult[None]:
+    """Edges between documents and the entities that they mention, written under the same numbers."""
+    with partition_runs.step(context.partition_key, context.log.info) as run:
+        return result(*store_facts(run, run.write_store("graph")))
+
+
+@document_asset(
+    key=PUBLISHED_DOCUMENTS, deps=[VECTOR_INDEX, KEYWORD_INDEX, KNOWLEDGE_GRAPH], group_name="publication",
+    kinds={"sqlite"}, code_version="1", tags={"domain": "documents", "step": "commit"},
+)  # fmt: skip
+@reports_failures
+def published_documents(
+    context: dg.AssetExecutionContext, partition_runs: dg.ResourceParam[PartitionRuns]
+) -> dg.MaterializeResult[None]:
+    """What searches answer from: one ledger transaction makes new documents visible and ends those they replace."""
+    with partition_runs.step(context.partition_key, context.log.info) as run:
+        report = run.published_documents()
+        settle(run)
+        return result(*commit_facts(run, report))
+
+
+DOCUMENT_ASSETS = (
+    raw_documents, pages, chunks, embeddings, mentions, vector_index, keyword_index, knowledge_graph,
+    published_documents,
+)  # fmt: skip

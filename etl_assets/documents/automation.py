@@ -1,0 +1,111 @@
+"""When documents are processed: the arrival sensor, and the jobs it and people start."""
+
+import time
+from collections.abc import Sequence
+
+import dagster as dg
+
+from etl_assets.asset_keys import DOCUMENT_SHARDS, INGEST_JOB, VERIFY_JOB
+from etl_assets.documents.arrival_watch import ArrivalStore, Cursor, Wanted, watch
+from etl_assets.documents.assets import DOCUMENT_ASSETS
+from etl_assets.documents.checks import every_check
+from etl_assets.documents.partitions import document_shards, run_tags
+from etl_assets.documents.platform import Platform
+from etl_assets.failures import without_secrets
+from etl_assets.ledger import settled
+
+PARTITION_TAG = "dagster/partition"
+RUN_KEY_TAG = "dagster/run_key"
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING,
+]  # fmt: skip
+TICK_INTERVAL_S = 5
+"""The shortest time between two looks that may be set. Loading definitions reads no setting, so a tick that comes
+before ETL_ARRIVALS_INTERVAL_S has passed is skipped, and opens nothing.
+"""
+
+_DOCUMENTS = dg.AssetSelection.assets(*DOCUMENT_ASSETS)
+
+# In one process: 2 to 3 CPU-seconds of overhead for a run, against 16 to 22 with a process for each step.
+ingest_documents = dg.define_asset_job(
+    INGEST_JOB, selection=_DOCUMENTS, executor_def=dg.in_process_executor,
+    description="Brings one partition up to date: takes in what arrived, computes what is missing, publishes it.",
+    # A run that died is started again; one in which a step failed is not, whatever the instance is set to.
+    tags={"dagster/retry_on_asset_or_op_failure": "false"},
+)  # fmt: skip
+
+
+@dg.job(
+    name=VERIFY_JOB, partitions_def=document_shards, executor_def=dg.in_process_executor,
+    description="Reads everything a partition has, in the lake and in every store, and changes nothing.",
+)  # fmt: skip
+def verify_documents() -> None:
+    """An op and not a job of checks: a job that makes no asset has no partitions to choose from."""
+    every_check()
+
+
+class InstanceRuns:
+    """``RunStates`` of one Dagster instance."""
+
+    def __init__(self, instance: dg.DagsterInstance, platform: Platform) -> None:
+        self._instance = instance
+        self._platform = platform
+
+    def outcome(self, run_key: str) -> bool | None:
+        """See ``RunStates.outcome``. A run that the daemon started again counts by its newest attempt."""
+        runs = self._instance.get_runs(dg.RunsFilter(tags={RUN_KEY_TAG: run_key}), limit=1)
+        if not runs:
+            raise LookupError(run_key)
+        return runs[0].is_success if runs[0].is_finished else None
+
+    def busy(self) -> frozenset[str]:
+        """See ``RunStates.busy``. Runs whose process died are reported as failed first, and do not count."""
+        dead = self._dead()
+        busy: set[str] = set()
+        for run in self._instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
+            if run.run_id in dead:
+                self._instance.report_run_failed(run, "The run's process died: its lease was not renewed any more.")
+            elif PARTITION_TAG in run.tags:
+                busy.add(run.tags[PARTITION_TAG])
+        return frozenset(busy)
+
+    def _dead(self) -> frozenset[str]:
+        with self._platform.ledger.reading() as connection:
+            return settled.expired_runs(connection)
+
+
+@dg.sensor(
+    name="document_arrivals", job_name=INGEST_JOB, minimum_interval_seconds=TICK_INTERVAL_S,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)  # fmt: skip
+def document_arrivals(context: dg.SensorEvaluationContext, arrivals: dg.ResourceParam[ArrivalStore]) -> dg.SensorResult:
+    """Starts one run for each partition whose documents changed, or whose work was left undone."""
+    cursor = Cursor.read(context.cursor)
+    if not cursor.is_due(time.time(), arrivals.interval_s):
+        return dg.SensorResult(skip_reason=f"looked less than {arrivals.interval_s} s ago", cursor=context.cursor)
+    platform = arrivals.platform
+    wanted = watch(platform, InstanceRuns(context.instance, platform), resume=cursor.resume)
+    problems = [without_secrets(problem) for problem in wanted.problems]
+    for problem in problems:
+        context.log.error(problem)
+    return dg.SensorResult(
+        run_requests=[
+            dg.RunRequest(run_key=one.run_key, partition_key=one.partition, tags=run_tags(one.partition))
+            for one in wanted.requests
+        ],
+        skip_reason=None if wanted.requests else _skip_reason(wanted, problems),
+        dynamic_partitions_requests=_new_partitions(context.instance, wanted.partitions),
+        cursor=Cursor(wanted.resume, time.time()).written(),
+    )
+
+
+def _new_partitions(instance: dg.DagsterInstance, keys: Sequence[str]) -> list[dg.AddDynamicPartitionsRequest]:
+    fresh = sorted(set(keys) - set(instance.get_dynamic_partitions(DOCUMENT_SHARDS)))
+    return [document_shards.build_add_request(fresh)] if fresh else []
+
+
+def _skip_reason(wanted: Wanted, problems: Sequence[str]) -> str:
+    if problems:
+        return "could not look everywhere: " + "; ".join(problems)
+    return f"nothing to do in {len(wanted.partitions)} partitions; {wanted.held} keys cannot name a document"

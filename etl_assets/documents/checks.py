@@ -1,0 +1,87 @@
+"""The checks of the documents domain in Dagster: each wraps one of ``verification.CHECKS``.
+
+In a run that makes the asset, a check reads what has not passed it yet and sends offenders to quarantine. Executed by
+itself, it reads everything and changes nothing.
+"""
+
+import warnings
+
+import dagster as dg
+
+from etl_assets.documents.partition_runs import PartitionRuns
+from etl_assets.documents.partitions import document_shards
+from etl_assets.documents.verification import CHECKS, Check, CheckResult, run_checks
+from etl_assets.failures import STEP_RETRIES, reports_failures
+from etl_assets.ledger.catalogue import partition
+
+
+def asset_check(check: Check) -> dg.AssetChecksDefinition:
+    """One check as Dagster knows it, one result per partition."""
+    with warnings.catch_warnings():
+        # Partitions of checks are in preview: their results are per partition only in runs of one partition,
+        # which ours are.
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+
+        @dg.asset_check(
+            asset=dg.AssetKey(check.asset), name=check.name, description=check.meaning, blocking=check.blocking,
+            partitions_def=document_shards, retry_policy=STEP_RETRIES,
+        )  # fmt: skip
+        @reports_failures
+        def checked(
+            context: dg.AssetCheckExecutionContext, partition_runs: dg.ResourceParam[PartitionRuns]
+        ) -> dg.AssetCheckResult:
+            key = context.partition_key
+            if not makes_assets(context):
+                platform = partition_runs.platform
+                return evaluation(check.verify(check, platform, partition(platform.ledger, key)))
+            with partition_runs.step(key) as run:
+                result = check.in_run(check, run)
+            if check.blocking and not result.passed:
+                partition_runs.refuse(key, [f"check {check.name} failed", *result.details[:1]])
+            return evaluation(result)
+
+    return checked
+
+
+def makes_assets(context: dg.AssetCheckExecutionContext) -> bool:
+    """Whether this run makes assets too, and does not only check them."""
+    run = context.run
+    return not (run.asset_check_selection and not run.asset_selection)
+
+
+@dg.op(retry_policy=STEP_RETRIES)
+@reports_failures
+def every_check(context: dg.OpExecutionContext, partition_runs: dg.ResourceParam[PartitionRuns]) -> None:
+    """Every check over all that the partition has; each result is stored with its asset.
+
+    Raises:
+        Failure: a check whose severity is error did not pass.
+    """
+    platform = partition_runs.platform
+    results = run_checks(platform, partition(platform.ledger, context.partition_key))
+    for result in results:
+        shown = evaluation(result)
+        context.instance.report_runless_asset_event(
+            dg.AssetCheckEvaluation(
+                asset_key=dg.AssetKey(result.asset), check_name=result.name, passed=result.passed,
+                metadata=shown.metadata, severity=shown.severity, description=shown.description,
+                partition=context.partition_key,
+            )
+        )  # fmt: skip
+    failed = [one for one in results if not one.passed and one.severity == "error"]
+    if failed:
+        lines = [f"{one.name}: {one.details[0] if one.details else dict(one.counts)}" for one in failed]
+        raise dg.Failure(f"partition {context.partition_key}: " + "; ".join(lines), allow_retries=False)
+
+
+def evaluation(result: CheckResult) -> dg.AssetCheckResult:
+    """A result as Dagster stores it."""
+    severity = dg.AssetCheckSeverity.WARN if result.severity == "warn" else dg.AssetCheckSeverity.ERROR
+    metadata: dict[str, dg.MetadataValue] = {name: dg.MetadataValue.int(n) for name, n in result.counts.items()}
+    if result.details:
+        metadata["details"] = dg.MetadataValue.md("\n".join(f"- {line}" for line in result.details))
+    first = result.details[0] if result.details else None
+    return dg.AssetCheckResult(passed=result.passed, severity=severity, metadata=metadata, description=first)
+
+
+DOCUMENT_CHECKS = tuple(asset_check(check) for check in CHECKS)

@@ -1,0 +1,39 @@
+"""Whether a partition may need a run although nothing arrived: asked before the dearer ``PartitionRun.pending``."""
+
+from etl_assets.documents.partition_run import PartitionRun
+from etl_assets.documents.platform import Platform
+from etl_assets.ledger import settled
+from etl_assets.ledger.catalogue import Partition
+from etl_assets.ledger.database import digest_of
+
+
+def recipe_digest(run: PartitionRun) -> str:
+    """Digest of all that the results of a collection depend on beside its documents: producers and switches."""
+    producers = [stage.producer(parameters) for stage, parameters in run.parameters().values()]
+    return digest_of([producers, dict(run.settings.publications.parameters())])
+
+
+def settle(run: PartitionRun) -> None:
+    """Note that the partition is up to date under its recipe; what is noted already is not written again."""
+    digest = recipe_digest(run)
+    with run.platform.ledger.reading() as connection:
+        known = settled.settled(connection).get(run.partition.key)
+    if known != digest:
+        with run.lease.writing() as connection:
+            settled.settle(connection, run.partition.key, digest)
+
+
+def is_up_to_date(platform: Platform, partition: Partition) -> bool:
+    """Whether the last run brought the partition up to date under today's recipe and nothing was changed since.
+
+    Two rows of the ledger, whatever the number of documents.
+    """
+    digest = recipe_digest(reader(platform, partition))
+    with platform.ledger.reading() as connection:
+        known = settled.settled(connection).get(partition.key)
+        return known == digest and partition.key not in settled.dirty(connection)
+
+
+def reader(platform: Platform, partition: Partition) -> PartitionRun:
+    """A partition run that is only asked questions: it takes no lease."""
+    return PartitionRun(platform, partition.key, run_id="reader")
