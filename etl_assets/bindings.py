@@ -1,12 +1,19 @@
 """Opens the backend that the settings name for each role, without Dagster: for the CLI, search, API and resources."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from functools import cache, lru_cache
+from typing import TYPE_CHECKING
 
 from etl_assets.documents.parameters import EmbedderChoice
 from etl_assets.documents.platform import Platform
 from etl_assets.protocols.embedder import Embedder
 from etl_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from etl_assets.ledger.snapshots import CollectionView
+    from etl_assets.search.model import SearchPlaces
 
 
 def open_platform(settings: Settings) -> Platform:
@@ -47,6 +54,25 @@ def open_platform(settings: Settings) -> Platform:
         search_time_limit_s=settings.search_time_limit_s,
         lease_s=settings.lease_s,
     )
+
+
+def search_places(platform: Platform) -> SearchPlaces:
+    """Where searches read. Open it once in a process: it keeps what it has read of the lake."""
+    from etl_assets.search.model import SearchPlaces
+
+    def embedder_for(view: CollectionView) -> Embedder | None:
+        chosen = platform.collections.of(view.tenant, view.collection).embedder
+        # While a collection moves to another model, the packaged one it leaves still answers.
+        for choice in (chosen, EmbedderChoice("minilm"), EmbedderChoice("static")):
+            embedder = platform.embedder(choice)
+            if embedder.model.digest == view.embedding_digest:
+                return embedder
+        return None
+
+    return SearchPlaces(
+        platform.ledger, platform.lake, platform.stores.vector, platform.stores.keyword, platform.stores.graph,
+        embedder_for=embedder_for, time_limit_s=platform.search_time_limit_s,
+    )  # fmt: skip
 
 
 def _embedders(settings: Settings) -> Callable[[EmbedderChoice], Embedder]:
