@@ -1,0 +1,234 @@
+"""Starting Dagster: runs of partitions in this process, and the UI with its daemon. Dagster is imported when called.
+
+Every run is entered in the instance of the home (``ETL_HOME/dagster``), so that the UI shows later what happened here.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Literal
+
+from etl_assets.documents.partition_runs import PartitionRuns
+from etl_assets.documents.platform import Platform
+from etl_assets.errors import ConfigError
+from etl_assets.serving import render_instance, serve
+from etl_assets.settings import Settings
+from etl_assets.stages.report import Watcher, ignore
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+__all__ = ["CheckOutcome", "PartitionOutcome", "render_instance", "run_partitions", "serve"]
+
+State = Literal["succeeded", "failed", "canceled"]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOutcome:
+    """What one check of a run found; ``details`` is "" when it passed."""
+
+    name: str
+    asset: str
+    passed: bool
+    severity: Literal["error", "warn"]
+    details: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionOutcome:
+    """How the run of one partition ended.
+
+    ``report`` has what each step reported, by step: ``raw_documents``, ``pages``, ``chunks``, ``embeddings``,
+    ``mentions``, ``vector_index``, ``keyword_index``, ``graph_index``, ``published_documents``.
+    """
+
+    partition: str
+    run_id: str
+    state: State
+    error: str | None
+    report: Mapping[str, Any]
+    checks: tuple[CheckOutcome, ...]
+    seconds: float
+
+
+@dataclass(slots=True)
+class _Interrupts:
+    """The first signal that asked this process to stop, if any did."""
+
+    number: int | None = None
+    previous: dict[int, Any] = field(default_factory=dict)
+
+    def seen(self, number: int, _frame: FrameType | None) -> None:
+        self.number = number
+        raise KeyboardInterrupt
+
+
+def run_partitions(
+    settings: Settings,
+    partition_keys: Sequence[str],
+    *,
+    platform: Platform | None = None,
+    watch: Watcher = ignore,
+    finished: Callable[[PartitionOutcome], None] | None = None,
+    wait_s: float = 30.0,
+) -> list[PartitionOutcome]:
+    """Bring partitions up to date, one run each, in this process and in this order; how each of them ended.
+
+    A partition that fails does not keep the others from running. ``platform`` is used if it is open already;
+    ``watch`` is called after every batch, ``finished`` after every partition; ``wait_s`` is how long to wait for
+    whoever works on a partition.
+
+    Raises:
+        ConfigError: a key is no partition key, or the home cannot be used.
+        KeyboardInterrupt: on Ctrl-C; the run at work is entered as canceled and its partition let go.
+    """
+    from etl_assets.bindings import open_platform
+    from etl_assets.documents.partitions import run_tags
+
+    if not partition_keys:
+        return []
+    tags = {key: run_tags(key) for key in partition_keys}
+    place = open_platform(settings) if platform is None else platform
+    outcomes: list[PartitionOutcome] = []
+    try:
+        with _instance(settings) as instance, _interruptible() as interrupts:
+            runner = _Runner(instance, place, watch, wait_s, interrupts)
+            runner.register(list(tags))
+            for key in tags:
+                outcomes.append(runner.run(key, tags[key]))
+                if finished is not None:
+                    finished(outcomes[-1])
+                if interrupts.number is not None:
+                    break
+    finally:
+        if platform is None:
+            place.ledger.close()
+    if interrupts.number is not None:
+        signal.raise_signal(interrupts.number)
+    return outcomes
+
+
+class _Runner:
+    """Runs partitions one after the other: one load of the definitions, one open instance, one open platform."""
+
+    def __init__(
+        self, instance: "dg.DagsterInstance", platform: Platform, watch: Watcher, wait_s: float, interrupts: _Interrupts
+    ) -> None:
+        from etl_assets.asset_keys import INGEST_JOB
+        from etl_assets.definitions import defs
+
+        self._instance = instance
+        self._platform = platform
+        self._watch = watch
+        self._wait_s = wait_s
+        self._interrupts = interrupts
+        self._job = defs.resolve_job_def(INGEST_JOB)
+
+    def register(self, keys: Sequence[str]) -> None:
+        from etl_assets.asset_keys import DOCUMENT_SHARDS
+
+        known = set(self._instance.get_dynamic_partitions(DOCUMENT_SHARDS))
+        if fresh := [key for key in keys if key not in known]:
+            self._instance.add_dynamic_partitions(DOCUMENT_SHARDS, fresh)
+
+    def run(self, key: str, tags: Mapping[str, str]) -> PartitionOutcome:
+        from uuid import uuid4
+
+        run_id = str(uuid4())
+        runs = PartitionRuns(lambda: self._platform, run_id=run_id, watch=self._watch, wait_s=self._wait_s)
+        started = time.monotonic()
+        result: dg.ExecuteInProcessResult | None = None
+        try:
+            result = self._job.execute_in_process(
+                instance=self._instance, partition_key=key, run_id=run_id, tags=dict(tags), raise_on_error=False,
+                resources={"partition_runs": runs}, run_config=_QUIET,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            if self._interrupts.number is None:
+                raise
+        finally:
+            report = runs.report(key)
+            error = None if self._interrupts.number is None else KeyboardInterrupt("canceled")
+            runs.close(error)
+        state = self._state(run_id, result)
+        message = None if state == "succeeded" else "canceled" if state == "canceled" else _error_of(result)
+        return PartitionOutcome(
+            key, run_id, state, message, report, _checks_of(result), time.monotonic() - started
+        )  # fmt: skip
+
+    def _state(self, run_id: str, result: "dg.ExecuteInProcessResult | None") -> State:
+        if self._interrupts.number is None:
+            return "succeeded" if result is not None and result.success else "failed"
+        run = self._instance.get_run_by_id(run_id)
+        if run is not None and run.is_success:
+            return "succeeded"  # the signal came after the last step
+        if run is not None:
+            self._instance.report_run_canceled(run, "Interrupted by the person, or the system, that started it.")
+        return "canceled"
+
+
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""Events go to the instance; the terminal belongs to whoever called."""
+
+
+def _error_of(result: "dg.ExecuteInProcessResult | None") -> str:
+    """The first failure of a run in one message: a step's own, else why the run could not go on."""
+    from etl_assets.failures import without_secrets
+
+    problems: list[str] = []
+    for event in result.all_events if result is not None else ():
+        data = event.event_specific_data
+        error = getattr(data, "error", None)
+        if event.is_step_failure and error is not None:
+            failure = getattr(data, "user_failure_data", None)
+            problems.insert(0, f"{event.step_key}: {(failure and failure.description) or error.message.strip()}")
+        elif event.is_failure and error is not None:
+            problems.append(error.message.strip())
+    blocked = [check for check in _checks_of(result) if not check.passed and check.severity == "error"]
+    problems += [f"check {check.name}: {check.details or 'did not pass'}" for check in blocked]
+    return without_secrets(problems[0]) if problems else "the run ended without a reason; see the run in the UI"
+
+
+def _checks_of(result: "dg.ExecuteInProcessResult | None") -> tuple[CheckOutcome, ...]:
+    if result is None:
+        return ()
+    return tuple(
+        CheckOutcome(
+            one.check_name, one.asset_key.to_user_string(), one.passed,
+            "warn" if one.severity.value == "WARN" else "error", "" if one.passed else one.description or "",
+        )
+        for one in result.get_asset_check_evaluations()
+    )  # fmt: skip
+
+
+@contextmanager
+def _instance(settings: Settings) -> Iterator["dg.DagsterInstance"]:
+    """The Dagster instance of the home, its configuration written if it is not there yet."""
+    import dagster as dg
+
+    folder = render_instance(settings)
+    try:
+        with dg.DagsterInstance.from_config(str(folder)) as instance:
+            yield instance
+    except dg.DagsterInvalidConfigError as e:
+        raise ConfigError(f"{folder / 'dagster.yaml'}: {e}") from e
+
+
+@contextmanager
+def _interruptible() -> Iterator[_Interrupts]:
+    """SIGINT and SIGTERM stop the step at work, and are remembered; handlers of before come back at the end."""
+    interrupts = _Interrupts()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupts  # only the main thread may handle signals: whoever has it decides
+        return
+    for number in (int(signal.SIGINT), int(signal.SIGTERM)):
+        interrupts.previous[number] = signal.signal(number, interrupts.seen)
+    try:
+        yield interrupts
+    finally:
+        for number, handler in interrupts.previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,192 @@
+"""The Dagster UI of one home: its configuration, and the webserver and the daemon as child processes.
+
+Nothing here imports Dagster: the children are commands of their own.
+"""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from types import FrameType
+
+from etl_assets.errors import ConfigError, PermanentError
+from etl_assets.settings import Settings
+
+WORKSPACE = """\
+load_from:
+  - python_module:
+      module_name: etl_assets.definitions
+      location_name: etl_assets
+"""
+READY_WITHIN_S = 180.0
+STOPPED_WITHIN_S = 20.0
+_POLL_S = 0.2
+_OURS = "# Written by etl-assets at every start. Remove this line to keep your own changes.\n"
+_PR_SET_PDEATHSIG = 1
+
+
+def render_instance(settings: Settings) -> Path:
+    """The Dagster home of this installation, with ``dagster.yaml`` and ``workspace.yaml`` in it.
+
+    A file from which a person removed the first line is left as it is.
+
+    Raises:
+        ConfigError: the home cannot be used.
+    """
+    folder = settings.home.create().dagster
+    instance = files("etl_assets").joinpath("dagster.yaml").read_text()
+    for name, text in (("dagster.yaml", instance), ("workspace.yaml", WORKSPACE)):
+        _write_ours(folder / name, _OURS + text)
+    return folder
+
+
+def serve(
+    settings: Settings, *, host: str = "127.0.0.1", port: int = 3000, announce: Callable[[str], None] | None = None
+) -> None:
+    """Run the webserver and the daemon until SIGINT or SIGTERM; ``announce`` is told the address once it answers.
+
+    ``port`` 0 takes a free one. The UI asks nobody for a password: only programs of this machine reach the default
+    ``host``. Both children end with this process, however it ends; their output goes to the home's ``logs``.
+
+    Raises:
+        ConfigError: the home cannot be used, or the port is taken.
+        PermanentError: a child ended by itself; the end of its log is in the message.
+    """
+    folder = render_instance(settings)
+    chosen = _usable_port(host, port)
+    address = f"http://{f'[{host}]' if ':' in host else host}:{chosen}"
+    workspace = str(folder / "workspace.yaml")
+    web = ["dagster_webserver", "--host", host, "--port", str(chosen), "--workspace", workspace]
+    daemon = ["dagster._daemon", "run", "--workspace", workspace]
+    children: list[_Child] = []
+    with _stoppable() as stop:
+        try:
+            children += [_Child("webserver", web, settings, folder), _Child("daemon", daemon, settings, folder)]
+            _wait_until_ready(address, children, stop)
+            if not stop and announce is not None:
+                announce(address)
+            while not stop:
+                for child in children:
+                    child.check()
+                time.sleep(_POLL_S)
+        finally:
+            _stop(children)
+
+
+class _Child:
+    """One child process. It is told to stop when this process dies, and it gets no signals of our terminal."""
+
+    def __init__(self, name: str, module: Sequence[str], settings: Settings, folder: Path) -> None:
+        self.name = name
+        self.log = settings.home.logs / f"{name}.log"
+        env = {**os.environ, **settings.as_environment(), "DAGSTER_HOME": str(folder)}
+        libc = ctypes.CDLL(None)  # loaded here: after the fork only what is loaded already may be called
+        parent = os.getpid()
+
+        def die_with_parent() -> None:
+            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+            if os.getppid() != parent:
+                os._exit(1)
+
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", *module], env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True, preexec_fn=die_with_parent,
+            )  # fmt: skip
+
+    def check(self) -> None:
+        """Raise PermanentError if it has ended."""
+        if self.process.poll() is not None:
+            end = self.log.read_bytes()[-2000:].decode(errors="replace").strip()
+            raise PermanentError(f"the {self.name} ended with code {self.process.returncode}; see {self.log}:\n{end}")
+
+
+def _wait_until_ready(address: str, children: Sequence[_Child], stop: list[int]) -> None:
+    deadline = time.monotonic() + READY_WITHIN_S
+    while not stop:
+        for child in children:
+            child.check()
+        try:
+            with urllib.request.urlopen(f"{address}/server_info", timeout=2.0):
+                return
+        except (urllib.error.URLError, ConnectionError, TimeoutError) as e:
+            if time.monotonic() > deadline:
+                raise PermanentError(f"the webserver did not answer within {READY_WITHIN_S:.0f} s: {e}") from e
+        time.sleep(_POLL_S)
+
+
+def _stop(children: Sequence[_Child]) -> None:
+    """End the children and what they started: each leads a group of its own."""
+    for child in children:
+        _signal(child, signal.SIGTERM)
+    deadline = time.monotonic() + STOPPED_WITHIN_S
+    for child in children:
+        try:
+            child.process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            _signal(child, signal.SIGKILL)
+            child.process.wait()
+
+
+def _signal(child: _Child, number: int) -> None:
+    if child.process.poll() is not None:
+        return
+    try:
+        if number == signal.SIGKILL:
+            os.killpg(child.process.pid, number)
+        else:
+            child.process.send_signal(number)
+    except ProcessLookupError:
+        return  # it ended in this moment
+
+
+def _usable_port(host: str, port: int) -> int:
+    """``port`` itself, or a free one for 0.
+
+    Raises:
+        ConfigError: something listens there already, or the host is not one of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as e:
+            raise ConfigError(f"{host}:{port} cannot be used ({e.strerror}); choose another port or host") from e
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def _stoppable() -> Iterator[list[int]]:
+    """The signals that asked us to stop; filled by SIGINT and SIGTERM for the time of the context."""
+    stop: list[int] = []
+
+    def asked(number: int, _frame: FrameType | None) -> None:
+        stop.append(number)
+
+    before = {number: signal.signal(number, asked) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _write_ours(path: Path, text: str) -> None:
+    try:
+        found = path.read_text()
+    except FileNotFoundError:
+        found = _OURS
+    if found.startswith(_OURS) and found != text:
+        scratch = path.with_name(f".{path.name}.{os.getpid()}")
+        scratch.write_text(text)
+        scratch.replace(path)
