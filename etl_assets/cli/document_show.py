@@ -1,0 +1,154 @@
+"""``etl-assets document show`` and ``history``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from etl_assets.cli.output import instant, json_line, printable, say, table
+from etl_assets.cli.session import as_json, opened
+
+if TYPE_CHECKING:
+    from etl_assets.documents.platform import Platform
+
+Record = dict[str, Any]
+
+
+@click.command()
+@click.argument("name", metavar="ID|PATH")
+@as_json
+def show(name: str, as_json: bool) -> None:
+    """Explain one document: its versions, what each stage made of it, where it is published, why it is held back."""
+    with opened() as platform:
+        record = explained(platform, name)
+    if as_json:
+        json_line(record)
+        return
+    say(f"{printable(record['tenant'])}/{printable(record['collection'])}/{printable(record['path'])}")
+    say(f"{record['document_id']}  {record['state']}" + (f": {record['reason']}" if record["reason"] else ""))
+    for row in record["quarantine"]:
+        say(f"held at {row['stage']} since {row['first_at']}, {row['attempts']} attempts: {printable(row['message'])}")
+    say("", "versions")
+    table(
+        ("version", "bytes", "arrived", "until"),
+        [(one["version"][:16], one["size_bytes"], one["arrived_at"], "gone or replaced" if one["end_seq"] else "now")
+         for one in record["versions"]],
+        numeric=("bytes",),
+    )  # fmt: skip
+    say("", "stages, of what is kept now")
+    table(
+        ("stage", "rows", "seconds", "tokens", "computed", "producer"),
+        [(one["stage"], one["row_count"], f"{one['seconds']:.3f}", one["tokens"], one["computed_at"], one["producer"])
+         for one in record["stages"]],
+        numeric=("rows", "seconds", "tokens"),
+    )  # fmt: skip
+    say("", "published")
+    table(
+        ("publication", "version", "index generation", "model", "rows"),
+        [(str(one["publication"]), one["version"][:16], f"{one['generation_id']} ({one['state']})",
+          one["embedding_model"], ", ".join(f"{store} {count}" for store, count in one["counts"].items()))
+         for one in record["published"]],
+    )  # fmt: skip
+
+
+@click.command()
+@click.argument("name", metavar="ID|PATH")
+@as_json
+def history(name: str, as_json: bool) -> None:
+    """Tell what happened to one document, in the ledger's order: arrivals, computations, publications."""
+    with opened() as platform:
+        events = told(platform, name)
+    if as_json:
+        for event in events:
+            json_line(event)
+        return
+    table(
+        ("sequence", "time", "event", "version", "what"),
+        [(event["sequence"], event["at"] or "", event["event"], event["version"][:16], event["detail"])
+         for event in events],
+        numeric=("sequence",),
+    )  # fmt: skip
+
+
+def explained(platform: Platform, name: str) -> Record:
+    """Everything about one document, as plain values."""
+    from etl_assets.cli.choosing import one_document
+    from etl_assets.documents.listing import listed_documents
+    from etl_assets.ledger import documents_view as view
+
+    named = one_document(platform, name)
+    listed = (
+        one for one in listed_documents(platform, tenant=named.tenant, collection=named.collection)
+        if one.document_id == named.document_id
+    )  # fmt: skip
+    line = next(listed, None)
+    with platform.ledger.reading() as connection:
+        held = [one for one in view.held_documents(connection) if one.document_id == named.document_id]
+        versions = view.versions_of(connection, named.document_id)
+        made = view.outputs_of(connection, named.document_id)
+        shown = view.publications_of(connection, named.document_id)
+        waiting = view.waiting_of(connection, named.document_id)
+    now = [one for one in made if one["end_seq"] is None]
+    facts: Record = next((dict(one["facts"]) for one in reversed(now) if one["stage"] == "pages" and one["facts"]), {})
+    return {
+        **asdict(named),
+        "state": line.state if line else "removed",
+        "reason": line.reason if line else None,
+        "title": line.title if line else None,
+        "facts": facts,
+        "versions": [one | {"arrived_at": instant(one["arrived_at"])} for one in versions],
+        "stages": [_without(one, "end_seq", "facts") | {"computed_at": instant(one["computed_at"])} for one in now],
+        "published": [_without(one, "end_seq") for one in shown if one["end_seq"] is None],
+        "waiting": [one | {"since": instant(one["since"])} for one in waiting],
+        "quarantine": [
+            asdict(one) | {"first_at": instant(one.first_at), "last_at": instant(one.last_at)} for one in held
+        ],
+    }
+
+
+def told(platform: Platform, name: str) -> list[Record]:
+    """What happened to one document, oldest first."""
+    from etl_assets.cli.choosing import one_document
+    from etl_assets.ledger import documents_view as view
+
+    named = one_document(platform, name)
+    with platform.ledger.reading() as connection:
+        held = [one for one in view.held_documents(connection) if one.document_id == named.document_id]
+        versions = view.versions_of(connection, named.document_id)
+        made = view.outputs_of(connection, named.document_id)
+        shown = view.publications_of(connection, named.document_id)
+    begun = {one["begin_seq"] for one in versions}
+    begun_shown = {one["begin_seq"] for one in shown}
+    events = []
+    for one in versions:
+        events.append(_event(one, "arrived", f"{one['size_bytes']:,} bytes", at=one["arrived_at"]))
+        if one["end_seq"] is not None and one["end_seq"] not in begun:
+            events.append(_event(one, "removed", "its key is gone", ended=True))
+    for one in made:
+        detail = f"{one['stage']}: {one['row_count']:,} rows in {one['seconds']:.3f} s by {one['producer']}"
+        events.append(_event(one, "computed", detail, at=one["computed_at"]))
+    for one in shown:
+        rows = ", ".join(f"{store} {count}" for store, count in one["counts"].items())
+        events.append(_event(one, "published", f"publication {one['publication']}: {rows}"))
+        if one["end_seq"] is not None and one["end_seq"] not in begun_shown:
+            events.append(_event(one, "withdrawn", f"publication {one['publication']}", ended=True))
+    events.sort(key=lambda event: event["sequence"])
+    for row in held:
+        events.append(
+            {
+                "sequence": None, "at": instant(row.last_at), "event": "quarantined", "version": row.version,
+                "detail": f"{row.stage}: {row.reason}: {row.message}",
+            }
+        )  # fmt: skip
+    return events
+
+
+def _event(one: Record, word: str, detail: str, *, at: float | None = None, ended: bool = False) -> Record:
+    sequence = one["end_seq"] if ended else one["begin_seq"]
+    return {"sequence": sequence, "at": instant(at), "event": word, "version": one["version"], "detail": detail}
+
+
+def _without(record: Record, *names: str) -> Record:
+    return {name: value for name, value in record.items() if name not in names}

@@ -1,0 +1,100 @@
+"""The tree of commands. A command's module is imported only when it is called, so that ``--help`` is quick."""
+
+import importlib
+from collections.abc import Mapping
+
+import click
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are named by module, attribute and one line of help."""
+
+    def __init__(self, lazy: Mapping[str, tuple[str, str]], **options: object) -> None:
+        super().__init__(**options)  # type: ignore[arg-type]  # click's own options, passed through
+        self._lazy = lazy
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names, in the order in which they are meant to be read."""
+        return list(self._lazy)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """The command itself, imported now."""
+        if name not in self._lazy:
+            return None
+        module, _, attribute = self._lazy[name][0].partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with the nearest name when there is no such command."""
+        import difflib
+
+        if args and args[0] not in self._lazy and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], self._lazy, n=1)
+            advice = f"did you mean {near[0]}?" if near else f"there are {', '.join(self._lazy)}"
+            raise click.UsageError(f"no command {args[0]!r}; {advice}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, from the lines given here: nothing is imported for it."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, about) for name, (_, about) in self._lazy.items()])
+
+
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "demo": ("etl_assets.cli.demo:demo", "Take bundled documents through every stage, to cited answers."),
+    "init": ("etl_assets.cli.init:init", "Write a commented collections.yaml."),
+    "document": ("etl_assets.cli.group:document", "Add, remove, list and explain documents."),
+    "sync": ("etl_assets.cli.sync:sync", "Compute and publish what is new, changed or removed."),
+    "search": ("etl_assets.cli.search:search", "Find cited answers."),
+    "status": ("etl_assets.cli.status:status", "Show what is current, pending and quarantined."),
+    "quarantine": ("etl_assets.cli.group:quarantine", "Show what could not be processed, and try it again."),
+    "check": ("etl_assets.cli.check:check", "Prove that what is stored is right."),
+    "sql": ("etl_assets.cli.sql:sql", "Ask one SELECT of the rows of every stage and the ledger."),
+    "evaluate": ("etl_assets.cli.evaluate:evaluate", "Measure search against judged queries."),
+    "ui": ("etl_assets.cli.ui:ui", "Serve the Dagster UI, with the arrival sensor on."),
+}
+
+DOCUMENT: Mapping[str, tuple[str, str]] = {
+    "add": ("etl_assets.cli.document_add:add", "Copy files, folders or globs into a collection."),
+    "remove": ("etl_assets.cli.document_remove:remove", "Take documents out of their collections."),
+    "list": ("etl_assets.cli.document_list:list_documents", "List documents and their states."),
+    "show": ("etl_assets.cli.document_show:show", "Explain one document: stages, publications, quarantine."),
+    "history": ("etl_assets.cli.document_show:history", "Tell what happened to one document, in order."),
+}
+
+QUARANTINE: Mapping[str, tuple[str, str]] = {
+    "list": ("etl_assets.cli.quarantine:list_held", "List what is held back, and why."),
+    "retry": ("etl_assets.cli.quarantine:retry", "Try documents again."),
+}
+
+
+def _version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"etl-assets {version('etl-assets')}")
+        ctx.exit()
+
+
+root = LazyGroup(
+    COMMANDS,
+    name="etl-assets",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="Documents in, cited answers out. Everything is below $ETL_HOME (default: ./data).",
+    epilog="Exit codes: 0 done, 1 something failed, 2 wrong command line or setting, 130 interrupted.",
+    params=[
+        click.Option(["--debug"], is_flag=True, expose_value=False, help="Show the stack of an error."),
+        click.Option(
+            ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version,
+            help="Show the version and exit.",
+        ),
+    ],
+)  # fmt: skip
+
+document = LazyGroup(DOCUMENT, name="document", help="Add, remove, list and explain documents.")
+
+quarantine = LazyGroup(QUARANTINE, name="quarantine", help="Show what could not be processed, and try it again.")

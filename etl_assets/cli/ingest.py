@@ -1,0 +1,274 @@
+"""What a sync would do, the doing of it, and what is said of it afterwards."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from etl_assets.cli.output import printable, say, shortened, table, warn
+from etl_assets.cli.session import opened, unknown_collection
+
+if TYPE_CHECKING:
+    from etl_assets.documents.arrivals import Survey
+    from etl_assets.documents.platform import Platform
+    from etl_assets.settings import Settings
+
+STEPS = ("raw_documents", "pages", "chunks", "embeddings", "mentions", "vector_index", "keyword_index", "graph_index")
+"""Steps of a run's report that are shown, in order."""
+
+SHOWN = 20
+"""How many quarantined documents are named after a run."""
+
+
+@dataclass(slots=True)
+class CollectionPlan:
+    """What a sync would do in one collection. Paths of documents; ``compute`` is stage -> documents, at most.
+
+    ``partitions`` are those with anything to do; ``held`` counts keys that cannot name a document.
+    """
+
+    tenant: str
+    collection: str
+    added: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    compute: dict[str, int] = field(default_factory=dict)
+    publish: int = 0
+    withdraw: int = 0
+    held: int = 0
+    seen: int = 0
+    partitions: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, for ``--json``."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+@dataclass(slots=True)
+class Plans:
+    """Every collection asked for. ``errors`` are those that could not be listed, with the reason."""
+
+    collections: list[CollectionPlan] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    strays: int = 0
+
+    @property
+    def partitions(self) -> list[str]:
+        """Keys of the partitions with something to do."""
+        return [key for one in self.collections for key in one.partitions]
+
+    @property
+    def documents(self) -> int:
+        """How many documents the store shows."""
+        return sum(one.seen for one in self.collections)
+
+
+def plan(platform: Platform, tenant: str | None, collection: str | None, *, dry: bool) -> Plans:
+    """List the store, compare it with the ledger, and ask the ledger what is unfinished.
+
+    ``dry`` writes nothing: not even that a collection is new, or that a key is unusable.
+
+    Raises:
+        ConfigError: names were given and nothing has them.
+    """
+    from etl_assets.documents.arrivals import hold_strays
+    from etl_assets.errors import PermanentError
+    from etl_assets.ledger.catalogue import partitions
+
+    known = {(one.tenant, one.collection) for one in partitions(platform.ledger)}
+    places = sorted(
+        place for place in {*platform.arrivals.collections(), *known}
+        if tenant in (None, place[0]) and collection in (None, place[1])
+    )  # fmt: skip
+    if not places and (tenant or collection):
+        raise unknown_collection(tenant, collection)
+    plans = Plans()
+    if tenant is None and collection is None:
+        plans.strays = (
+            sum(1 for _ in platform.arrivals.strays()) if dry else hold_strays(platform.ledger, platform.arrivals)
+        )
+    for place in places:
+        try:
+            found = _of_new(platform, *place) if dry and place not in known else _of_known(platform, *place, dry=dry)
+        except PermanentError as error:  # a folder that cannot be listed costs its own collection only
+            plans.errors.append(f"{place[0]}/{place[1]}: {error}")
+        else:
+            plans.collections.append(found)
+    return plans
+
+
+@contextmanager
+def opened_dry(settings: Settings) -> Iterator[Platform]:
+    """The platform for looking only: a home without a ledger gets a throw-away one, and stays as it is."""
+    if settings.home.ledger_file.exists():
+        with opened(settings) as platform:
+            yield platform
+        return
+    from etl_assets.backends.local_arrivals import LocalArrivals
+    from etl_assets.documents.collections import Collections
+
+    with tempfile.TemporaryDirectory() as folder:
+        home = settings.home
+        objects = home.objects if home.objects.exists() else Path(folder) / "data" / "objects"
+        with opened(replace(settings, home_folder=str(Path(folder) / "data"))) as platform:
+            arrivals = LocalArrivals(objects, scratch=Path(folder))
+            yield replace(platform, arrivals=arrivals, collections=Collections.read(home.collections_file))
+
+
+def run_and_report(settings: Settings, keys: Sequence[str]) -> int:
+    """Run these partitions, say what was done, and return the exit code: 1 when a partition failed."""
+    from etl_assets.cli import progress
+    from etl_assets.launching import run_partitions
+
+    started = time.time()
+    with progress.stages() as watch:
+        outcomes = run_partitions(settings, keys, watch=watch)
+    with opened(settings) as platform:
+        held = _held_since(platform, keys, started)
+    _show_steps([one.report for one in outcomes])
+    _show_held(held)
+    for one in outcomes:
+        for check in one.checks:
+            if not check.passed and one.error is None:
+                warn(f"etl-assets: {one.partition}: {check.name}: {printable(check.details)}")
+        if one.error is not None:
+            warn(f"etl-assets: partition {one.partition} failed: {printable(one.error)}")
+    done = sum(1 for one in outcomes if one.error is None)
+    say(f"{done:,} of {len(keys):,} partitions are up to date, {time.time() - started:.1f} s")
+    return 0 if done == len(keys) else 1
+
+
+def _of_known(platform: Platform, tenant: str, collection: str, *, dry: bool) -> CollectionPlan:
+    from etl_assets.documents.arrivals import hold_unusable, survey
+    from etl_assets.documents.partition_run import PartitionRun
+    from etl_assets.documents.pending import is_up_to_date
+
+    shards = platform.collections.of(tenant, collection).shards
+    found = survey(platform.ledger, platform.arrivals, tenant, collection, shards=shards)
+    if not dry:
+        hold_unusable(platform.ledger, tenant, collection, found.unusable)
+    plan = _changes(tenant, collection, found)
+    for place in found.partitions:
+        changes = found.changes[place.key]
+        if not changes and is_up_to_date(platform, place):
+            continue
+        run = PartitionRun(platform, place.key, run_id="plan")
+        pending = run.pending()
+        if changes or pending:
+            plan.partitions.append(place.key)
+        for stage in run.parameters():
+            fresh = len(changes.added) + len(changes.changed)
+            plan.compute[stage] = plan.compute.get(stage, 0) + pending.unfinished[stage] + fresh
+        plan.publish += pending.unpublished
+        plan.withdraw += pending.removed + len(changes.removed)
+    return plan
+
+
+def _changes(tenant: str, collection: str, found: Survey) -> CollectionPlan:
+    plan = CollectionPlan(tenant, collection, held=len(found.unusable), seen=found.seen)
+    for changes in found.changes.values():
+        plan.added += [one.path for one in changes.added]
+        plan.changed += [one.path for one in changes.changed]
+        plan.removed += [one.path for one in changes.removed]
+    for paths in (plan.added, plan.changed, plan.removed):
+        paths.sort()
+    return plan
+
+
+def _of_new(platform: Platform, tenant: str, collection: str) -> CollectionPlan:
+    """A collection that the ledger does not know: everything is new."""
+    from etl_assets.documents.model import EMBEDDINGS, STAGES
+    from etl_assets.ledger.catalogue import partition_key
+    from etl_assets.protocols.objects import UnusableKey
+
+    settings = platform.collections.of(tenant, collection)
+    skip = len(tenant) + len(collection) + 2
+    plan = CollectionPlan(tenant, collection)
+    for entry in platform.arrivals.list(tenant, collection):
+        if isinstance(entry, UnusableKey):
+            plan.held += 1
+        else:
+            plan.added.append(entry.key[skip:])
+    plan.added.sort()
+    plan.seen = len(plan.added)
+    names = [stage.name for stage in STAGES if settings.publications.vector or stage != EMBEDDINGS]
+    plan.compute = dict.fromkeys(names, len(plan.added))
+    if plan.added:
+        plan.partitions = [partition_key(tenant, collection, n, settings.shards) for n in range(settings.shards)]
+    return plan
+
+
+def show_plan(plans: Plans) -> None:
+    """What a sync would do, for people."""
+    for one in plans.collections:
+        if not one.partitions and not one.held:
+            continue
+        say(f"{one.tenant}/{one.collection}: {len(one.partitions):,} partitions to run")
+        for word, paths in (("add", one.added), ("change", one.changed), ("remove", one.removed)):
+            for path in paths[:SHOWN]:
+                say(f"  {word:7} {printable(path)}")
+            if len(paths) > SHOWN:
+                say(f"  {word:7} and {len(paths) - SHOWN:,} more")
+        if any(one.compute.values()):
+            say("  compute " + ", ".join(f"{stage} of {count:,}" for stage, count in one.compute.items() if count))
+        if one.publish or one.withdraw:
+            say(f"  publish {one.publish:,} computed already, withdraw {one.withdraw:,}")
+        if one.held:
+            say(f"  {one.held:,} keys cannot name a document")
+    if plans.strays:
+        say(f"{plans.strays:,} files belong to no collection; put them below TENANT/COLLECTION/")
+    if not plans.partitions:
+        say(f"nothing to do: {plans.documents:,} documents in {len(plans.collections):,} collections are as they were")
+
+
+def _show_steps(reports: Sequence[Mapping[str, Any]]) -> None:
+    """One line for each step, summed over partitions."""
+    rows = []
+    for step in STEPS:
+        parts = [report[step] for report in reports if isinstance(report.get(step), Mapping)]
+        if parts:
+            rows.append((step.replace("graph_index", "knowledge_graph"), *_summed(step, parts)))
+    table(
+        ("step", "documents", "rows", "reused", "quarantined", "seconds"), rows,
+        numeric=("documents", "rows", "reused", "quarantined", "seconds"),
+    )  # fmt: skip
+
+
+def _summed(step: str, parts: Sequence[Mapping[str, Any]]) -> tuple[int, int | None, int | None, int | None, float]:
+    def total(*names: str) -> float:
+        return float(sum(part.get(name, 0) for part in parts for name in names))
+
+    seconds = total("elapsed_s") or total("seconds")
+    if step == "raw_documents":
+        return int(total("added", "changed", "removed")), None, None, int(total("quarantined")), seconds
+    if step.endswith("_index"):
+        return int(total("documents")), int(total("rows")), None, None, seconds
+    reused = int(total("reused"))
+    return int(total("computed")) + reused, int(total("rows")), reused, int(total("quarantined")), seconds
+
+
+def _held_since(platform: Platform, keys: Sequence[str], started: float) -> list[tuple[str, str, str]]:
+    """(place, reason, message) of what was put in quarantine by these runs."""
+    from etl_assets.ledger import quarantine
+    from etl_assets.ledger.catalogue import parse_partition_key
+
+    names = {parse_partition_key(key)[:2] for key in keys}
+    return [
+        (f"{row.tenant}/{row.collection}/{row.path}", row.reason, row.message)
+        for row in quarantine.rows(platform.ledger)
+        if (row.tenant, row.collection) in names and row.last_at >= started - 1.0
+    ]
+
+
+def _show_held(held: Sequence[tuple[str, str, str]]) -> None:
+    if held:
+        say(f"{len(held):,} went to quarantine; their neighbours went on:")
+        for place, reason, message in held[:SHOWN]:
+            say(f"  {printable(place)}: {reason}: {shortened(message, 160)}")
+        if len(held) > SHOWN:
+            say("  and more: etl-assets quarantine list")

@@ -1,0 +1,93 @@
+"""``etl-assets status``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from etl_assets.cli.output import instant, json_line, say, table
+from etl_assets.cli.session import as_json, opened, scoped, unknown_collection
+
+if TYPE_CHECKING:
+    from etl_assets.documents.platform import Platform
+    from etl_assets.ledger.runs import RunRow
+
+
+@click.command()
+@scoped
+@as_json
+def status(tenant: str | None, collection: str | None, as_json: bool) -> None:
+    """Show for each collection how many documents are in which state, and its last run."""
+    with opened() as platform:
+        records = collection_states(platform, tenant, collection)
+    if not records and (tenant or collection):
+        raise unknown_collection(tenant, collection)
+    if as_json:
+        for record in records:
+            json_line(record)
+        return
+    table(
+        ("collection", "current", "pending", "quarantined", "removed", "partitions", "last run", ""),
+        [
+            (_named(record), record["current"], record["pending"], record["quarantined"], record["removed"],
+             len(record["partitions"]), *_last(record["last_run"]))
+            for record in records
+        ],
+        numeric=("current", "pending", "quarantined", "removed", "partitions"),
+    )  # fmt: skip
+    if not records:
+        say("no collection yet; start with: etl-assets demo, or etl-assets document add PATH ...")
+
+
+def collection_states(platform: Platform, tenant: str | None, collection: str | None) -> list[dict[str, Any]]:
+    """One record per collection that the ledger or the store knows, by name; last, what is outside of any."""
+    from etl_assets.documents.listing import STATES, listed_documents
+    from etl_assets.ledger.catalogue import partitions
+    from etl_assets.ledger.runs import last_runs
+
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    for one in listed_documents(platform, tenant=tenant, collection=collection):
+        counts.setdefault((one.tenant, one.collection), Counter())[one.state] += 1
+    keys: dict[tuple[str, str], list[str]] = {}
+    for place in partitions(platform.ledger, tenant=tenant, collection=collection):
+        keys.setdefault((place.tenant, place.collection), []).append(place.key)
+    there = {
+        place for place in platform.arrivals.collections()
+        if tenant in (None, place[0]) and collection in (None, place[1])
+    }  # fmt: skip
+    runs = last_runs(platform.ledger)
+    names = sorted({*counts, *keys, *there}, key=lambda name: (name == ("", ""), name))
+    return [
+        {
+            "tenant": name[0], "collection": name[1],
+            **{state: counts.get(name, Counter())[state] for state in STATES},
+            "partitions": keys.get(name, []),
+            "last_run": _run(max((runs[key] for key in keys.get(name, ()) if key in runs), key=_started, default=None)),
+        }
+        for name in names
+    ]  # fmt: skip
+
+
+def _started(run: RunRow) -> float:
+    return run.started_at
+
+
+def _run(run: RunRow | None) -> dict[str, Any] | None:
+    if run is None:
+        return None
+    return {
+        "run_id": run.run_id, "partition": run.partition, "state": run.state,
+        "started_at": instant(run.started_at), "ended_at": instant(run.ended_at), "error": run.report.get("error"),
+    }  # fmt: skip
+
+
+def _named(record: dict[str, Any]) -> str:
+    return f"{record['tenant']}/{record['collection']}" if record["tenant"] else "(outside any collection)"
+
+
+def _last(run: dict[str, Any] | None) -> tuple[str, str]:
+    if run is None:
+        return "never; run etl-assets sync", ""
+    return f"{run['started_at']} {run['state']}", run["error"] or ""
