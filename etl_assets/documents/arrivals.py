@@ -125,6 +125,9 @@ def survey(ledger: Ledger, store: Arrivals, tenant: str, collection: str, *, sha
 def take_in(lease: Lease, store: Arrivals, originals: Blobs, changes: Changes, limits: ParsingLimits) -> Intake:
     """Copy new and changed bytes to the originals and enter them; end what is gone. One transaction per batch.
 
+    The listing may be older than the lease: a document that another run has entered or ended since is left as that
+    run left it, and counts as unsettled.
+
     Raises:
         PermanentError: no space for the originals, or the store refuses; what was entered before stays.
     """
@@ -138,11 +141,13 @@ def take_in(lease: Lease, store: Arrivals, originals: Blobs, changes: Changes, l
                 originals.put_all([one.original for one in outcomes if one.original is not None])
                 _enter(lease, outcomes, changes.partition, intake)
     if changes.removed:
-        gone = [one.document_id for one in changes.removed]
         with lease.writing() as connection:
+            now = objects.fingerprints(connection, [one.document_id for one in changes.removed])
+            gone = [one.document_id for one in changes.removed if now.get(one.document_id) == one.fingerprint]
             objects.record_removals(connection, changes.partition, gone)
             quarantine.release(connection, None, gone)
         intake.removed = len(gone)
+        intake.unsettled += len(changes.removed) - len(gone)
     if changes.vanished:
         with lease.writing() as connection:
             quarantine.release(connection, quarantine.RAW_STAGE, changes.vanished)
@@ -206,12 +211,17 @@ class _Outcome:
 
 
 def _enter(lease: Lease, outcomes: Sequence[_Outcome], partition: Partition, intake: Intake) -> None:
-    arrived = [one.arrived for one in outcomes if one.arrived is not None]
-    renewed = {one.sighting.document_id: one.renewed for one in outcomes if one.renewed is not None}
-    held = [_held(one.sighting, one.error) for one in outcomes if one.error is not None]
     with lease.writing() as connection:
+        now = objects.fingerprints(connection, [one.sighting.document_id for one in outcomes])
+        stale = [one for one in outcomes if now.get(one.sighting.document_id) != _known_fingerprint(one.sighting)]
+        outcomes = [one for one in outcomes if one not in stale] if stale else outcomes
+        arrived = [one.arrived for one in outcomes if one.arrived is not None]
+        renewed = {one.sighting.document_id: one.renewed for one in outcomes if one.renewed is not None}
+        held = [_held(one.sighting, one.error) for one in outcomes if one.error is not None]
         objects.record_arrivals(connection, partition, arrived)
         objects.renew_fingerprints(connection, renewed)
+        # Whatever another version was held for, at any stage, says nothing about this one.
+        quarantine.release(connection, None, [one.sighting.document_id for one in outcomes if _is_new_version(one)])
         quarantine.release(connection, quarantine.RAW_STAGE, [*(one.document_id for one in arrived), *renewed])
         quarantine.hold(connection, partition, quarantine.RAW_STAGE, 0, held)
     added = sum(1 for one in outcomes if one.arrived is not None and one.sighting.known is None)
@@ -219,8 +229,17 @@ def _enter(lease: Lease, outcomes: Sequence[_Outcome], partition: Partition, int
     intake.changed += len(arrived) - added
     intake.renewed += len(renewed)
     intake.quarantined += len(held)
-    intake.unsettled += sum(1 for one in outcomes if one.is_unsettled)
+    intake.unsettled += len(stale) + sum(1 for one in outcomes if one.is_unsettled)
     intake.size_bytes += sum(one.size_bytes for one in arrived)
+
+
+def _known_fingerprint(sighting: Sighting) -> str | None:
+    return sighting.known.fingerprint if sighting.known is not None else None
+
+
+def _is_new_version(one: _Outcome) -> bool:
+    known = one.sighting.known
+    return one.arrived is not None and known is not None and known.version != one.arrived.version
 
 
 def _copy(store: Arrivals, sighting: Sighting, tenant: str, target: Path, limits: ParsingLimits) -> _Outcome:

@@ -277,10 +277,13 @@ class PartitionRun:
         housekeeping.drop_unwanted(self.work, [self.work.recipe])
         housekeeping.compact(self.work, names)
         self.publisher.optimise()
-        report.waited_s = self.publisher.seconds_to_wait()
+        grace_s = self.platform.search_time_limit_s
+        report.waited_s = max(
+            self.publisher.seconds_to_wait(), housekeeping.seconds_to_wait(self.work, grace_s=grace_s)
+        )
         time.sleep(report.waited_s)
         report.collected = self.publisher.collect()
-        housekeeping.delete_dead_segments(self.work, grace_s=self.platform.search_time_limit_s)
+        housekeeping.delete_dead_segments(self.work, grace_s=grace_s)
         housekeeping.delete_strays(self.work, names)
         housekeeping.mark_clean(self.work)
 

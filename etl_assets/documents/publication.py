@@ -140,8 +140,11 @@ class Publisher:
             gone = ledger_publications.removed(connection, self._work.partition)
         for removals in batches(gone, COMMIT_DOCUMENTS):
             with self._work.lease.writing() as connection:
-                report.sequence = ledger_publications.commit_removals(connection, self._work.partition, removals)
-            report.removed += len(removals)
+                # A promotion by another partition's run may have ended some of them since they were read.
+                open_still = set(ledger_publications.removed(connection, self._work.partition))
+                ending = [one for one in removals if one in open_still]
+                report.sequence = ledger_publications.commit_removals(connection, self._work.partition, ending)
+            report.removed += len(ending)
         report.promoted = self._promote_when_complete(report.notes)
         self._plan, self._repointed = None, 0
         return report
@@ -178,7 +181,7 @@ class Publisher:
         return self._plan
 
     def _draw(self) -> _Plan:
-        """Give up older tokens' numbers, then see that every document that is due has one of ours."""
+        """Give up numbers that nobody may resume, then see that every document that is due has one of ours."""
         work = self._work
         with work.ledger.reading() as connection:
             due = ledger_publications.due(
@@ -191,15 +194,17 @@ class Publisher:
         same = [one.due for one in prepared if one.due.published_digest == one.content_digest]
         changed = {one.due.document_id: one for one in prepared if one.due.published_digest != one.content_digest}
         with work.lease.writing() as connection:
-            ledger_publications.abandon_stale(connection, work.partition, work.lease.token)
+            token, generation = work.lease.token, self._generation.generation_id
+            numbers = {
+                document: one.publication
+                for document, one in ledger_publications.staged(connection, work.partition, token, generation).items()
+                if document in changed and changed[document].content_digest == one.content_digest
+            }
+            ledger_publications.abandon(connection, work.partition, but=numbers.values())
             ledger_publications.repoint(connection, same, switches=self._switches)
-            staged = ledger_publications.staged(connection, work.partition, work.lease.token)
-            fresh = [document for document in changed if document not in staged]
-            numbers = ledger_publications.draw_publications(
-                connection, work.partition, work.lease.token, self._generation.generation_id, fresh
-            )
+            fresh = {document: one.content_digest for document, one in changed.items() if document not in numbers}
+            numbers |= ledger_publications.draw_publications(connection, work.partition, token, generation, fresh)
         self._repointed += len(same)
-        numbers = {document: numbers.get(document) or staged[document].publication for document in changed}
         return _Plan(
             numbers, changed, {number: set() for number in numbers.values()}, {n: {} for n in numbers.values()}
         )
@@ -324,6 +329,7 @@ class Publisher:
             return None
         with self._work.lease.writing() as connection:
             place = self._work.partition
+            ledger_publications.lock_generation(connection, self._generation)
             live = ledger_publications.live_generation(connection, place.cid)
             number = self._generation.generation_id
             lacking = ledger_publications.lacking(connection, live, number) if live is not None else 0

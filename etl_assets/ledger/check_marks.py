@@ -84,15 +84,21 @@ def refuse(
     x, memo = schema.outputs, schema.memo
     step = recipe[stage]
     outputs = [one.rows[stage] for one, _ in refused.values()]
+    inputs: dict[int, str] = {}
     for part in batches([one.output_id for one in outputs], 5000):
+        query = select(x.c.output_id, x.c.input_digest).where(x.c.output_id.in_(part))
+        inputs.update((row[0], row[1]) for row in connection.execute(query))
         connection.execute(delete(x).where(x.c.output_id.in_(part)))
     segments = sorted({one.segment_id for one in outputs if one.segment_id is not None})
     for part in batches(segments, 5000):
         connection.execute(delete(memo).where(memo.c.segment_id.in_(part), memo.c.producer_id == step.producer_id))
     held = [
-        quarantine.Held(one.document_id, one.path, one.version, DataError(f"{one.path}: {why}", reason=CHECK_FAILED))
+        quarantine.Held(
+            one.document_id, one.path, one.version, DataError(f"{one.path}: {why}", reason=CHECK_FAILED),
+            input_digest=inputs.get(one.rows[stage].output_id, ""),
+        )
         for one, why in refused.values()
-    ]
+    ]  # fmt: skip
     quarantine.hold(connection, partition, stage, step.producer_id, held)
 
 

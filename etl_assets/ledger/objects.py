@@ -49,6 +49,18 @@ def known_objects(ledger: Ledger, cid: int) -> dict[str, KnownObject]:
         return {row[2]: KnownObject(*row) for row in connection.execute(query).all()}
 
 
+def fingerprints(connection: Connection, document_ids: Sequence[str]) -> dict[str, str]:
+    """Fingerprint of those of these documents that are present, by document id."""
+    table = schema.objects
+    found: dict[str, str] = {}
+    for start in range(0, len(document_ids), 5000):
+        query = select(table.c.document_id, table.c.fingerprint).where(
+            table.c.document_id.in_(document_ids[start : start + 5000]), table.c.end_seq.is_(None)
+        )
+        found.update((row[0], row[1]) for row in connection.execute(query).all())
+    return found
+
+
 def record_arrivals(connection: Connection, partition: Partition, arrived: Sequence[ArrivedObject]) -> None:
     """Begin these versions, ending those they replace."""
     if not arrived:

@@ -18,7 +18,7 @@ from sqlalchemy import (
     update,
 )
 
-from etl_assets.ledger import schema
+from etl_assets.ledger import quarantine, schema
 from etl_assets.ledger.catalogue import Partition, mark_dirty
 from etl_assets.ledger.database import clock, insert_rows, next_sequence
 
@@ -119,7 +119,7 @@ def missing(connection: Connection, partition: Partition, recipe: Recipe, stage:
         held,
         and_(
             held.c.document_id == o.c.document_id, held.c.stage == stage,
-            held.c.version == o.c.version, held.c.producer_id == step.producer_id,
+            held.c.version == o.c.version, held.c.producer_id == step.producer_id, held.c.input_digest == digest,
         ),
     )  # fmt: skip
     rows: Any = sum((inputs[name].c.row_count for name in step.inputs), literal(0)) if step.inputs else literal(1)
@@ -167,7 +167,7 @@ def unfinished(connection: Connection, partition: Partition, recipe: Recipe) -> 
         blocked = (
             select(literal(1))
             .where(held.c.document_id == o.c.document_id, held.c.version == o.c.version)
-            .where(or_(*(_blocks(recipe[name]) for name in [stage, *_before(recipe, stage)])))
+            .where(or_(*(_blocks(recipe[name], inputs) for name in [stage, *_before(recipe, stage)])))
             .exists()
         )
         query = (
@@ -182,9 +182,12 @@ def _before(recipe: Recipe, stage: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _blocks(step: Step) -> ColumnElement[bool]:
+def _blocks(step: Step, inputs: Mapping[str, Aliased]) -> ColumnElement[bool]:
     held = schema.quarantine
-    return and_(held.c.stage == step.stage, held.c.producer_id == step.producer_id)
+    return and_(
+        held.c.stage == step.stage, held.c.producer_id == step.producer_id,
+        held.c.input_digest == _input_digest(step, inputs),
+    )  # fmt: skip
 
 
 def joined_chain(recipe: Recipe, stages: Iterable[str]) -> tuple[Any, dict[str, Aliased]]:
@@ -263,7 +266,22 @@ def drop_unwanted(connection: Connection, partition: Partition, recipes: Sequenc
         for part in batches(unwanted, _IN_LIST):
             connection.execute(update(x).where(x.c.output_id.in_(part)).values(end_seq=n))
     _mark_dead_segments(connection, partition)
+    _release_unwanted_stages(connection, partition, recipes)
+    table = schema.partitions
+    connection.execute(update(table).where(table.c.partition == partition.key).values(dirty=2))
     return len(unwanted)
+
+
+def _release_unwanted_stages(connection: Connection, partition: Partition, recipes: Sequence[Recipe]) -> None:
+    """Let documents go that are held at a stage which nobody wants any more: nothing else would."""
+    held, o = schema.quarantine, schema.objects
+    wanted = {quarantine.RAW_STAGE, *(stage for recipe in recipes for stage in recipe)}
+    mine = select(o.c.document_id).where(*_present(partition))
+    connection.execute(
+        delete(held).where(
+            held.c.cid == partition.cid, held.c.stage.not_in(sorted(wanted)), held.c.document_id.in_(mine)
+        )
+    )
 
 
 def end_outputs_of(connection: Connection, partition: Partition, segment_id: int) -> None:

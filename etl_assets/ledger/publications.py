@@ -3,7 +3,7 @@
 The protocol is in design section 3: draw, write, commit, collect. No store is touched in this module.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,11 +61,11 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """A number drawn for a document; ``written`` are the stores that hold its rows already."""
+    """A number drawn for a document, and the digest of what it was drawn to publish."""
 
     publication: int
     document_id: str
-    written: frozenset[str]
+    content_digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,7 @@ def generation_for(
             table.c.cid == partition.cid, table.c.state != "retired", table.c.embedding_digest == embedding_digest
         )
     ).all()
+    _retire_others_building(connection, partition.cid, embedding_digest)
     if rows:
         return _generation(rows[0])
     number = draw(connection, "generation")
@@ -129,27 +130,52 @@ def promote(connection: Connection, cid: int, generation_id: int) -> list[Genera
     """
     _raise_revision(connection, cid)
     n = next_sequence(connection)
-    reign, table, p = schema.reigns, schema.generations, schema.publications
+    reign, table = schema.reigns, schema.generations
     connection.execute(update(reign).where(reign.c.cid == cid, reign.c.end_seq.is_(None)).values(end_seq=n))
     connection.execute(insert(reign), {"cid": cid, "generation_id": generation_id, "begin_seq": n, "end_seq": None})
     retired = [one for number, one in generations(connection, cid).items() if number != generation_id]
-    at = clock(connection)
     connection.execute(update(table).where(table.c.generation_id == generation_id).values(state="live"))
     for one in retired:
-        connection.execute(
-            update(table).where(table.c.generation_id == one.generation_id).values(state="retired", retired_at=at)
-        )
-        where = (p.c.generation_id == one.generation_id, p.c.end_seq.is_(None))
-        part = schema.partitions
-        ended = connection.execute(
-            select(p.c.publication, p.c.document_id, part.c.partition)
-            .join(part, and_(part.c.cid == p.c.cid, p.c.slot.between(part.c.slot_low, part.c.slot_high)))
-            .where(*where)
-        ).all()
-        connection.execute(update(p).where(*where).values(end_seq=n))
-        _enqueue(connection, cid, one.generation_id, [(row[0], row[1], row[2]) for row in ended], at)
-    connection.execute(update(schema.partitions).where(schema.partitions.c.cid == cid).values(dirty=1))
+        _retire(connection, one, n)
+    _look_at_all(connection, cid)
     return retired
+
+
+def _retire_others_building(connection: Connection, cid: int, embedding_digest: str) -> None:
+    """Give up generations that were being built for a model that is not wanted any more: they would never be done."""
+    others = [
+        one
+        for one in generations(connection, cid).values()
+        if one.state == "building" and one.embedding_digest != embedding_digest
+    ]
+    if others:
+        n = next_sequence(connection)
+        for one in others:
+            _retire(connection, one, n)
+        _raise_revision(connection, cid)
+        _look_at_all(connection, cid)
+
+
+def _retire(connection: Connection, generation: Generation, n: int) -> None:
+    """End a generation and every publication in it at ``n``; the outbox says what the stores have to remove."""
+    table, p, part = schema.generations, schema.publications, schema.partitions
+    at = clock(connection)
+    connection.execute(
+        update(table).where(table.c.generation_id == generation.generation_id).values(state="retired", retired_at=at)
+    )
+    where = (p.c.generation_id == generation.generation_id, p.c.end_seq.is_(None))
+    ended = connection.execute(
+        select(p.c.publication, p.c.document_id, part.c.partition)
+        .join(part, and_(part.c.cid == p.c.cid, p.c.slot.between(part.c.slot_low, part.c.slot_high)))
+        .where(*where)
+    ).all()
+    connection.execute(update(p).where(*where).values(end_seq=n))
+    _enqueue(connection, generation.cid, generation.generation_id, [(row[0], row[1], row[2]) for row in ended], at)
+
+
+def _look_at_all(connection: Connection, cid: int) -> None:
+    part = schema.partitions
+    connection.execute(update(part).where(part.c.cid == cid).values(dirty=1, revision=part.c.revision + 1))
 
 
 def due(
@@ -230,13 +256,13 @@ def is_unsettled(connection: Connection, partition: Partition) -> bool:
     return bool(dirty) or waiting is not None
 
 
-def staged(connection: Connection, partition: Partition, token: int) -> dict[str, Staged]:
-    """What this token has drawn and not committed yet, by document."""
+def staged(connection: Connection, partition: Partition, token: int, generation_id: int) -> dict[str, Staged]:
+    """What this token has drawn for a generation and not committed yet, by document."""
     b = schema.outbox
-    query = select(b.c.publication, b.c.document_id, b.c.stores).where(
-        b.c.partition == partition.key, b.c.state == "staged", b.c.token == token
+    query = select(b.c.publication, b.c.document_id, b.c.content_digest).where(
+        b.c.partition == partition.key, b.c.state == "staged", b.c.token == token, b.c.generation_id == generation_id
     )
-    return {row[1]: Staged(row[0], row[1], frozenset(row[2])) for row in connection.execute(query).all()}
+    return {row[1]: Staged(row[0], row[1], row[2]) for row in connection.execute(query).all()}
 
 
 def has_staged(connection: Connection, partition: Partition) -> bool:
@@ -246,27 +272,44 @@ def has_staged(connection: Connection, partition: Partition) -> bool:
     return connection.execute(query).first() is not None
 
 
-def abandon_stale(connection: Connection, partition: Partition, token: int) -> int:
-    """Give up numbers drawn under an older token: a late write of theirs must never become visible. How many."""
+def abandon(connection: Connection, partition: Partition, *, but: Collection[int]) -> int:
+    """Give up every number staged in a partition but these: a late write of theirs must never become visible.
+
+    Older tokens' numbers are never resumed, nor is one of this token drawn for something that is not wanted any
+    more. Returns how many were given up.
+    """
     b = schema.outbox
-    return connection.execute(
-        update(b)
-        .where(b.c.partition == partition.key, b.c.state == "staged", b.c.token != token)
-        .values(state="collect", stores=list(STORES), since=clock(connection))
-    ).rowcount
+    query = select(b.c.publication).where(b.c.partition == partition.key, b.c.state == "staged")
+    gone = sorted(set(connection.scalars(query)) - set(but))
+    for part in batches(gone, 5000):
+        connection.execute(
+            update(b)
+            .where(b.c.publication.in_(part))
+            .values(state="collect", stores=list(STORES), since=clock(connection))
+        )
+    if gone:
+        mark_dirty(connection, partition.key)
+    return len(gone)
 
 
 def draw_publications(
-    connection: Connection, partition: Partition, token: int, generation_id: int, document_ids: Sequence[str]
+    connection: Connection, partition: Partition, token: int, generation_id: int, digests: Mapping[str, str]
 ) -> dict[str, int]:
-    """A fresh number for each document, with its outbox row, before any store is written."""
-    first = draw(connection, "publication", len(document_ids))
+    """A fresh number for each document, with its outbox row, before any store is written.
+
+    ``digests`` is document id -> digest of what it will be written with.
+    """
+    if not digests:
+        return {}
+    first = draw(connection, "publication", len(digests))
+    mark_dirty(connection, partition.key)
     at = clock(connection)
-    numbers = {document: first + i for i, document in enumerate(document_ids)}
+    numbers = {document: first + i for i, document in enumerate(digests)}
     rows = [
         {
             "publication": number, "document_id": document, "cid": partition.cid, "generation_id": generation_id,
             "partition": partition.key, "token": token, "state": "staged", "since": at, "stores": [],
+            "content_digest": digests[document],
         }
         for document, number in numbers.items()
     ]  # fmt: skip
@@ -299,7 +342,7 @@ def commit(
     Raises:
         TransientError: the generation is no longer one to publish to, or a number was abandoned in between.
     """  # fmt: skip
-    _lock_generation(connection, generation)
+    lock_generation(connection, generation)
     b, p = schema.outbox, schema.publications
     numbers = [one.publication for one in publications]
     gone = 0
@@ -414,6 +457,7 @@ def _enqueue(
         {
             "publication": number, "document_id": document, "cid": cid, "generation_id": generation_id,
             "partition": partition, "token": 0, "state": "collect", "since": at, "stores": list(STORES),
+            "content_digest": "",
         }
         for number, document, partition in old
     ]  # fmt: skip
@@ -421,7 +465,7 @@ def _enqueue(
         insert_rows(connection, schema.outbox, rows)
 
 
-def _lock_generation(connection: Connection, generation: Generation) -> None:
+def lock_generation(connection: Connection, generation: Generation) -> None:
     """Hold the collection's generation row to the commit, and see that the set is what the caller believes."""
     owner, table = schema.collections, schema.generations
     connection.execute(select(owner.c.cid).where(owner.c.cid == generation.cid).with_for_update())

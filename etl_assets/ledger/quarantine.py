@@ -24,6 +24,7 @@ class Held:
     fingerprint: str = ""
     tenant: str = ""
     collection: str = ""
+    input_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,8 @@ def hold(
                 "document_id": one.document_id, "stage": stage, "cid": partition.cid if partition else None,
                 "tenant": partition.tenant if partition else one.tenant,
                 "collection": partition.collection if partition else one.collection,
-                "path": one.path, "version": one.version, "producer_id": producer_id, "reason": one.error.reason,
+                "path": one.path, "version": one.version, "producer_id": producer_id,
+                "input_digest": one.input_digest, "reason": one.error.reason,
                 "error_class": type(one.error).__name__, "message": str(one.error), "fingerprint": one.fingerprint,
                 "attempts": known.attempts + 1 if known else 1, "first_at": known.first_at if known else at,
                 "last_at": at,

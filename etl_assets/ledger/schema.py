@@ -69,7 +69,9 @@ partitions = Table(
     Column("revision", Big, nullable=False),
     Index("ix_partitions_cid", "cid"),
 )  # fmt: skip
-"""``dirty`` is 1 from the first change of a partition until what is unwanted in it has been dropped."""
+"""``dirty`` is 1 from the first change of a partition, 2 while a run tidies it, and 0 when nothing unwanted is left.
+Whoever changes something while it is being tidied makes it 1 again, so that it is not taken for clean.
+"""
 
 objects = Table(
     "objects", metadata,
@@ -214,10 +216,13 @@ outbox = Table(
     Column("state", String(16), nullable=False),
     Column("since", Float, nullable=False),
     Column("stores", JSON, nullable=False),
+    Column("content_digest", String(32), nullable=False),
     Index("ix_outbox_partition", "partition", "state"),
     Index("ix_outbox_cid", "cid"),
 )  # fmt: skip
-"""``state``: ``staged`` (``stores`` = those written) or ``collect`` (``stores`` = those still to be cleaned)."""
+"""``state``: ``staged`` (``stores`` = those written) or ``collect`` (``stores`` = those still to be cleaned).
+``content_digest`` is of what the number was drawn for: a resumed number is never written with anything else.
+"""
 
 leases = Table(
     "leases", metadata,
@@ -246,6 +251,7 @@ quarantine = Table(
     Column("path", Text, nullable=False),
     Column("version", String(64), nullable=False),
     Column("producer_id", Big, nullable=False),
+    Column("input_digest", String(200), nullable=False),
     Column("reason", String(64), nullable=False),
     Column("error_class", String(64), nullable=False),
     Column("message", Text, nullable=False),

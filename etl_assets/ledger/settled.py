@@ -24,7 +24,7 @@ def settled(connection: Connection) -> Mapping[str, str]:
 def dirty(connection: Connection) -> frozenset[str]:
     """Partitions in which a run began something and did not end it, or that something else asks to be looked at."""
     table = schema.partitions
-    return frozenset(connection.scalars(select(table.c.partition).where(table.c.dirty == 1)))
+    return frozenset(connection.scalars(select(table.c.partition).where(table.c.dirty != 0)))
 
 
 def expired_runs(connection: Connection) -> frozenset[str]:

@@ -258,8 +258,8 @@ class _Batch:
         work, step = self._work, self._step
         by_id = {one.document_id: one for one in fresh}
         held = [
-            quarantine.Held(document, by_id[document].path, by_id[document].version, error)
-            for document, error in failures.items()
+            quarantine.Held(one.document_id, one.path, one.version, error, input_digest=one.input_digest)
+            for one, error in ((by_id[document], error) for document, error in failures.items())
         ]
         with work.lease.writing() as connection:
             if segment is not None:

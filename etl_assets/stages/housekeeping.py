@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from etl_assets.ledger import outputs as ledger_outputs
 from etl_assets.ledger import schema
@@ -42,10 +42,24 @@ def is_dirty(work: Work) -> bool:
 
 
 def mark_clean(work: Work) -> None:
-    """Note that the partition was tidied."""
-    table = schema.partitions
+    """Note that the partition was tidied, unless something changed meanwhile or is still waiting to be removed."""
+    table, box, file = schema.partitions, schema.outbox, schema.segments
+    key = work.partition.key
+    waiting = select(box.c.publication).where(box.c.partition == key).exists()
+    dead = select(file.c.segment_id).where(file.c.partition == key, file.c.dead_at.is_not(None)).exists()
     with work.lease.writing() as connection:
-        connection.execute(update(table).where(table.c.partition == work.partition.key).values(dirty=0))
+        connection.execute(
+            update(table).where(table.c.partition == key, table.c.dirty == 2, ~waiting, ~dead).values(dirty=0)
+        )
+
+
+def seconds_to_wait(work: Work, *, grace_s: float) -> float:
+    """How long until every segment that died by now may be deleted; 0 when there is none."""
+    file = schema.segments
+    newest = select(func.max(file.c.dead_at)).where(file.c.partition == work.partition.key)
+    with work.ledger.reading() as connection:
+        died = connection.scalar(newest)
+        return 0.0 if died is None else max(0.0, float(died) + grace_s - clock(connection))
 
 
 def compact(work: Work, stages: Sequence[str]) -> int:
@@ -95,8 +109,6 @@ def delete_strays(work: Work, stages: Sequence[str]) -> int:
 
 
 def _candidates(connection: "Connection", work: Work, stage: str) -> list[_Candidate]:
-    from sqlalchemy import func
-
     file, x = schema.segments, schema.outputs
     live = func.coalesce(func.sum(x.c.row_count), 0)
     query = (
