@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from etl_assets.errors import DataError
 from etl_assets.ledger import outputs as ledger_outputs
 from etl_assets.ledger import quarantine
-from etl_assets.ledger.catalogue import Partition
+from etl_assets.ledger.catalogue import Partition, mark_dirty
 from etl_assets.ledger.database import Ledger, draw
 from etl_assets.ledger.leases import Lease
 from etl_assets.ledger.outputs import Missing, Output, Recipe, Segment, Step, Twin
@@ -85,6 +85,7 @@ def _draw_numbers(work: Work, outputs: int, segments: int) -> tuple[int, int]:
     if not outputs:
         return 0, 0
     with work.ledger.writing() as connection:
+        mark_dirty(connection, work.partition.key)  # from here on a kill may leave a file that nothing names
         return draw(connection, "output", outputs), draw(connection, "segment", segments)
 
 
@@ -171,9 +172,13 @@ class _Batch:
         results: RowResults | None,
         seconds: float,
     ) -> None:
+        import polars as pl
+
         good = [one for one in fresh if one.document_id not in made.failures]
         copied = [one for one in self._todo if one.input_digest in twins]
         rows = made.rows.select("document_id", *self._stage.columns())
+        if made.failures:  # a failed document may have got as far as some rows
+            rows = rows.filter(~pl.col("document_id").is_in(list(made.failures)))
         digests = output_digests(rows, self._stage.digest_columns)
         counts = _counts(rows)
         if copied:
