@@ -14,7 +14,7 @@ from etl_assets.ledger import outputs as ledger_outputs
 from etl_assets.ledger import quarantine
 from etl_assets.ledger.catalogue import Partition, mark_dirty
 from etl_assets.ledger.database import Ledger, draw
-from etl_assets.ledger.leases import Lease
+from etl_assets.ledger.leases import Lease, LeaseLost
 from etl_assets.ledger.outputs import Missing, Output, Recipe, Segment, Step, Twin
 from etl_assets.stages.digests import EMPTY, output_digests
 from etl_assets.stages.lake import Lake, SegmentLost
@@ -200,7 +200,13 @@ class _Batch:
             done.append(
                 self._output(one, ids[one.document_id], twin.output_digest, twin.row_count, 0.0, 0, segment, twin.facts)
             )
-        self._record(done, segment, made.failures, fresh, results)
+        try:
+            self._record(done, segment, made.failures, fresh, results)
+        except LeaseLost:
+            # Whoever has the partition now may have tidied it already, and would not look for this file again.
+            if segment is not None:
+                self._work.lake.blobs.delete(segment.key)
+            raise
         self._count(done, made, len(copied), results, seconds)
 
     def _write(self, rows: "pl.DataFrame", ids: Mapping[str, int]) -> Segment | None:
