@@ -35,7 +35,12 @@ class Warmth:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """How hits become one list: ``pool`` hits of each source, joined by reciprocal rank with ``k`` and weights."""
+    """How hits become one list: ``pool`` chunks of each source, joined by reciprocal rank with ``k`` and weights.
+
+    Measured by ``benchmarks/retrieval.py``: fusing chunks is better than fusing documents (nDCG@10 on MED .817 and
+    .807), ``k`` of 20 or 10 is no better than 60, and pools of 50 to 1,000 make no difference. ``weights`` are by
+    source, 1 where none is given.
+    """
 
     pool: int = 100
     k: float = 60.0
