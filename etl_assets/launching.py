@@ -3,6 +3,7 @@
 Every run is entered in the instance of the home (``ETL_HOME/dagster``), so that the UI shows later what happened here.
 """
 
+import importlib
 import signal
 import threading
 import time
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from etl_assets.documents.partition_runs import PartitionRuns
 from etl_assets.documents.platform import Platform
 from etl_assets.errors import ConfigError
-from etl_assets.serving import render_instance, serve
+from etl_assets.serving import CODE_LOCATION, render_instance, serve
 from etl_assets.settings import Settings
 from etl_assets.stages.report import Watcher, ignore
 
@@ -119,14 +120,15 @@ class _Runner:
         self, instance: "dg.DagsterInstance", platform: Platform, watch: Watcher, wait_s: float, interrupts: _Interrupts
     ) -> None:
         from etl_assets.asset_keys import INGEST_JOB
-        from etl_assets.definitions import defs
 
         self._instance = instance
         self._platform = platform
         self._watch = watch
         self._wait_s = wait_s
         self._interrupts = interrupts
-        self._job = defs.resolve_job_def(INGEST_JOB)
+        # By name, as the daemon loads it too: the code location is above this module.
+        location = importlib.import_module(CODE_LOCATION)
+        self._job: dg.JobDefinition = location.defs.resolve_job_def(INGEST_JOB)
 
     def register(self, keys: Sequence[str]) -> None:
         from etl_assets.asset_keys import DOCUMENT_SHARDS

@@ -4,6 +4,7 @@ Nothing here imports Dagster: the children are commands of their own.
 """
 
 import ctypes
+import json
 import os
 import signal
 import socket
@@ -21,11 +22,21 @@ from types import FrameType
 from etl_assets.errors import ConfigError, PermanentError
 from etl_assets.settings import Settings
 
-WORKSPACE = """\
+CODE_LOCATION = "etl_assets.definitions"
+"""The module that Dagster loads."""
+
+WORKSPACE = f"""\
 load_from:
   - python_module:
-      module_name: etl_assets.definitions
+      module_name: {CODE_LOCATION}
       location_name: etl_assets
+"""
+EVENT_LOG = """
+event_log_storage:
+  module: etl_assets.resources.event_log
+  class: PooledSqliteEventLogStorage
+  config:
+    base_dir: {folder}
 """
 READY_WITHIN_S = 180.0
 STOPPED_WITHIN_S = 20.0
@@ -44,6 +55,7 @@ def render_instance(settings: Settings) -> Path:
     """
     folder = settings.home.create().dagster
     instance = files("etl_assets").joinpath("dagster.yaml").read_text()
+    instance += EVENT_LOG.format(folder=json.dumps(str(folder / "history" / "runs")))
     for name, text in (("dagster.yaml", instance), ("workspace.yaml", WORKSPACE)):
         _write_ours(folder / name, _OURS + text)
     return folder
