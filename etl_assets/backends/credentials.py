@@ -1,0 +1,76 @@
+"""The credential that calls of one backend carry, and what keeps it out of every message."""
+
+import threading
+from typing import Protocol
+
+from etl_assets.protocols.secrets import Secrets
+
+NOT_SHOWN = "(not shown)"
+_SHORTEST_REDACTED = 4
+"""A shorter text is no credential, and taking it out would garble every message."""
+
+
+class Credential(Protocol):
+    """``source`` tells people where the credential is set; it is no secret."""
+
+    @property
+    def source(self) -> str: ...
+
+    def value(self) -> str:
+        """The text to send now; "" for none. Raises as ``Secrets.get``."""
+        ...
+
+    def renewed(self, refused: str) -> str | None:
+        """Another text than ``refused``, which the backend did not accept; None when there is none."""
+        ...
+
+
+class FixedCredential:
+    """A text that does not change while the process lives."""
+
+    def __init__(self, text: str, *, source: str) -> None:
+        self._text = text
+        self.source = source
+
+    def __repr__(self) -> str:
+        return f"FixedCredential(source={self.source!r})"
+
+    def value(self) -> str:
+        """The text."""
+        return self._text
+
+    def renewed(self, refused: str) -> str | None:
+        """None, unless another text than this one was refused."""
+        return self._text if self._text != refused else None
+
+
+class StoredCredential:
+    """A secret of a store; it is read again when a backend refuses it, which is how a rotation is noticed."""
+
+    def __init__(self, secrets: Secrets, name: str) -> None:
+        self._secrets = secrets
+        self._name = name
+        self._rereading = threading.Lock()
+        self.source = name
+
+    def __repr__(self) -> str:
+        return f"StoredCredential(source={self.source!r})"
+
+    def value(self) -> str:
+        """The secret's text now; raises as ``Secrets.get``."""
+        return self._secrets.get(self._name)
+
+    def renewed(self, refused: str) -> str | None:
+        """The secret as the store has it now, if that is another text; raises as ``Secrets.get``."""
+        with self._rereading:  # many calls are refused at once; the first one reads for all
+            kept = self._secrets.get(self._name)
+            found = kept if kept != refused else self._secrets.reread(self._name).text
+        return found if found != refused else None
+
+
+def redacted(text: str, *secrets: str) -> str:
+    """``text`` without any of ``secrets``, for foreign text that may repeat what it was sent."""
+    for secret in secrets:
+        if len(secret) >= _SHORTEST_REDACTED:
+            text = text.replace(secret, NOT_SHOWN)
+    return text
