@@ -1,8 +1,12 @@
 """Writes the reference pages that are made from the code: ``python docs/reference/generate.py``."""
 
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
+
+from etl_assets.cli.group import LazyGroup, root
 from etl_assets.documents.collection_fields import DEFAULTS, FIELDS, SECTIONS
 from etl_assets.settings import VARIABLES, Settings
 
@@ -54,7 +58,51 @@ def _yaml(value: object) -> str:
     return f"[{', '.join(map(str, value))}]" if isinstance(value, tuple) else str(value)
 
 
-PAGES = {"settings.md": settings_page, "collections.md": collections_page}
+def cli_page() -> str:
+    """Every command with its arguments and options."""
+    intro = [
+        HEADER, "# etl-assets", "",
+        inspect.cleandoc(root.help or ""), "",
+        inspect.cleandoc(root.epilog or ""), "",
+        "`etl-assets --debug COMMAND` shows the stack of an error. What `--json` prints is on [its own page](json.md).",
+    ]  # fmt: skip
+    return "\n".join([*intro, *_commands(root, "etl-assets"), ""])
+
+
+def _commands(group: LazyGroup, path: str) -> Iterator[str]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, LazyGroup):
+            yield from _commands(command, f"{path} {name}")
+        else:
+            yield from _command(command, f"{path} {name}")
+
+
+def _command(command: click.Command, path: str) -> Iterator[str]:
+    arguments = [one.make_metavar(click.Context(command)) for one in command.params if isinstance(one, click.Argument)]
+    options = [one for one in command.params if isinstance(one, click.Option)]
+    usage = " ".join([path, *arguments, *(["[OPTIONS]"] if options else [])])
+    yield from ("", f"## {path}", "", "```text", usage, "```", "", inspect.cleandoc(command.help or ""))
+    if options:
+        yield from ("", "| option | default | meaning |", "|---|---|---|")
+        for option in options:
+            yield f"| {_option(option)} | {_default(option)} | {option.help}{' Required.' if option.required else ''} |"
+
+
+def _option(option: click.Option) -> str:
+    kind = option.type
+    choices = "\\|".join(kind.choices) if isinstance(kind, click.Choice) else "N"
+    value = "" if option.is_flag else option.metavar or choices
+    return f"`{option.opts[0]} {value}`".replace(" `", "`")
+
+
+def _default(option: click.Option) -> str:
+    return f"`{option.default}`" if option.show_default else ""
+
+
+PAGES = {"cli.md": cli_page, "settings.md": settings_page, "collections.md": collections_page}
 
 
 def main() -> None:

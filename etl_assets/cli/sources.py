@@ -5,7 +5,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from etl_assets.cli.output import printable
 from etl_assets.errors import ConfigError
@@ -57,8 +57,11 @@ def _files_of(argument: str, found: Found, home: Path) -> Iterator[tuple[Path, s
         for name in sorted(glob.iglob(argument, recursive=True)):
             if os.path.isdir(name):
                 continue  # what is in it has a match of its own, or was not asked for
+            inner = PurePath(os.path.relpath(name, base)).parents
             if home in Path(name).resolve().parents:
                 found.skipped.append((name, "it is part of ETL_HOME"))
+            elif any((Path(base) / folder).is_symlink() for folder in inner[:-1]):
+                found.skipped.append((name, "below a link to a folder"))
             elif _is_usable(Path(name), found):
                 yield Path(name), os.path.relpath(name, base)
 

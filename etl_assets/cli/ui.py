@@ -2,6 +2,7 @@
 
 import click
 
+from etl_assets.cli.output import say
 from etl_assets.cli.session import read_settings
 
 PORT = 3000
@@ -14,12 +15,10 @@ def address(host: str = HOST, port: int = PORT) -> str:
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(1, 65535), default=PORT, show_default=True, help="Where it listens.")
-@click.option(
-    "--host", default=HOST, show_default=True, help="Who may reach it; 0.0.0.0 is everybody: it has no log-in."
-)
+@click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="0 takes a free one.")
+@click.option("--host", default=HOST, show_default=True, help="0.0.0.0 lets everybody in: the UI has no log-in.")
 def ui(port: int, host: str) -> None:
-    """Serve the Dagster UI with the daemon, until interrupted. New files are picked up by themselves."""
+    """Serve the Dagster UI with its daemon, until interrupted. New files are picked up by themselves."""
     from etl_assets.launching import serve
 
-    serve(read_settings(), port=port, host=host)
+    serve(read_settings(), port=port, host=host, announce=lambda at: say(f"the UI answers at {at}; Ctrl-C ends it"))

@@ -1,0 +1,82 @@
+"""A small real home, made once by the command itself, and copies of it for tests that change something."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from etl_assets.cli import run
+
+SETTINGS = "defaults:\n  embedder: {kind: static}\n"
+
+TEXTS = {
+    "acme/reports/apt/bear.txt": "The bear group used EMOTET against a bank.\nIt moved to the mail server of APT28.",
+    "acme/reports/apt/panda.md": "# Panda\n\nThe panda group used TRICKBOT and EMOTET. A factory stopped for a week.",
+    "acme/reports/notes/garden.txt": "Roses want sun and water. CVE-2021-44228 is no rose.",
+    "acme/reports/empty.txt": "",
+    "acme/reports/line\nbreak.txt": "A name may hold a line break; EMOTET does not care.",
+    "zeta/mail/one.txt": "APT28 wrote a mail about CVE-2021-44228.",
+    "stray.txt": "This belongs to no collection.",
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Command = Callable[..., Outcome]
+
+
+def put(home: Path, texts: dict[str, str]) -> None:
+    for key, text in texts.items():
+        path = home / "objects" / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+@pytest.fixture
+def etl(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """``etl("status", "--json", home=...)``: the command in this process, with its exit code and both outputs."""
+
+    def call(*arguments: str, home: Path) -> Outcome:
+        monkeypatch.setenv("ETL_HOME", str(home))
+        # A run waits for so long before it removes what was superseded; a search on a busy machine needs long.
+        monkeypatch.setenv("ETL_SEARCH_TIME_LIMIT_S", "0.1" if arguments[0] in ("sync", "quarantine") else "20")
+        capfd.readouterr()
+        code = run(arguments)
+        out, err = capfd.readouterr()
+        return Outcome(code, out, err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def made_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A synced home that no test may change."""
+    home = tmp_path_factory.mktemp("cli") / "home"
+    put(home, TEXTS)
+    (home / "collections.yaml").write_text(SETTINGS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ETL_HOME", str(home))
+        patch.setenv("ETL_SEARCH_TIME_LIMIT_S", "0.1")  # nothing reads here, so what is superseded may go at once
+        assert run(["sync"]) == 0
+    return home
+
+
+@pytest.fixture
+def home(made_home: Path, tmp_path: Path) -> Path:
+    """A copy of the synced home."""
+    return Path(shutil.copytree(made_home, tmp_path / "home"))
