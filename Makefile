@@ -56,9 +56,9 @@ lint: $(VENV)/.installed-dev  ## style, types, import rule, definitions
 test: lint  ## everything that must hold: lint, and all tests with coverage
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report term
 
-test-backends: $(VENV)/.installed-dev  ## one conformance suite per protocol, on the backends that run here
-	@echo "conformance suites on the embedded backends (local folders, LanceDB, SQLite); no server is started"
-	$(BIN)/python -m pytest -n $(WORKERS) -q etl_assets_tests/conformance
+test-backends: $(VENV)/.installed-dev  ## conformance suites, and all tests that need servers, which it installs and starts
+	$(BIN)/python -m etl_assets_tests.servers install
+	ETL_TEST_REQUIRE_SERVERS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal etl_assets_tests/conformance etl_assets_tests/real
 
 format: $(VENV)/.installed-dev  ## rewrite the code in the house style
 	$(BIN)/ruff check --fix .
@@ -70,7 +70,7 @@ docs: $(VENV)/.installed  ## rewrite the pages that are generated from the code
 lock: | $(BIN)/python  ## find the newest allowed versions and rewrite the lock files
 	$(BIN)/python -m pip install --quiet uv
 	$(lock) --group build --output-file requirements.lock
-	$(lock) --group build --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(lock) --all-extras --group build --group dev --constraint requirements.lock --output-file requirements-dev.lock
 
 clean:  ## remove what is built, the home `data/` excepted
 	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache htmlcov .coverage .coverage.* build dist
