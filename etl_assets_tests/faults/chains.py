@@ -167,7 +167,7 @@ def ticking(home: Home, tick: Tick) -> Home:
         _Ticking(home.stores.keyword, "keyword", rows, tick),
         _Ticking(home.stores.graph, "graph", rows, tick),
     )
-    blobs = ("put", "delete")
+    blobs = ("put", "put_all", "delete")
     return replace(
         home,
         ledger=ledger,
@@ -192,7 +192,7 @@ def untidy(home: Home) -> list[str]:
         resting = connection.scalars(select(p.c.outputs).where(p.c.end_seq.is_(None))).all()
         segments = set(connection.scalars(select(file.c.segment_id)))
         building = connection.scalar(select(func.count()).select_from(g).where(g.c.state == "building"))
-        dirty = connection.scalar(select(func.count()).select_from(schema.partitions).where(schema.partitions.c.dirty == 1))
+        dirty = connection.scalar(select(func.count()).select_from(schema.partitions).where(schema.partitions.c.dirty != 0))
     files = {key for key, _, _ in home.lake.blobs.keys("")}
     if files != named:
         found.append(f"files without a row: {sorted(files - named)}; rows without a file: {sorted(named - files)}")
