@@ -1,0 +1,159 @@
+"""What Neo4j is asked, as constant statements, and the parameters and rows that go with them."""
+
+import hashlib
+import json
+
+from etl_assets.protocols.graph import MentionEdge, Scope
+
+# ``$visible`` is a list of {collection, highest, hidden: [[low, high], ...]}; ``m`` is the edge that is walked.
+_SEEN = """
+m.tenant = $tenant AND any(v IN $visible WHERE v.collection = m.collection AND m.publication <= v.highest
+    AND none(r IN v.hidden WHERE r[0] <= m.publication AND m.publication <= r[1]))
+"""
+MERGE_ENTITIES = """
+UNWIND $rows AS r MERGE (e:Entity {key: r.key})
+ON CREATE SET e.tenant = r.tenant, e.entity_id = r.entity_id, e.folded = r.folded
+"""
+MERGE_DOCUMENTS = """
+UNWIND $rows AS r MERGE (d:Document {key: r.key})
+ON CREATE SET d.tenant = r.tenant, d.collection = r.collection, d.place = r.place,
+    d.document_id = r.document_id, d.publication = r.publication
+"""
+MERGE_EDGES = """
+UNWIND $rows AS r MATCH (d:Document {key: r.document}) MATCH (e:Entity {key: r.entity})
+MERGE (d)-[m:MENTIONS]->(e) SET m = r.stated
+RETURN count(m)
+"""
+COUNTS = """
+MATCH (d:Document) WHERE d.publication IN $publications
+MATCH (d)-[m:MENTIONS]->() RETURN d.publication, count(m)
+"""
+# A property written is a lock held until the commit: two removals that take the last two edges of one entity would each
+# see the other's, and both would leave the entity behind. In order of the keys, so that they do not deadlock.
+LOCK_ENTITIES = """
+MATCH (d:Document) WHERE d.publication IN $publications
+MATCH (d)-[:MENTIONS]->(e:Entity) WITH DISTINCT e ORDER BY e.key SET e.tenant = e.tenant RETURN e.key
+"""
+DELETE_EDGES = "MATCH (d:Document)-[m:MENTIONS]->() WHERE d.publication IN $publications DELETE m"
+DELETE_DOCUMENTS = "MATCH (d:Document) WHERE d.publication IN $publications DELETE d"
+# No DETACH: an edge that another transaction adds meanwhile makes this one fail and be run again.
+DELETE_ENTITIES = """
+UNWIND $keys AS key MATCH (e:Entity {key: key}) WHERE NOT EXISTS { (e)<-[:MENTIONS]-() } DELETE e
+"""
+ORPHANS = """
+MATCH (e:Entity) WHERE e.tenant = $tenant AND NOT EXISTS { (e)<-[:MENTIONS]-() } RETURN e.entity_id
+"""
+DOCUMENT_PAGE = """
+MATCH (d:Document) WHERE d.place = $place AND d.key > $after
+RETURN d.key ORDER BY d.key LIMIT $limit
+"""
+PUBLISHED_DOCUMENTS = """
+MATCH (d:Document) WHERE d.publication IN $publications AND d.place = $place RETURN d.key ORDER BY d.key
+"""
+STORED_EDGES = """
+UNWIND $keys AS key MATCH (d:Document {key: key})-[m:MENTIONS]->(e:Entity)
+RETURN d.publication, d.document_id, e.entity_id, m.entity_type, m.name,
+    m.count, m.confidence, m.chunk_id, m.page, m.start, m.end
+"""
+ENTITY_DOCUMENTS = (
+    "UNWIND $keys AS key MATCH (e:Entity {key: key}) WHERE e.tenant = $tenant "
+    "CALL { WITH e MATCH (e)<-[m:MENTIONS]-(d:Document) WHERE d.tenant = $tenant AND " + _SEEN + " "
+    "RETURN d.key AS document, m.publication AS publication, d.document_id AS document_id "
+    "ORDER BY publication DESC, document DESC LIMIT $share } "
+    "RETURN DISTINCT document, publication, document_id"
+)
+DOCUMENT_ENTITIES = (
+    "UNWIND $keys AS key MATCH (d:Document {key: key})-[m:MENTIONS]->(e:Entity) "
+    "WHERE d.tenant = $tenant AND e.tenant = $tenant AND " + _SEEN + " "
+    "RETURN d.key, e.key, e.entity_id, m.entity_type, m.name"
+)
+VISIBLE_DOCUMENTS = (
+    "MATCH (d:Document) WHERE d.publication IN $publications AND d.tenant = $tenant "
+    "MATCH (d)-[m:MENTIONS]->() WHERE " + _SEEN + " RETURN DISTINCT d.key, d.publication, d.document_id"
+)
+FOUND_BY_ID = (
+    "MATCH (e:Entity) WHERE e.folded = $folded AND e.tenant = $tenant "
+    "MATCH (e)<-[m:MENTIONS]-(:Document) WHERE " + _SEEN + " "
+    "RETURN e.entity_id, m.entity_type, m.name, max(m.publication)"
+)
+FOUND_BY_NAME = (
+    "MATCH (:Document)-[m:MENTIONS]->(e:Entity) WHERE m.folded = $folded AND e.tenant = $tenant AND " + _SEEN + " "
+    "RETURN e.entity_id, m.entity_type, m.name, max(m.publication)"
+)
+MENTIONING = (
+    "UNWIND $keys AS key MATCH (e:Entity {key: key})<-[m:MENTIONS]-(d:Document) "
+    "WHERE e.tenant = $tenant AND d.tenant = $tenant AND " + _SEEN + " "
+    "RETURN DISTINCT m.collection, m.publication"
+)
+
+
+def key_of(*parts: str | int) -> str:
+    """One fixed-length identity of several parts, so that one uniqueness constraint covers them all."""
+    canonical = json.dumps(parts, separators=(",", ":"))
+    return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
+
+
+def document_key(edge: MentionEdge) -> str:
+    """Identity of the document node an edge starts from: one publication of one document."""
+    return key_of(edge.tenant, edge.collection, edge.document_id, edge.publication)
+
+
+def folded_key(tenant: str, name: str) -> str:
+    """What a case-folded name or id is looked up by, inside its tenant."""
+    return key_of(tenant, name.casefold())
+
+
+def place_of(tenant: str, collection: str) -> str:
+    """A collection as one value, since a composite index serves only a condition on each of its properties."""
+    return f"{tenant}/{collection}"
+
+
+def entity_row(edge: MentionEdge) -> dict[str, object]:
+    """A row for MERGE_ENTITIES."""
+    entity_id = edge.entity.entity_id
+    return {
+        "key": key_of(edge.tenant, entity_id),
+        "tenant": edge.tenant,
+        "entity_id": entity_id,
+        "folded": folded_key(edge.tenant, entity_id),
+    }
+
+
+def document_row(edge: MentionEdge) -> dict[str, object]:
+    """A row for MERGE_DOCUMENTS."""
+    return {
+        "key": document_key(edge),
+        "tenant": edge.tenant,
+        "collection": edge.collection,
+        "place": place_of(edge.tenant, edge.collection),
+        "document_id": edge.document_id,
+        "publication": edge.publication,
+    }
+
+
+def edge_row(edge: MentionEdge) -> dict[str, object]:
+    """A row for MERGE_EDGES: everything said of this one edge, with the name its publication uses."""
+    stated: dict[str, object] = {
+        "tenant": edge.tenant,
+        "collection": edge.collection,
+        "publication": edge.publication,
+        "entity_type": edge.entity.entity_type,
+        "name": edge.entity.name,
+        "folded": folded_key(edge.tenant, edge.entity.name),
+        "count": edge.count,
+        "confidence": float(edge.confidence),
+        "chunk_id": edge.chunk_id,
+        "page": edge.page,
+        "start": edge.start,
+        "end": edge.end,
+    }
+    return {"document": document_key(edge), "entity": key_of(edge.tenant, edge.entity.entity_id), "stated": stated}
+
+
+def visible_parameters(scope: Scope) -> dict[str, object]:
+    """What every statement about visible edges is given."""
+    visible = [
+        {"collection": collection, "highest": seen.highest, "hidden": [[low, high] for low, high in seen.hidden]}
+        for collection, seen in sorted(scope.visible.items())
+    ]
+    return {"tenant": scope.tenant, "visible": visible}

@@ -1,0 +1,296 @@
+"""The connection to a Neo4j server: its driver, its schema, its retries, and its failures as our errors.
+
+What a graph means in Cypher is in ``neo4j_graph.py``. Driver 6: neo4j.com/docs/python-manual/current.
+"""
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
+
+from etl_assets.errors import ConfigError, PermanentError, TransientError
+
+if TYPE_CHECKING:
+    from neo4j import BookmarkManager, Driver, ManagedTransaction, Session
+
+T = TypeVar("T")
+
+SCHEMA_VERSION = 1
+"""Version of the constraints and indexes below, kept in the node ``(:EtlAssetsSchema {name: 'graph'})``."""
+
+OLDEST_SERVER = 5
+"""The first Neo4j major version that is served."""
+
+# Community Edition has no node keys and no existence constraints: uniqueness of one digest over all the parts of an
+# identity says the same. Every name indexed is a digest too, since a range index refuses values beyond 8 kB.
+SCHEMA = (
+    "CREATE CONSTRAINT etl_entity_key IF NOT EXISTS FOR (e:Entity) REQUIRE e.key IS UNIQUE",
+    "CREATE CONSTRAINT etl_document_key IF NOT EXISTS FOR (d:Document) REQUIRE d.key IS UNIQUE",
+    "CREATE CONSTRAINT etl_schema_name IF NOT EXISTS FOR (s:EtlAssetsSchema) REQUIRE s.name IS UNIQUE",
+    "CREATE INDEX etl_document_publication IF NOT EXISTS FOR (d:Document) ON (d.publication)",
+    "CREATE INDEX etl_document_place IF NOT EXISTS FOR (d:Document) ON (d.place, d.key)",
+    "CREATE INDEX etl_entity_tenant IF NOT EXISTS FOR (e:Entity) ON (e.tenant)",
+    "CREATE INDEX etl_entity_folded IF NOT EXISTS FOR (e:Entity) ON (e.folded)",
+    "CREATE INDEX etl_mention_folded IF NOT EXISTS FOR ()-[m:MENTIONS]-() ON (m.folded)",
+)
+_SCHEMA_VERSION = "MATCH (s:EtlAssetsSchema {name: 'graph'}) RETURN s.version"
+_SET_SCHEMA_VERSION = "MERGE (s:EtlAssetsSchema {name: 'graph'}) SET s.version = $version"
+_INDEX_STATES = "SHOW INDEXES YIELD name, state WHERE name STARTS WITH 'etl_' RETURN name, state"
+
+CONFLICT_ATTEMPTS = 8
+"""How often a transaction that met another one is run; each time after a longer random pause."""
+
+LONGEST_PAUSE_S = 2.0
+
+_CONFLICTS = frozenset(
+    {
+        # MERGE beside MERGE of one key: Neo4j makes one wait, ArcadeDB refuses one.
+        "Neo.ClientError.Schema.ConstraintValidationFailed",
+        # An entity that a removal deleted between our match and our edge.
+        "Neo.ClientError.Statement.EntityNotFound",
+    }
+)
+_EXHAUSTED = frozenset(
+    {
+        "Neo.ClientError.Transaction.TransactionTimedOut",
+        "Neo.ClientError.Transaction.TransactionTimedOutClientConfiguration",
+        "Neo.ClientError.Transaction.LockClientStopped",
+        "Neo.ClientError.Transaction.TransactionNotFound",
+    }
+)
+
+
+class OvertakenError(Exception):
+    """Raised inside a transaction that another one has undermined: it is rolled back and run again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Neo4jAccess:
+    """Where the server is and how long anything may take, in seconds. ``password`` never appears in a ``repr``.
+
+    ``uri`` has one of the schemes bolt, bolt+s, bolt+ssc, neo4j, neo4j+s, neo4j+ssc; ``database`` None is the
+    server's default. ``retry_time_s`` bounds how long one call goes on after lost connections, deadlocks and
+    changes of leader; ``query_limit_s`` is the server's limit for one transaction.
+    """
+
+    uri: str
+    user: str
+    password: str = field(repr=False)
+    database: str | None = None
+    connect_timeout_s: float = 10.0
+    acquire_timeout_s: float = 30.0
+    retry_time_s: float = 30.0
+    query_limit_s: float = 60.0
+    pool_size: int = 32
+
+
+class Neo4jServer:
+    """Managed transactions on one database. Opened by the first call; threads share it, a forked child opens its own.
+
+    Reads see the writes that this process made through the same instance, in a cluster too (bookmarks).
+    """
+
+    def __init__(self, access: Neo4jAccess) -> None:
+        parts = urlsplit(access.uri)
+        if not parts.hostname or parts.username is not None or parts.password is not None:
+            raise ConfigError(
+                "NEO4J_URI must name a host and no credentials, for example neo4j://graph.example:7687; "
+                "user and password have settings of their own"
+            )
+        self._access = access
+        self._name = f"knowledge graph at {parts.scheme}://{parts.hostname}:{parts.port or 7687}"
+        self._lock = threading.Lock()
+        self._driver: Driver | None = None
+        self._bookmarks: BookmarkManager | None = None
+        self._owner = 0
+        self._has_schema = False
+
+    def close(self) -> None:
+        """Close the connections. The server may be used again afterwards."""
+        with self._lock:
+            driver, self._driver = self._driver, None
+        if driver is not None and self._owner == os.getpid():
+            driver.close()
+
+    def read(self, work: "Callable[[ManagedTransaction], T]") -> T:
+        """What ``work`` returns, in one read transaction; it may be run several times.
+
+        Raises:
+            TransientError: the server could not be reached or did not answer in time.
+            PermanentError: it refused: credentials, rights, a database that does not exist, a statement.
+        """
+        timed = self._timed(work)
+        return self._attempted(lambda session: session.execute_read(timed))
+
+    def write(self, work: "Callable[[ManagedTransaction], T]") -> T:
+        """As ``read``, in a transaction that commits whole or not at all. ``work`` must give the same if repeated."""
+        self._require_schema()
+        timed = self._timed(work)
+        return self._attempted(lambda session: session.execute_write(timed))
+
+    def version(self) -> str:
+        """Product and version that the server reports, such as ``Neo4j/5.26.30``.
+
+        Raises:
+            PermanentError: it is older than OLDEST_SERVER, or as for ``read``.
+        """
+
+        agent = self._attempted(
+            lambda session: session.execute_read(lambda tx: str(tx.run("RETURN 1").consume().server.agent))
+        )
+        major = agent.partition("/")[2].split(".")[0]
+        if major.isdigit() and int(major) < OLDEST_SERVER:
+            raise PermanentError(f"{self._name} is {agent}: Neo4j {OLDEST_SERVER} or newer is needed")
+        return agent
+
+    def migrate(self) -> None:
+        """Make the constraints and indexes that are missing, and wait until they serve. Idempotent.
+
+        Raises:
+            PermanentError: a newer release made the schema, the server is too old, or as for ``read``.
+        """
+        self.version()
+        if self._schema_version() is None:
+            for statement in SCHEMA:
+                self._alter(statement)
+            self._wait_for_indexes()
+            self._attempted(
+                lambda session: session.execute_write(
+                    lambda tx: tx.run(_SET_SCHEMA_VERSION, version=SCHEMA_VERSION).consume()
+                )
+            )
+        self._has_schema = True
+
+    def _require_schema(self) -> None:
+        # MERGE without its constraint would make one entity twice.
+        if not self._has_schema:
+            self.migrate()
+
+    def _schema_version(self) -> int | None:
+        def ask(tx: "ManagedTransaction") -> int | None:
+            record = tx.run(_SCHEMA_VERSION).single()
+            return None if record is None else int(record[0])
+
+        version = self._attempted(lambda session: session.execute_read(ask))
+        if version is not None and version > SCHEMA_VERSION:
+            raise PermanentError(
+                f"{self._name} has schema version {version}, and this release knows versions up to "
+                f"{SCHEMA_VERSION}: install the newer etl-assets"
+            )
+        return version
+
+    def _alter(self, statement: str) -> None:
+        self._attempted(lambda session: session.run(statement).consume(), schema=True)
+
+    def _wait_for_indexes(self) -> None:
+        limit = time.monotonic() + self._access.query_limit_s
+        while True:
+            states = self._attempted(lambda session: {str(r[0]): str(r[1]) for r in session.run(_INDEX_STATES)})
+            if failed := sorted(name for name, state in states.items() if state == "FAILED"):
+                raise PermanentError(f"{self._name}: index {', '.join(failed)} could not be built; drop it and migrate")
+            if all(state == "ONLINE" for state in states.values()):
+                return
+            if time.monotonic() > limit:
+                raise TransientError(
+                    f"{self._name}: its indexes were not built within {self._access.query_limit_s:g} s; migrate again"
+                )
+            time.sleep(0.2)
+
+    def _timed(self, work: "Callable[[ManagedTransaction], T]") -> "Callable[[ManagedTransaction], T]":
+        from neo4j import unit_of_work
+
+        return unit_of_work(timeout=self._access.query_limit_s, metadata={"app": "etl-assets"})(work)
+
+    def _attempted(self, call: "Callable[[Session], T]", *, schema: bool = False) -> T:
+        """``call`` with an open session, again after conflicts. The driver retries deadlocks and lost connections.
+
+        ``schema``: a constraint that another process made in the same moment is there, and so no failure.
+        """
+        from neo4j.exceptions import DriverError, IncompleteCommit, Neo4jError
+
+        for attempt in range(1, CONFLICT_ATTEMPTS + 1):
+            try:
+                driver, bookmarks = self._opened()
+                with driver.session(database=self._access.database, bookmark_manager=bookmarks) as session:
+                    return call(session)
+            except (Neo4jError, DriverError, OvertakenError, UnicodeEncodeError) as e:
+                code = getattr(e, "code", None) or ""
+                again = (
+                    code in _CONFLICTS
+                    or isinstance(e, IncompleteCommit | OvertakenError)
+                    or (schema and "AlreadyExists" in code)
+                )
+                if not again or attempt == CONFLICT_ATTEMPTS:
+                    raise self._failure(e) from e
+            time.sleep(random.uniform(0, min(0.02 * 2**attempt, LONGEST_PAUSE_S)))
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _opened(self) -> "tuple[Driver, BookmarkManager]":
+        from neo4j import GraphDatabase
+
+        with self._lock:
+            if self._driver is None or self._bookmarks is None or self._owner != os.getpid():
+                if self._driver is not None:
+                    # Sockets carried across a fork are the parent's: neither used nor closed here.
+                    _INHERITED.append(self._driver)
+                access = self._access
+                self._driver = GraphDatabase.driver(
+                    access.uri,
+                    auth=(access.user, access.password),
+                    connection_timeout=access.connect_timeout_s,
+                    connection_acquisition_timeout=access.acquire_timeout_s,
+                    max_transaction_retry_time=access.retry_time_s,
+                    # A deadlock passes in milliseconds: the driver's own first pause of a second would be most of the
+                    # time that six writers spend.
+                    initial_retry_delay=0.05,
+                    retry_delay_jitter_factor=0.5,
+                    max_connection_pool_size=access.pool_size,
+                    # A pooled connection that slept is tried before it is used: a restarted server has dropped it.
+                    liveness_check_timeout=1.0,
+                    # The server's advice about statements is for us, not for the user's log.
+                    notifications_min_severity="OFF",
+                    user_agent="etl-assets",
+                )
+                self._bookmarks = GraphDatabase.bookmark_manager()
+                self._owner = os.getpid()
+            return self._driver, self._bookmarks
+
+    def _failure(self, error: Exception) -> PermanentError | TransientError:
+        """Our error for the driver's. Its text comes from the server and never holds a credential."""
+        from neo4j.exceptions import (
+            AuthError,
+            ConfigurationError,
+            ConnectionPoolError,
+            Forbidden,
+            ServiceUnavailable,
+            SessionExpired,
+        )
+        from neo4j.exceptions import TransientError as ServerTransient
+
+        text = _first_line(error)
+        if isinstance(error, AuthError):
+            return PermanentError(f"{self._name} refused the credentials ({text}); check NEO4J_USER and NEO4J_PASSWORD")
+        if isinstance(error, Forbidden):
+            return PermanentError(f"{self._name}: user {self._access.user} has no right to do this ({text})")
+        if isinstance(error, ConfigurationError):
+            return PermanentError(f"{self._name} cannot be used as configured ({text}); check NEO4J_URI")
+        code = getattr(error, "code", None) or ""
+        passing = (ServiceUnavailable, SessionExpired, ConnectionPoolError, ServerTransient, OvertakenError)
+        if isinstance(error, passing) or code in _CONFLICTS | _EXHAUSTED:
+            return TransientError(f"{self._name} did not serve the call ({text}); it may later")
+        return PermanentError(f"{self._name} refused the call ({text})")
+
+
+_INHERITED: "list[Driver]" = []
+
+
+def _first_line(error: Exception) -> str:
+    message = getattr(error, "message", None)
+    text = str(message) if message else str(error)
+    code = getattr(error, "code", None)
+    line = text.strip().splitlines()[0][:300] if text.strip() else type(error).__name__
+    return f"{code}: {line}" if code else line
