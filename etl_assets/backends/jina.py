@@ -1,0 +1,262 @@
+"""Jina AI: embeddings (v3, v4, v5, clip) and reranking over its HTTP API.
+
+API: api.jina.ai/v1, as the vendor's machine-readable guide states it (github.com/jina-ai/meta-prompt); limits:
+jina.ai/api-dashboard/rate-limit.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from etl_assets.backends.estimated_tokens import RULE, EstimatedTokenizer, longest_read_whole
+from etl_assets.backends.hosted_embedding import (
+    Batching,
+    EmbeddingCalls,
+    batches,
+    encodable,
+    model_digest,
+    tokens_spent,
+)
+from etl_assets.backends.http_calls import Answer, HttpApi, Patience, Request, UnusableAnswer
+from etl_assets.backends.rate_budget import Budget, Limits
+from etl_assets.errors import ConfigError, TransientError
+from etl_assets.protocols.embedder import EmbeddingModel, Tokenizer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+BASE_URL = "https://api.jina.ai/v1"
+KEY_VARIABLE = "JINA_API_KEY"
+FREE, PAID, PREMIUM = Limits(100, 100_000), Limits(500, 2_000_000), Limits(5_000, 50_000_000)
+"""Requests and tokens a minute of embeddings, and again of reranking, by the kind of account."""
+
+PASSAGE, QUERY = "retrieval.passage", "retrieval.query"
+
+DOCUMENTS_MAX = 1024
+"""Most texts in one reranking request."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """What the vendor says of one model. ``dimensions``: what it may be cut to; none means any size below."""
+
+    dimension: int
+    context_tokens: int
+    items_max: int
+    normalises: bool = True
+    dimensions: tuple[int, ...] = ()
+
+
+# Where the guide gives no number of items, the smallest that it gives for any model.
+MODELS = {
+    "jina-embeddings-v3": _Family(1024, 8192, 2048),
+    "jina-embeddings-v4": _Family(2048, 8192, 512, normalises=False),
+    "jina-embeddings-v5-text-small": _Family(1024, 32768, 512, dimensions=(32, 64, 128, 256, 512, 1024)),
+    "jina-embeddings-v5-text-nano": _Family(768, 8192, 512, dimensions=(32, 64, 128, 256, 512, 768)),
+    "jina-clip-v2": _Family(1024, 8192, 512),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class JinaModel:
+    """Which vectors are wanted. ``dimension`` None is the model's own; ``encoding`` is how they travel.
+
+    Raises:
+        ConfigError: the model is unknown, or cannot be cut to this dimension.
+    """
+
+    name: str = "jina-embeddings-v3"
+    dimension: int | None = None
+    late_chunking: bool = False
+    encoding: Literal["float", "base64"] = "float"
+
+    def __post_init__(self) -> None:
+        if self.name not in MODELS:
+            raise ConfigError(f"Jina model {self.name!r}: use one of {', '.join(MODELS)}")
+        family, wanted = MODELS[self.name], self.dimension
+        if wanted is not None and not (wanted in family.dimensions if family.dimensions else self._fits(wanted)):
+            allowed = ", ".join(map(str, family.dimensions)) or f"1 to {family.dimension}"
+            raise ConfigError(f"Jina model {self.name}: dimension {wanted}, use {allowed}")
+
+    def _fits(self, wanted: int) -> bool:
+        return 1 <= wanted <= MODELS[self.name].dimension
+
+    def identity(self) -> EmbeddingModel:
+        """Covers provider, model, tasks, dimension, late chunking and where texts are cut; not how vectors travel."""
+        family = MODELS[self.name]
+        dimension = self.dimension or family.dimension
+        parts = {
+            "provider": "jina", "model": self.name, "tasks": [PASSAGE, QUERY], "dimension": dimension,
+            "late_chunking": self.late_chunking, "cut": RULE,
+        }  # fmt: skip
+        shown = f"jina/{self.name}" + (f"@{dimension}" if dimension != family.dimension else "")
+        return EmbeddingModel(
+            shown + ("+late" if self.late_chunking else ""), model_digest(parts), dimension,
+            longest_read_whole(family.context_tokens),
+        )  # fmt: skip
+
+
+class JinaEmbedder:
+    """Embedder over Jina's API. Safe from several threads.
+
+    ``bulk`` and ``queries`` are the budgets of documents and of questions (``rate_budget.file_budgets``). Sizes are
+    counted by ``EstimatedTokenizer``: the vendor's vocabularies are not at hand, and no text so sized is longer than
+    the model reads.
+    """
+
+    def __init__(
+        self,
+        api: HttpApi,
+        wanted: JinaModel | None = None,
+        *,
+        batching: Batching | None = None,
+        bulk: Budget | None = None,
+        queries: Budget | None = None,
+    ) -> None:
+        self._wanted = wanted or JinaModel()
+        chosen = batching or Batching()
+        items = min(chosen.texts, MODELS[self._wanted.name].items_max)
+        self._batching = Batching(items, chosen.tokens, chosen.in_flight)
+        self._calls = EmbeddingCalls(
+            api, self._wanted.identity(), tokenizer=EstimatedTokenizer(), names=frozenset({self._wanted.name}),
+            batching=self._batching, bulk=bulk, queries=queries,
+        )  # fmt: skip
+
+    @property
+    def model(self) -> EmbeddingModel:
+        """Identity of the model; reading it calls nothing."""
+        return self._calls.model
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The estimate by which texts are sized."""
+        return self._calls.tokenizer
+
+    def embed_documents(self, texts: Sequence[str]) -> "NDArray[np.float32]":
+        """Unit vectors, shape (len(texts), dimension), in the order given; a text past ``max_tokens`` is cut.
+
+        Raises:
+            ConfigError: the model is set to late chunking, whose vectors depend on the texts beside them: use
+                ``embed_in_context`` with the chunks of one document.
+            DataError, TransientError, PermanentError: as ``EmbeddingCalls.documents``.
+        """
+        if self._wanted.late_chunking:
+            raise ConfigError(
+                "Jina late_chunking: such a vector depends on the chunks beside it, and may not be reused for the same "
+                "text elsewhere; give the chunks of one document to embed_in_context, or turn late_chunking off"
+            )
+        return self._calls.documents(texts, lambda part: self._body(part, PASSAGE))
+
+    def embed_in_context(self, chunks: Sequence[str]) -> "NDArray[np.float32]":
+        """Unit vectors of one document's chunks, read together, in reading order: what late chunking is.
+
+        A document longer than the model's context is read in several stretches, cut between chunks.
+
+        Raises:
+            ConfigError: the model is not set to late chunking.
+            DataError, TransientError, PermanentError: as ``EmbeddingCalls.documents``.
+        """
+        import numpy as np
+
+        if not self._wanted.late_chunking:
+            raise ConfigError("Jina: set late_chunking to embed the chunks of a document in their context")
+        counts = [len(self.tokenizer.token_spans(chunk)) for chunk in chunks]
+        longest = min(self._batching.tokens, self.model.max_tokens)
+        stretches = batches(counts, texts=self._batching.texts, tokens=longest)
+        found = [
+            self._calls.documents(chunks[part.start : part.stop], lambda texts: self._body(texts, PASSAGE))
+            for part in stretches
+        ]
+        return np.concatenate(found) if found else np.empty((0, self.model.dimension), np.float32)
+
+    def embed_query(self, text: str) -> "NDArray[np.float32]":
+        """One unit vector, shape (dimension,), to compare with those of documents; raises as ``embed_documents``."""
+        return self._calls.query(text, lambda part: self._body(part, QUERY))
+
+    def _body(self, texts: list[str], task: str) -> dict[str, object]:
+        family = MODELS[self._wanted.name]
+        body: dict[str, object] = {"model": self._wanted.name, "task": task, "input": texts, "truncate": True}
+        body["embedding_type"] = self._wanted.encoding
+        if self._wanted.dimension is not None:
+            body["dimensions"] = self._wanted.dimension
+        if family.normalises:
+            body["normalized"] = True
+        if self._wanted.late_chunking and task == PASSAGE:
+            body["late_chunking"] = True
+        return body
+
+
+class JinaReranker:
+    """Reranker over Jina's API. When it cannot answer in ``patience``, it says so at once: the fused order serves."""
+
+    def __init__(
+        self,
+        api: HttpApi,
+        model: str = "jina-reranker-v2-base-multilingual",
+        *,
+        budget: Budget | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        self._api = api
+        self._model = model
+        self._budget = budget
+        self._patience = patience or Patience(attempts=2, total_s=1.5, base_s=0.05, cap_s=0.2, answers=1)
+
+    @property
+    def name(self) -> str:
+        """Vendor and model, as answers name it among their sources."""
+        return f"jina/{self._model}"
+
+    def scores(self, query: str, texts: Sequence[str]) -> Sequence[float]:
+        """Relevance of each text, in the order given; higher is better.
+
+        Raises:
+            TransientError: no answer in time, or the budget is used up.
+            PermanentError: the API refuses.
+            ConfigError: more than ``DOCUMENTS_MAX`` texts.
+        """
+        ranked = dict(self.rerank(query, texts, len(texts)))
+        return [ranked[index] for index in range(len(texts))]
+
+    def rerank(self, query: str, texts: Sequence[str], top_n: int) -> list[tuple[int, float]]:
+        """(index, score) of the ``top_n`` best texts, best first, ties by index; raises as ``scores``."""
+        if not texts or top_n < 1:
+            return []
+        if len(texts) > DOCUMENTS_MAX:
+            raise ConfigError(f"{self.name}: {len(texts)} texts to rerank, at most {DOCUMENTS_MAX} go in one request")
+        wanted = min(top_n, len(texts))
+        body = {
+            "model": self._model, "query": encodable(query), "documents": [encodable(text) for text in texts],
+            "top_n": wanted, "return_documents": False,
+        }  # fmt: skip
+        count = EstimatedTokenizer().token_spans
+        # The query is read again beside every text, and so it is charged.
+        tokens = sum(len(count(text)) for text in texts) + len(texts) * len(count(query))
+        request = Request("POST", "/rerank", body, tokens=tokens, spent=tokens_spent)
+        return self._api.call(
+            request, lambda answer: self._ranked(answer, len(texts), wanted),
+            budget=self._budget, patience=self._patience,
+        )  # fmt: skip
+
+    def _ranked(self, answer: Answer, count: int, wanted: int) -> list[tuple[int, float]]:
+        body = answer.body if isinstance(answer.body, dict) else {}
+        results = body.get("results")
+        found = [_pair(result) for result in results] if isinstance(results, list) else []
+        kept = {pair[0]: pair[1] for pair in found if pair is not None and 0 <= pair[0] < count}
+        if len(found) != wanted or len(kept) != wanted or body.get("model") != self._model:
+            raise UnusableAnswer(
+                TransientError(
+                    f"{self._api.name}: {len(kept)} scores of {str(body.get('model'))[:100]} for {wanted} of "
+                    f"{self._model}"
+                )
+            )
+        return sorted(kept.items(), key=lambda pair: (-pair[1], pair[0]))
+
+
+def _pair(result: Any) -> tuple[int, float] | None:
+    index = result.get("index") if isinstance(result, dict) else None
+    score = result.get("relevance_score") if isinstance(result, dict) else None
+    if type(index) is not int or not isinstance(score, (int, float)) or not abs(score) < float("inf"):
+        return None
+    return index, float(score)
