@@ -1,4 +1,4 @@
-"""A RowIndex in memory, for tests that take hundreds of runs: it passes for either index, and keeps what it is given."""
+"""A RowIndex in memory, for tests that take hundreds of runs: it passes for either index and keeps what it is given."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence

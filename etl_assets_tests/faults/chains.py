@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, Table, func, select, update
 
 from etl_assets.backends.local_arrivals import LocalArrivals
 from etl_assets.backends.local_blobs import LocalBlobs
@@ -45,7 +45,10 @@ def quick_home(folder: Path) -> Home:
 
 @dataclass
 class ShapedChain(Chain):
-    """Parameters: ``pages.mark`` is put before each page, ``chunks.lines`` is lines a chunk, ``mentions.least`` letters."""
+    """Parameters: ``pages.mark`` goes before each page, ``chunks.lines`` lines make a chunk, ``mentions.least`` a word.
+
+    A page without text is no page, so a document may have zero rows at every stage.
+    """
 
     ttl_s: float = 20.0
     tick: Tick = field(default=lambda _: None)
@@ -183,16 +186,17 @@ def untidy(home: Home) -> list[str]:
     found = []
     with home.ledger.reading() as connection:
         for table in (schema.outbox, schema.pins):
-            if count := connection.scalar(select(func.count()).select_from(table)):
+            if count := _count(connection, table):
                 found.append(f"{count} rows in {table.name}")
         named = set(connection.scalars(select(file.c.key)))
-        dead = connection.scalar(select(func.count()).select_from(file).where(file.c.dead_at.is_not(None)))
-        open_outputs = {row.output_id: row.segment_id for row in connection.execute(select(x).where(x.c.end_seq.is_(None)))}
-        present = connection.scalar(select(func.count()).select_from(schema.objects).where(schema.objects.c.end_seq.is_(None)))
+        dead = _count(connection, file, file.c.dead_at.is_not(None))
+        still_open = select(x.c.output_id, x.c.segment_id).where(x.c.end_seq.is_(None))
+        open_outputs = {row[0]: row[1] for row in connection.execute(still_open)}
+        present = _count(connection, schema.objects, schema.objects.c.end_seq.is_(None))
         resting = connection.scalars(select(p.c.outputs).where(p.c.end_seq.is_(None))).all()
         segments = set(connection.scalars(select(file.c.segment_id)))
-        building = connection.scalar(select(func.count()).select_from(g).where(g.c.state == "building"))
-        dirty = connection.scalar(select(func.count()).select_from(schema.partitions).where(schema.partitions.c.dirty != 0))
+        building = _count(connection, g, g.c.state == "building")
+        dirty = _count(connection, schema.partitions, schema.partitions.c.dirty != 0)
     files = {key for key, _, _ in home.lake.blobs.keys("")}
     if files != named:
         found.append(f"files without a row: {sorted(files - named)}; rows without a file: {sorted(named - files)}")
@@ -202,13 +206,17 @@ def untidy(home: Home) -> list[str]:
         found.append(f"open outputs rest on segments that are gone: {unnamed}")
     if lost := {number for outputs in resting for number in outputs.values()} - set(open_outputs):
         found.append(f"publications rest on ended outputs {lost}")
-    if len(open_outputs) > len(STAGES) * int(present or 0):
+    if len(open_outputs) > len(STAGES) * present:
         found.append(f"{len(open_outputs)} open outputs for {present} documents")
     if building:
         found.append(f"{building} generations still being built")
     if dirty:
         found.append(f"{dirty} partitions not tidied")
     return found
+
+
+def _count(connection: Connection, table: Table, *where: Any) -> int:
+    return int(connection.scalar(select(func.count()).select_from(table).where(*where)) or 0)
 
 
 def ledger_rows(home: Home) -> dict[str, list[tuple[Any, ...]]]:

@@ -120,9 +120,7 @@ def test_every_search_sees_each_document_whole_and_once(seed: int, tmp_path: Pat
     source = random.Random(seed)
     home = quick_home(tmp_path / "home")
     readers = Readers(home, source)
-    runs = 0
-    for settings in _steps(source, home, readers):
-        runs += 1
+    for runs, settings in enumerate(_steps(source, home, readers)):
         watched = ticking(home, readers.tick)
         chain = ShapedChain(watched, run_id=f"run-{runs}", time_limit_s=LIMIT_S, **settings)
         die_after = source.randint(1, 80) if source.random() < 0.4 else 10**9
