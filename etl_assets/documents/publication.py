@@ -141,6 +141,7 @@ class Publisher:
         for removals in batches(gone, COMMIT_DOCUMENTS):
             with self._work.lease.writing() as connection:
                 # A promotion by another partition's run may have ended some of them since they were read.
+                ledger_publications.lock_collection(connection, self._work.partition.cid)
                 open_still = set(ledger_publications.removed(connection, self._work.partition))
                 ending = [one for one in removals if one in open_still]
                 report.sequence = ledger_publications.commit_removals(connection, self._work.partition, ending)

@@ -56,8 +56,9 @@ def ensure_collection(ledger: Ledger, tenant: str, collection: str, *, shards: i
     if found:
         return found
     with ledger.writing() as connection:
+        # The counter is held to the commit, so whoever draws second sees what the first one entered.
+        cid = draw(connection, "collection")
         if _collection_id(connection, tenant, collection) is None:
-            cid = draw(connection, "collection")
             next_sequence(connection)
             row = {"cid": cid, "tenant": tenant, "collection": collection, "shards": shards}
             connection.execute(insert(schema.collections), row | {"layout_revision": 0, "generation_revision": 0})

@@ -24,10 +24,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.sql.elements import ColumnElement
 
 from etl_assets.errors import ConfigError, EtlAssetsError, PermanentError, TransientError
-from etl_assets.ledger import schema
+from etl_assets.ledger import postgresql, schema
 
 BUSY_TIMEOUT_S = 60.0
 """How long a writer waits for another one before it gives up with a TransientError."""
@@ -61,23 +62,58 @@ class Ledger:
             ledger._prepare()
         return ledger
 
-    def _prepare(self) -> None:
-        with self._engine.connect() as connection:
-            known = connection.dialect.has_table(connection, "meta")
-            version = (
-                connection.scalar(select(schema.meta.c.value).where(schema.meta.c.key == "schema")) if known else None
+    @classmethod
+    def postgresql(cls, url: str, *, transaction_pooling: bool, migrate: bool = False) -> "Ledger":
+        """Open the ledger in a PostgreSQL database, 15 or newer, and make its tables if there are none.
+
+        ``transaction_pooling``: the URL leads to a pooler that gives each transaction another session, such as
+        PgBouncer in transaction mode or port 6543 of Supabase. ``migrate``: bring an older ledger up to date.
+
+        Raises:
+            ConfigError: the URL cannot be read, the driver is missing, the server is too old, or the ledger was
+                written by a newer version of this program, or by an older one and ``migrate`` is not set.
+            TransientError: the server cannot be reached now.
+            PermanentError: it refuses this user, or the user may not make tables.
+        """
+        ledger = cls(postgresql.open_engine(url, transaction_pooling=transaction_pooling), lock_folder=None)
+        try:
+            with _named_errors("ledger"):
+                ledger._prepare_by_migrations(migrate=migrate)
+        except BaseException:
+            ledger.close()
+            raise
+        return ledger
+
+    def _prepare_by_migrations(self, *, migrate: bool) -> None:
+        with self.reading() as connection:
+            postgresql.check_version(connection)
+            version = schema_version(connection)
+        if version is None or (migrate and version <= schema.SCHEMA_VERSION):
+            from etl_assets.ledger.migrations import upgrade  # Alembic is loaded only when there is work for it
+
+            upgrade(self)
+        elif version > schema.SCHEMA_VERSION:
+            raise newer_schema(version)
+        elif version < schema.SCHEMA_VERSION:
+            raise ConfigError(
+                f"the ledger has schema {version}, this program needs {schema.SCHEMA_VERSION}: run `etl-assets migrate`"
             )
+
+    def _prepare(self) -> None:
+        with self.reading() as connection:
+            version = schema_version(connection)
         if version is None:
             with self.writing() as connection:
                 schema.metadata.create_all(connection, checkfirst=True)
                 present = connection.scalar(select(schema.meta.c.value).where(schema.meta.c.key == "schema"))
                 if present is None:
                     connection.execute(insert(schema.meta), {"key": "schema", "value": str(schema.SCHEMA_VERSION)})
-        elif int(version) > schema.SCHEMA_VERSION:
-            raise ConfigError(
-                f"the ledger has schema {version}, this program knows {schema.SCHEMA_VERSION}: "
-                "use the newer etl-assets that wrote it"
-            )
+        elif version > schema.SCHEMA_VERSION:
+            raise newer_schema(version)
+        elif version < schema.SCHEMA_VERSION:
+            from etl_assets.ledger.migrations import upgrade  # Alembic is loaded only when there is work for it
+
+            upgrade(self)
 
     def close(self) -> None:
         """Give back every connection. The ledger can be used again afterwards."""
@@ -136,9 +172,11 @@ class Ledger:
             found = connection.scalar(find)
         if found is None:
             with self.writing() as connection:
+                # The counter is held to the commit, so whoever draws second sees what the first one entered.
+                number = draw(connection, "producer")
                 found = connection.scalar(find)
                 if found is None:
-                    found = draw(connection, "producer")
+                    found = number
                     row = {"producer_id": found, "producer": producer, "stage": stage, "parameters": parameters}
                     connection.execute(insert(table), row)
         self._producers[producer] = int(found)
@@ -168,6 +206,22 @@ def draw(connection: Connection, counter: str, count: int = 1) -> int:
     return int(last or 0) - count + 1
 
 
+def schema_version(connection: Connection) -> int | None:
+    """The version of the tables in this database; ``None`` where there are none."""
+    if not connection.dialect.has_table(connection, "meta"):
+        return None
+    value = connection.scalar(select(schema.meta.c.value).where(schema.meta.c.key == "schema"))
+    return None if value is None else int(value)
+
+
+def newer_schema(version: int) -> ConfigError:
+    """What to say of a ledger that a newer program has written."""
+    return ConfigError(
+        f"the ledger has schema {version}, this program knows {schema.SCHEMA_VERSION}: "
+        "use the newer etl-assets that wrote it"
+    )
+
+
 def sequence(connection: Connection) -> int:
     """The highest sequence number committed so far, as this transaction sees it; 0 in a new ledger."""
     table = schema.counters
@@ -177,6 +231,15 @@ def sequence(connection: Connection) -> int:
 def next_sequence(connection: Connection) -> int:
     """The next sequence number, taken by this transaction."""
     return draw(connection, "sequence")
+
+
+def hold_sequence(connection: Connection) -> None:
+    """Let nobody else take a sequence number before this transaction has committed.
+
+    Times that are compared with each other are taken after this: then they have the order of their commits.
+    """
+    table = schema.counters
+    connection.execute(select(table.c.value).where(table.c.name == "sequence").with_for_update())
 
 
 def now(connection: Connection) -> ColumnElement[float]:
@@ -245,13 +308,15 @@ def _named_errors(what: str) -> Iterator[None]:
         yield
     except EtlAssetsError:
         raise
-    except OperationalError as error:
-        raise _translated(what, error) from error
+    except PoolTimeout as error:
+        raise TransientError(f"{what}: every connection is in use; try again") from error
     except DBAPIError as error:
-        raise PermanentError(f"{what}: {error.orig}") from error
+        raise _translated(what, error) from error
 
 
-def _translated(what: str, error: OperationalError) -> EtlAssetsError:
+def _translated(what: str, error: DBAPIError) -> EtlAssetsError:
+    if hasattr(error.orig, "sqlstate"):
+        return postgresql.translated(what, error)
     text = str(error.orig)
     if "full" in text:
         return PermanentError(f"{what}: {text}; free some space and run again, nothing was lost")
@@ -259,4 +324,6 @@ def _translated(what: str, error: OperationalError) -> EtlAssetsError:
         return TransientError(f"{what}: another process has kept it locked for {BUSY_TIMEOUT_S:.0f} s; try again")
     if any(word in text for word in ("unable to open", "readonly", "disk I/O", "malformed", "not a database")):
         return PermanentError(f"{what}: {text}; check the file and its folder's rights")
+    if not isinstance(error, OperationalError) or any(word in text for word in ("no such", "syntax error")):
+        return PermanentError(f"{what}: {text}")
     return TransientError(f"{what}: {text}")

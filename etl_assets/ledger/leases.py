@@ -140,6 +140,10 @@ def _take(ledger: Ledger, partition: str, holder: str, ttl_s: float) -> tuple[_T
             values: dict[str, object] = {"holder": holder, "expires_at": now(connection) + ttl_s}
             if row is None:
                 token = draw(connection, "token")
+                # The counter is held to the commit, so whoever draws second sees what the first one entered.
+                other = connection.scalar(select(table.c.holder).where(table.c.name == partition))
+                if other is not None:
+                    return None, str(other)
                 connection.execute(insert(table).values(name=partition, token=token, layout_revision=0, **values))
             else:
                 path = _lock_path(ledger.lock_folder, partition, row.token)

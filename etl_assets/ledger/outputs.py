@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from etl_assets.ledger import quarantine, schema
 from etl_assets.ledger.catalogue import Partition, mark_dirty
-from etl_assets.ledger.database import clock, insert_rows, next_sequence
+from etl_assets.ledger.database import clock, hold_sequence, insert_rows, next_sequence
 
 T = TypeVar("T")
 Aliased = Any  # SQLAlchemy types an alias of a table as several different things
@@ -296,6 +296,7 @@ def end_outputs_of(connection: Connection, partition: Partition, segment_id: int
 def _mark_dead_segments(connection: Connection, partition: Partition) -> None:
     x, file = schema.outputs, schema.segments
     alive = select(literal(1)).where(x.c.segment_id == file.c.segment_id, x.c.end_seq.is_(None)).exists()
+    hold_sequence(connection)
     connection.execute(
         update(file)
         .where(file.c.partition == partition.key, file.c.dead_at.is_(None), ~alive)
@@ -363,7 +364,9 @@ def known_rows(connection: Connection, tenant: str, producer_id: int, keys: Sequ
 
 def record_rows(connection: Connection, tenant: str, producer_id: int, keys: Iterable[bytes], segment_id: int) -> None:
     """Note that ``segment_id`` holds these keys' values, whatever was noted before."""
-    rows = [{"tenant": tenant, "producer_id": producer_id, "key": key, "segment_id": segment_id} for key in keys]
+    rows = [
+        {"tenant": tenant, "producer_id": producer_id, "key": key, "segment_id": segment_id} for key in sorted(keys)
+    ]
     if not rows:
         return
     statement = (

@@ -7,7 +7,7 @@ from uuid import uuid4
 from sqlalchemy import delete, insert
 
 from etl_assets.ledger import schema
-from etl_assets.ledger.database import Ledger, now
+from etl_assets.ledger.database import Ledger, hold_sequence, now
 
 
 def take(ledger: Ledger, *, ttl_s: float) -> str:
@@ -17,6 +17,8 @@ def take(ledger: Ledger, *, ttl_s: float) -> str:
     """
     pin = uuid4().hex
     with ledger.writing() as connection:
+        # What dies in a transaction that has not committed yet must get a later time than this pin.
+        hold_sequence(connection)
         at = now(connection)
         connection.execute(insert(schema.pins).values(pin=pin, taken_at=at, expires_at=at + ttl_s))
     return pin

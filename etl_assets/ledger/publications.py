@@ -85,6 +85,7 @@ def generation_for(
 
     A retired generation of the same model is not revived: its rows may be half collected.
     """
+    lock_collection(connection, partition.cid)
     table = schema.generations
     rows = connection.execute(
         select(table).where(
@@ -465,10 +466,16 @@ def _enqueue(
         insert_rows(connection, schema.outbox, rows)
 
 
+def lock_collection(connection: Connection, cid: int) -> None:
+    """Hold a collection's row to the commit: nobody else begins, promotes or retires a generation, or publishes."""
+    owner = schema.collections
+    connection.execute(select(owner.c.cid).where(owner.c.cid == cid).with_for_update())
+
+
 def lock_generation(connection: Connection, generation: Generation) -> None:
     """Hold the collection's generation row to the commit, and see that the set is what the caller believes."""
-    owner, table = schema.collections, schema.generations
-    connection.execute(select(owner.c.cid).where(owner.c.cid == generation.cid).with_for_update())
+    lock_collection(connection, generation.cid)
+    table = schema.generations
     state = connection.scalar(select(table.c.state).where(table.c.generation_id == generation.generation_id))
     if state != generation.state:
         raise TransientError(

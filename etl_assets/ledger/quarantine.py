@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, select
 from etl_assets.errors import DataError
 from etl_assets.ledger import schema
 from etl_assets.ledger.catalogue import Partition, mark_dirty
-from etl_assets.ledger.database import Ledger, clock, insert_rows
+from etl_assets.ledger.database import Ledger, clock, draw, insert_rows
 
 RAW_STAGE = "raw_documents"
 
@@ -52,6 +52,8 @@ def hold(
     """Put documents in quarantine at a stage; a document that is there already counts one more attempt."""
     if not held:
         return
+    if partition is None:
+        draw(connection, "stray")  # no lease keeps others out: the counter, held to the commit, does
     table = schema.quarantine
     ids = [one.document_id for one in held]
     before = {
@@ -74,7 +76,7 @@ def hold(
                 "collection": partition.collection if partition else one.collection,
                 "path": one.path, "version": one.version, "producer_id": producer_id,
                 "input_digest": one.input_digest, "reason": one.error.reason,
-                "error_class": type(one.error).__name__, "message": str(one.error), "fingerprint": one.fingerprint,
+                "error_class": type(one.error).__name__, "message": _storable(str(one.error)), "fingerprint": one.fingerprint,
                 "attempts": known.attempts + 1 if known else 1, "first_at": known.first_at if known else at,
                 "last_at": at,
             }
@@ -82,6 +84,11 @@ def hold(
     insert_rows(connection, table, rows)
     if partition is not None:
         mark_dirty(connection, partition.key)
+
+
+def _storable(message: str) -> str:
+    """A message may quote a document's own text; PostgreSQL keeps no NUL, and no database half a surrogate pair."""
+    return message.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
 def release(connection: Connection, stage: str | None, document_ids: Sequence[str]) -> int:

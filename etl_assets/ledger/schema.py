@@ -313,3 +313,12 @@ audit = Table(
     Column("detail", JSON, nullable=False),
 )  # fmt: skip
 """What a person asked for: retries, removals, promotions."""
+
+for _table in metadata.tables.values():
+    for _column in _table.columns:
+        if isinstance(_column.type, String):
+            # Text compares by code points, whatever the database's locale: as SQLite and Python do.
+            _type = (
+                Text(collation="C") if isinstance(_column.type, Text) else String(_column.type.length, collation="C")
+            )
+            _column.type = _column.type.with_variant(_type, "postgresql")

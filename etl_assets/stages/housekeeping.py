@@ -8,7 +8,7 @@ from sqlalchemy import func, select, update
 
 from etl_assets.ledger import outputs as ledger_outputs
 from etl_assets.ledger import schema
-from etl_assets.ledger.database import clock, draw
+from etl_assets.ledger.database import clock, draw, hold_sequence
 from etl_assets.ledger.outputs import Recipe, SegmentFile
 from etl_assets.stages.engine import Work, strike_out
 from etl_assets.stages.lake import SMALL_SEGMENT_BYTES, SegmentLost, folder, token_of
@@ -163,6 +163,7 @@ def _merge_group(work: Work, stage: str, group: Sequence[_Candidate]) -> int:
         connection.execute(update(x).where(*mine).values(segment_id=segment_id))
         memo = schema.memo
         connection.execute(update(memo).where(memo.c.segment_id.in_(old)).values(segment_id=segment_id))
+        hold_sequence(connection)
         at = clock(connection)
         connection.execute(update(file).where(file.c.segment_id.in_(old)).values(dead_at=at))
     return len(group)

@@ -1,0 +1,142 @@
+"""PostgreSQL as the ledger's database: how it is reached, how a transaction begins, and what its errors mean.
+
+No session state is kept, so a pooler may give every transaction another session (PgBouncer and Supabase in transaction
+mode): limits are set inside each transaction, in the same message that begins it. The driver is opened in its
+autocommit mode for that reason alone; COMMIT and ROLLBACK are its own.
+"""
+
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from etl_assets.errors import ConfigError, EtlAssetsError, PermanentError, TransientError
+
+OLDEST_VERSION = 15
+CONNECT_TIMEOUT_S = 10
+LOCK_TIMEOUT_S = 60
+"""How long a statement waits for a row that another transaction holds."""
+
+STATEMENT_TIMEOUT_S = 300
+IDLE_WRITER_S = 30
+"""A writer that says nothing for so long, stopped or cut off, loses its transaction: it may hold a counter."""
+
+IDLE_READER_S = 900
+POOL_SIZE = 5
+POOL_OVERFLOW = 15
+POOL_TIMEOUT_S = 60
+
+_FOREIGN_OPTIONS = ("pgbouncer", "connection_limit", "pool_timeout", "schema")
+"""What other programs put into URLs of hosted databases; libpq refuses them."""
+
+_PASSING = ("08", "40001", "40P01", "53", "55P03", "57014", "57P", "25P03", "25P04")
+"""SQLSTATE, or how it begins: lost connections, serialisation failures and deadlocks, too many connections, lock and
+statement limits, shut-downs, and the limit on idle transactions."""
+
+_REFUSED = (
+    "authentication", "password", "pg_hba", "does not exist", "certificate", "SSL is not enabled",
+    "does not support SSL", "Tenant or user not found", "permission denied", "could not translate host name",
+)  # fmt: skip
+"""Words of refusals to connect, which come without an SQLSTATE."""
+
+
+def open_engine(url: str, *, transaction_pooling: bool) -> Engine:
+    """An engine whose pool replaces connections that a restarted server has lost. Nothing is connected yet.
+
+    ``transaction_pooling``: the URL leads to a pooler that gives each transaction another session; statements are then
+    not prepared.
+
+    Raises:
+        ConfigError: the URL cannot be read (it is not repeated: it may hold a password), or the driver is missing.
+    """
+    target = _target(url)
+    try:
+        engine = create_engine(
+            target,
+            connect_args={
+                "autocommit": True,
+                "connect_timeout": CONNECT_TIMEOUT_S,
+                "prepare_threshold": None if transaction_pooling else 5,
+                "application_name": "etl-assets",
+                # A peer that vanished without a word is noticed in about a minute.
+                "keepalives_idle": 30,
+                "keepalives_interval": 10,
+                "keepalives_count": 3,
+                "tcp_user_timeout": 60_000,
+            },
+            paramstyle="format",
+            use_native_hstore=False,
+            hide_parameters=True,
+            pool_size=POOL_SIZE,
+            max_overflow=POOL_OVERFLOW,
+            pool_timeout=POOL_TIMEOUT_S,
+            pool_pre_ping=True,
+            pool_recycle=1800,
+            pool_use_lifo=True,
+        )
+    except ModuleNotFoundError as e:
+        raise ConfigError("a ledger on PostgreSQL needs the driver: pip install 'etl-assets[postgres]'") from e
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _target(url: str) -> URL:
+    try:
+        target = make_url(url)
+    except ArgumentError:
+        raise ConfigError(
+            "the ledger's database URL cannot be read; expected postgresql://USER@HOST/DATABASE"
+        ) from None
+    if target.drivername not in ("postgresql", "postgres", "postgresql+psycopg"):
+        raise ConfigError(f"the ledger's database URL begins with {target.drivername}://; expected postgresql://")
+    return target.set(drivername="postgresql+psycopg").difference_update_query(_FOREIGN_OPTIONS)
+
+
+def _begin(connection: Connection) -> None:
+    """Readers get one snapshot for all their statements. Writers see, statement by statement, what is committed: who
+    decides by what it reads first locks the row that others must change too (a lease, a counter, a collection)."""
+    if connection.info.get("mode") == "IMMEDIATE":
+        begin, idle = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", IDLE_WRITER_S
+    else:
+        begin, idle = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", IDLE_READER_S
+    limits = {
+        "lock_timeout": LOCK_TIMEOUT_S,
+        "statement_timeout": STATEMENT_TIMEOUT_S,
+        "idle_in_transaction_session_timeout": idle,
+    }
+    statements = [begin, *(f"SET LOCAL {name} = '{seconds}s'" for name, seconds in limits.items())]
+    # Without parameters the driver sends all four as one message.
+    connection.exec_driver_sql("; ".join(statements), execution_options={"no_parameters": True})
+
+
+def check_version(connection: Connection) -> None:
+    """Raises ConfigError for a server that is too old."""
+    version = connection.dialect.server_version_info
+    if version is not None and int(version[0]) < OLDEST_VERSION:
+        raise ConfigError(
+            f"the ledger's database is PostgreSQL {'.'.join(map(str, version))}: {OLDEST_VERSION} or newer is needed"
+        )
+
+
+def translated(what: str, error: DBAPIError) -> EtlAssetsError:
+    """A database error as one of ours. Its parameters are not in the message."""
+    state = str(getattr(error.orig, "sqlstate", None) or "")
+    text = " ".join(str(error.orig).split())
+    if state.startswith("53100"):
+        return PermanentError(f"{what}: {text}; free some space and run again, nothing was lost")
+    if state.startswith(_PASSING) or (not state and error.connection_invalidated):
+        return TransientError(f"{what}: {text}; try again")
+    if not state and _is_connection_failure(error.orig):
+        if any(word in text for word in _REFUSED):
+            return PermanentError(f"{what}: {text}; check the database's URL, user and password")
+        return TransientError(f"{what}: {text}; try again")
+    if state == "42501":
+        return PermanentError(f"{what}: {text}; grant this right to the user, or take another user")
+    if state == "25006":
+        return PermanentError(f"{what}: {text}; the database is a standby or was made read-only")
+    return PermanentError(f"{what}: {text}")
+
+
+def _is_connection_failure(error: Any) -> bool:
+    return type(error).__name__ in ("OperationalError", "InterfaceError", "ConnectionTimeout")
