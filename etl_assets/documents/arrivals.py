@@ -271,6 +271,7 @@ def _fetch(store: Arrivals, sighting: Sighting, target: Path, limits: ParsingLim
         try:
             return store.fetch(sighting.info.key, target)
         except TransientError:
+            target.unlink(missing_ok=True)  # a store may leave what it had copied, and writes to a new file only
             if attempt == _READ_ATTEMPTS - 1:
                 raise
     raise AssertionError("unreachable")
