@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 INTERRUPTED = 130
-TERMINATED = 143
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command with ``arguments`` (those of the process by default) and exit."""
     import gc
+
+    from etl_assets.cli.interrupts import end
 
     gc.freeze()  # what was imported so far stays; the collector need not walk it again
     for stream in (sys.stdout, sys.stderr):
@@ -23,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if reconfigure is not None:
             # A name that the terminal's encoding lacks is shown escaped instead of ending the command.
             reconfigure(errors="backslashreplace")
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, lambda number, _frame: end(number))
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -54,11 +55,6 @@ def run(arguments: Sequence[str]) -> int:
             raise
         _say(str(error))
         return 2 if isinstance(error, ConfigError) else 1
-
-
-def _terminate(_number: int, _frame: object) -> NoReturn:
-    """End through the normal way out, so that leases are given back."""
-    raise SystemExit(TERMINATED)
 
 
 def _say(message: str) -> None:

@@ -16,7 +16,9 @@ from etl_assets.cli.session import opened, unknown_collection
 if TYPE_CHECKING:
     from etl_assets.documents.arrivals import Survey
     from etl_assets.documents.platform import Platform
+    from etl_assets.launching import PartitionOutcome
     from etl_assets.settings import Settings
+    from etl_assets.stages.report import Progress
 
 STEPS = ("raw_documents", "pages", "chunks", "embeddings", "mentions", "vector_index", "keyword_index", "graph_index")
 """Steps of a run's report that are shown, in order."""
@@ -122,12 +124,8 @@ def opened_dry(settings: Settings) -> Iterator[Platform]:
 
 def run_and_report(settings: Settings, keys: Sequence[str]) -> int:
     """Run these partitions, say what was done, and return the exit code: 1 when a partition failed."""
-    from etl_assets.cli import progress
-    from etl_assets.launching import run_partitions
-
     started = time.time()
-    with progress.stages() as watch:
-        outcomes = run_partitions(settings, keys, watch=watch)
+    outcomes = _run(settings, keys)
     with opened(settings) as platform:
         held = _held_since(platform, keys, started)
     _show_steps([one.report for one in outcomes])
@@ -141,6 +139,28 @@ def run_and_report(settings: Settings, keys: Sequence[str]) -> int:
     done = sum(1 for one in outcomes if one.error is None)
     say(f"{done:,} of {len(keys):,} partitions are up to date, {time.time() - started:.1f} s")
     return 0 if done == len(keys) else 1
+
+
+def _run(settings: Settings, keys: Sequence[str]) -> Sequence[PartitionOutcome]:
+    """Run them with progress shown; when somebody asks to stop, nothing is begun after the batch at work."""
+    from etl_assets.cli import progress
+    from etl_assets.cli.interrupts import end, watched_signals
+    from etl_assets.errors import PermanentError
+    from etl_assets.launching import run_partitions
+
+    with watched_signals() as asked_to_stop, progress.stages() as show:
+
+        def watch(seen: Progress) -> None:
+            show(seen)
+            if asked_to_stop() is not None:
+                # Of our own kinds, this is the one that no retry policy tries again.
+                raise PermanentError(f"{seen.stage}: interrupted; what was finished is kept")
+
+        def finished(_outcome: PartitionOutcome) -> None:
+            if (number := asked_to_stop()) is not None:
+                end(number)
+
+        return run_partitions(settings, keys, watch=watch, finished=finished)
 
 
 def _of_known(platform: Platform, tenant: str, collection: str, *, dry: bool) -> CollectionPlan:

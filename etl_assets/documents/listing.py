@@ -101,15 +101,17 @@ def _of_partition(platform: Platform, place: Partition, held: list[HeldDocument]
     with platform.ledger.reading() as connection:
         present = documents_view.present_documents(connection, place, recipe, switches=switches)
         gone = documents_view.gone_documents(connection, place)
-    rows: dict[str, list[HeldDocument]] = {}
+        holding = documents_view.holding(connection, place, recipe)
+    rows: dict[str, HeldDocument] = {}
+    named = set()
     for row in held:
-        rows.setdefault(row.document_id, []).append(row)
+        named.add(row.document_id)
+        if (row.document_id, row.stage) in holding:
+            rows.setdefault(row.document_id, row)
     for one in present:
-        yield _present(
-            place, one, next((row for row in rows.get(one.document_id, ()) if row.holds(one.version, recipe)), None)
-        )
+        yield _present(place, one, rows.get(one.document_id))
     for last in gone:
-        if last.document_id not in rows:
+        if last.document_id not in named:
             yield _gone(place, last)
 
 

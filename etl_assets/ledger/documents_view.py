@@ -5,6 +5,7 @@ Nothing is decided here; what the facts amount to (current, pending, quarantined
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from sqlalchemy import Connection, and_, or_, select, update
@@ -69,15 +70,6 @@ class HeldDocument:
     first_at: float
     last_at: float
 
-    def holds(self, version: str, recipe: Recipe) -> bool:
-        """Whether it keeps this version of the document back now: not after a retry or another producer."""
-        if self.producer_id == AWAITS_RETRY:
-            return False
-        if self.stage == RAW_STAGE:
-            return True
-        step = recipe.get(self.stage)
-        return step is not None and self.version == version and self.producer_id == step.producer_id
-
 
 def present_documents(
     connection: Connection, partition: Partition, recipe: Recipe, *, switches: str
@@ -128,6 +120,28 @@ def held_documents(
     if collection is not None:
         query = query.where(q.c.collection == collection)
     return [HeldDocument(*row) for row in connection.execute(query)]
+
+
+def holding(connection: Connection, partition: Partition, recipe: Recipe) -> set[tuple[str, str]]:
+    """(document, stage) of the quarantine rows that keep present documents of a partition back now.
+
+    Not after a retry was asked for, and not when the version, the producer or its input is another by now.
+    """
+    o, q = schema.objects, schema.quarantine
+    mine = (*_mine(partition), o.c.end_seq.is_(None), q.c.producer_id != AWAITS_RETRY)
+    raw = select(q.c.document_id, q.c.stage).join(o, o.c.document_id == q.c.document_id)
+    found = {(row[0], row[1]) for row in connection.execute(raw.where(*mine, q.c.stage == RAW_STAGE))}
+    for name, step in recipe.items():
+        source, made = joined_chain(recipe, step.inputs)
+        inputs = [made[one].c.output_digest for one in step.inputs]
+        digest = reduce(lambda left, right: left + "+" + right, inputs) if inputs else o.c.input_digest
+        same = and_(
+            q.c.document_id == o.c.document_id, q.c.stage == name, q.c.version == o.c.version,
+            q.c.producer_id == step.producer_id, q.c.input_digest == digest,
+        )  # fmt: skip
+        query = select(q.c.document_id, q.c.stage).select_from(source.join(q, same)).where(*mine)
+        found.update((row[0], row[1]) for row in connection.execute(query))
+    return found
 
 
 def ask_retry(connection: Connection, held: Sequence[HeldDocument], partitions: Mapping[str, str]) -> int:
