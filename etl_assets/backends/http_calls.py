@@ -8,18 +8,16 @@ API: www.python-httpx.org/api; HTTP semantics: RFC 9110 (Retry-After: 10.2.3), R
 
 import json
 import random
-import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from etl_assets.backends.circuit import CircuitBreaker, CircuitOpen, Unavailable
 from etl_assets.backends.credentials import Credential, redacted
+from etl_assets.backends.http_failures import is_untrusted, retry_after_s, words_of
 from etl_assets.backends.rate_budget import Budget, Reservation
 from etl_assets.errors import ConfigError, EtlAssetsError, PermanentError, TransientError
 
@@ -30,8 +28,6 @@ T = TypeVar("T")
 
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 """Statuses after which the same request may succeed; 52x are those of proxies that vendors stand behind."""
-
-_SHOWN_CHARACTERS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +204,7 @@ class HttpApi:
         except httpx.TimeoutException as e:
             raise Unavailable(f"{self.name}: no answer within {self._timeout_s:g} s ({type(e).__name__})") from e
         except (httpx.TransportError, httpx.DecodingError) as e:
-            if _is_untrusted(e):
+            if is_untrusted(e):
                 raise PermanentError(f"{self.name}: {e}; its certificate is not trusted, check the base URL") from e
             raise Unavailable(f"{self.name}: {redacted(str(e), credential) or type(e).__name__}") from e
 
@@ -233,8 +229,8 @@ class _Call:
                 with self._api._breaker.operation():
                     return self._attempts(read)
             except CircuitOpen as e:
-                # A little more than what is left, by chance, so that those who wait do not all come back at once.
-                delay = (e.retry_after_s or 0.0) + random.uniform(0.0, 1.0)
+                # Not all who wait come back at once; while one tries, which may take long, the others look now and then.
+                delay = max(e.retry_after_s or 0.0, self._patience.base_s, 0.01) * random.uniform(1.0, 1.3)
                 if delay > self._left_s:
                     raise
                 self._wait(delay)
@@ -289,7 +285,7 @@ class _Call:
             answer = Answer(status, self._parsed(content))
             self._settle(reservation, answer)
             return read(answer)
-        words = redacted(_words(content), text)
+        words = redacted(words_of(content), text)
         if status in PASSING:
             raise self._come_back(status, headers, words)
         raise self._refused(status, words)
@@ -356,45 +352,3 @@ def _sendable(text: str, credential: Credential) -> str:
     if not (text.isascii() and text.isprintable() and text == text.strip()):
         raise ConfigError(f"{credential.source}: the credential has spaces at its ends or characters no header carries")
     return text
-
-
-def _is_untrusted(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def retry_after_s(header: str | None) -> float | None:
-    """Seconds that a Retry-After header asks for, from a number or a date; None when it says neither."""
-    if header is None:
-        return None
-    with suppress(ValueError):
-        seconds = float(header)
-        return seconds if 0.0 <= seconds < 1e9 else None
-    with suppress(ValueError, TypeError):
-        return max(parsedate_to_datetime(header).timestamp() - time.time(), 0.0)
-    return None
-
-
-def _words(content: bytes) -> str:
-    """What an error answer says, in one line: ``detail``, ``error``, ``errors`` or ``message``, else its beginning."""
-    text = content.decode("utf-8", "replace")
-    try:
-        body = json.loads(text)
-    except ValueError:
-        body = text
-    return " ".join(_said(body).split())[:_SHOWN_CHARACTERS]
-
-
-def _said(body: Any) -> str:
-    if isinstance(body, str):
-        return body
-    if isinstance(body, list):
-        return "; ".join(said for said in map(_said, body) if said)
-    if isinstance(body, dict):
-        found = next((body[name] for name in ("detail", "error", "errors", "message", "msg") if body.get(name)), "")
-        where = body.get("field")
-        return f"{_said(found)} ({where})" if where and isinstance(where, str) else _said(found)
-    return ""
