@@ -61,7 +61,8 @@ def present(home: Home) -> dict[str, str]:
     """Path -> version of every document that the ledger holds present."""
     o = schema.objects
     with home.ledger.reading() as connection:
-        return {row[0]: row[1] for row in connection.execute(select(o.c.path, o.c.version).where(o.c.end_seq.is_(None)))}
+        rows = connection.execute(select(o.c.path, o.c.version).where(o.c.end_seq.is_(None))).all()
+    return {row[0]: row[1] for row in rows}
 
 
 def test_new_changed_and_removed_files_are_told_apart(home: Home) -> None:
