@@ -31,6 +31,7 @@ from etl_assets.stages.engine import Work, advance
 from etl_assets.stages.lake import Lake
 from etl_assets.stages.report import StageReport
 from etl_assets.stages.spec import Computed, Parameters, Stage, Task
+from etl_assets_tests.ledgers import open_ledger
 
 DIMENSION = 8
 
@@ -55,7 +56,7 @@ class Home:
             (folder / name).mkdir(parents=True, exist_ok=True)
         return cls(
             folder,
-            Ledger.sqlite(folder / "ledger.sqlite"),
+            open_ledger(folder / "ledger.sqlite"),
             LocalArrivals(folder / "objects", scratch=folder / "tmp"),
             LocalBlobs(folder / "originals"),
             Lake(LocalBlobs(folder / "lake")),

@@ -76,7 +76,8 @@ def hold(
                 "collection": partition.collection if partition else one.collection,
                 "path": one.path, "version": one.version, "producer_id": producer_id,
                 "input_digest": one.input_digest, "reason": one.error.reason,
-                "error_class": type(one.error).__name__, "message": _storable(str(one.error)), "fingerprint": one.fingerprint,
+                "error_class": type(one.error).__name__, "message": _storable(str(one.error)),
+                "fingerprint": one.fingerprint,
                 "attempts": known.attempts + 1 if known else 1, "first_at": known.first_at if known else at,
                 "last_at": at,
             }

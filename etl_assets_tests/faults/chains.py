@@ -23,6 +23,7 @@ from etl_assets.ledger.leases import Lease, acquire
 from etl_assets.stages.lake import Lake
 from etl_assets.stages.report import StageReport
 from etl_assets.stages.spec import Computed, Task
+from etl_assets_tests.ledgers import open_ledger
 from etl_assets_tests.memory_rows import MemoryRows
 from etl_assets_tests.trivial import Chain, Home
 
@@ -35,7 +36,7 @@ def quick_home(folder: Path) -> Home:
         (folder / name).mkdir(parents=True, exist_ok=True)
     return Home(
         folder,
-        Ledger.sqlite(folder / "ledger.sqlite"),
+        open_ledger(folder / "ledger.sqlite"),
         LocalArrivals(folder / "objects", scratch=folder / "tmp"),
         LocalBlobs(folder / "originals"),
         Lake(LocalBlobs(folder / "lake")),

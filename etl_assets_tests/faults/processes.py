@@ -12,8 +12,7 @@ import polars as pl
 
 from etl_assets.documents.publication import Stores
 from etl_assets.errors import EtlAssetsError
-from etl_assets.ledger.database import Ledger
-from etl_assets_tests import trivial
+from etl_assets_tests import ledgers, trivial
 from etl_assets_tests.faults.chains import ShapedChain, quick_home, ticking
 from etl_assets_tests.faults.sqlite_rows import SqliteRows
 from etl_assets_tests.trivial import Home
@@ -154,7 +153,7 @@ def open_ledger(path: Path, gate: Connection) -> None:
     """Open the ledger when told to, and say whether it worked."""
     gate.recv()
     try:
-        Ledger.sqlite(path).close()
+        ledgers.open_ledger(path).close()
     except EtlAssetsError as error:
         gate.send(str(error))
     else:
