@@ -41,7 +41,7 @@ ingest_documents = dg.define_asset_job(
     description="Reads everything a partition has, in the lake and in every store, and changes nothing.",
 )  # fmt: skip
 def verify_documents() -> None:
-    """An op and not a job of checks: a job that makes no asset has no partitions to choose from."""
+    """Every check of one partition."""
     every_check()
 
 
