@@ -229,7 +229,7 @@ class _Call:
                 with self._api._breaker.operation():
                     return self._attempts(read)
             except CircuitOpen as e:
-                # Not all who wait come back at once; while one tries, which may take long, the others look now and then.
+                # Not all who wait come back at once; while one tries, the others look now and then.
                 delay = max(e.retry_after_s or 0.0, self._patience.base_s, 0.01) * random.uniform(1.0, 1.3)
                 if delay > self._left_s:
                     raise
