@@ -53,6 +53,7 @@ def etl(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> C
 
     def call(*arguments: str, home: Path) -> Outcome:
         monkeypatch.setenv("ETL_HOME", str(home))
+        monkeypatch.setenv("ETL_PARSER_PROCESSES", "1")  # starting one costs more than what it parses here
         # A run waits for so long before it removes what was superseded; a search on a busy machine needs long.
         monkeypatch.setenv("ETL_SEARCH_TIME_LIMIT_S", "0.1" if arguments[0] in ("sync", "quarantine") else "20")
         capfd.readouterr()
@@ -71,6 +72,7 @@ def made_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (home / "collections.yaml").write_text(SETTINGS)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ETL_HOME", str(home))
+        patch.setenv("ETL_PARSER_PROCESSES", "1")
         patch.setenv("ETL_SEARCH_TIME_LIMIT_S", "0.1")  # nothing reads here, so what is superseded may go at once
         assert run(["sync"]) == 0
     return home

@@ -52,9 +52,7 @@ def test_a_file_keeps_its_name_and_a_glob_the_path_below_its_fixed_part(
     assert set(objects(tmp_path / "home")) == {"t/c/new/three.md", "t/c/new/one.txt", "t/c/new/deep/two.txt"}
 
 
-def test_what_is_there_already_is_left_and_what_differs_is_replaced(
-    etl: Command, source: Path, tmp_path: Path
-) -> None:
+def test_what_is_there_already_is_left_and_what_differs_is_replaced(etl: Command, source: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     add(etl, home, str(source))
     (source / "one.txt").write_text("changed")
@@ -139,9 +137,7 @@ def test_a_listing_tells_every_state_with_its_fields_in_order(etl: Command, made
         (("--state", "removed"), []),
     ],
 )
-def test_a_listing_can_be_narrowed(
-    options: tuple[str, ...], paths: list[str], etl: Command, made_home: Path
-) -> None:
+def test_a_listing_can_be_narrowed(options: tuple[str, ...], paths: list[str], etl: Command, made_home: Path) -> None:
     outcome = etl("document", "list", "--json", *options, home=made_home)
     assert [one["path"] for one in outcome.records] == paths
 
@@ -195,7 +191,10 @@ def test_removed_documents_leave_the_store_and_then_the_searches(etl: Command, h
     outcome = etl("document", "remove", "acme/reports/apt/*", listed["one.txt"]["document_id"], "a/b/c", home=home)
     assert outcome.code == 1  # a/b/c is not there; the others went
     assert "3 removed" in outcome.out and "a/b/c" in outcome.err
-    assert etl("document", "remove", "notes/garden.txt", "--tenant", "acme", "--collection", "reports", home=home).code == 0
+    assert (
+        etl("document", "remove", "notes/garden.txt", "--tenant", "acme", "--collection", "reports", home=home).code
+        == 0
+    )
     assert etl("document", "remove", "x", "--tenant", "acme", home=home).code == 2
     assert etl("sync", home=home).code == 0
     states = {one["path"]: one["state"] for one in etl("document", "list", "--json", home=home).records}

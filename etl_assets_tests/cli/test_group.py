@@ -47,9 +47,7 @@ def test_a_sync_with_nothing_to_do_imports_no_engine(made_home: Path) -> None:
 
 
 @pytest.mark.parametrize("path", list(commands()), ids=" ".join)
-def test_every_command_explains_itself(
-    path: tuple[str, ...], capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_every_command_explains_itself(path: tuple[str, ...], capfd: pytest.CaptureFixture[str]) -> None:
     assert run([*path, "--help"]) == 0
     assert f"Usage: etl-assets {' '.join(path)}" in capfd.readouterr().out
 
@@ -143,9 +141,7 @@ def test_init_writes_the_commented_file_once(etl: Command, tmp_path: Path) -> No
     assert (tmp_path / "home" / "collections.yaml").read_text() == "defaults: {}\n"
 
 
-def test_the_ui_is_served_where_it_was_asked_for(
-    etl: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_ui_is_served_where_it_was_asked_for(etl: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = {}
 
     def serve(_settings: object, *, port: int, host: str, announce: object) -> None:

@@ -1,0 +1,254 @@
+"""Syncing: what a dry run says, what a run does, what goes wrong."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from etl_assets.cli.interrupts import watched_signals
+from etl_assets_tests.cli.conftest import SETTINGS, TEXTS, Command, put
+
+
+def tree(folder: Path) -> dict[str, tuple[int, int, int]]:
+    """Every path below a folder with size, inode and time of change."""
+    return {
+        str(path): (path.lstat().st_size, path.lstat().st_ino, path.lstat().st_mtime_ns) for path in folder.rglob("*")
+    }
+
+
+def test_a_dry_run_of_a_fresh_home_writes_nothing(etl: Command, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    put(home, TEXTS)
+    before = tree(tmp_path)
+    outcome = etl("sync", "--dry-run", "--json", home=home)
+    assert outcome.code == 0
+    assert tree(tmp_path) == before
+    reports, mail = outcome.records
+    assert reports["added"] == ["apt/bear.txt", "apt/panda.md", "empty.txt", "line\nbreak.txt", "notes/garden.txt"]
+    assert reports["compute"] == {"pages": 5, "chunks": 5, "embeddings": 5, "mentions": 5}
+    assert mail["added"] == ["one.txt"] and mail["partitions"] == ["zeta.mail.00-of-01"]
+    told = etl("sync", "--dry-run", home=home).out
+    assert "  add     line\\nbreak.txt" in told and "1 files belong to no collection" in told
+
+
+def test_a_dry_run_of_nothing_says_so(etl: Command, tmp_path: Path) -> None:
+    outcome = etl("sync", "--dry-run", home=tmp_path / "home")
+    assert outcome.code == 0 and outcome.out.startswith("nothing to do")
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_dry_run_names_what_changed_and_what_a_run_would_compute(etl: Command, home: Path) -> None:
+    assert etl("sync", home=home).code == 0  # the copies' fingerprints are new
+    put(
+        home, {"acme/reports/apt/bear.txt": "The bear moved.", "acme/reports/new.txt": "New.", "zeta/mail/two.txt": "2"}
+    )
+    (home / "objects/acme/reports/notes/garden.txt").unlink()
+    objects = home / "objects"
+    (objects / "other" / "box").mkdir(parents=True)
+    (objects / "other" / "box" / "x.txt").write_text("x")
+    before = {path: stamp for path, stamp in tree(home).items() if "-wal" not in path and "-shm" not in path}
+    outcome = etl("sync", "--dry-run", "--json", home=home)
+    reports, box, mail = outcome.records
+    assert (reports["added"], reports["changed"], reports["removed"]) == (
+        ["new.txt"], ["apt/bear.txt"], ["notes/garden.txt"],
+    )  # fmt: skip
+    assert reports["compute"]["pages"] == 2 and reports["withdraw"] == 1
+    assert box["added"] == ["x.txt"] and mail["added"] == ["two.txt"]
+    after = {path: stamp for path, stamp in tree(home).items() if "-wal" not in path and "-shm" not in path}
+    assert {path for path in after if after[path] != before.get(path)} <= {str(home / "ledger"), str(home / "tmp")}
+    assert set(after) == set(before)
+
+
+def test_a_run_takes_in_what_changed_and_nothing_else(etl: Command, home: Path) -> None:
+    put(
+        home,
+        {"acme/reports/apt/bear.txt": "The bear group moved on to TRICKBOT.", "zeta/mail/broken.pdf": "%PDF-1.7\n"},
+    )
+    outcome = etl("sync", home=home)
+    assert outcome.code == 0
+    rows = {line.split()[0]: line.split()[1:] for line in outcome.out.splitlines() if line}
+    assert rows["embeddings"][0] == "1"
+    assert "went to quarantine" in outcome.out and "zeta/mail/broken.pdf: " in outcome.out
+    assert "2 of 2 partitions are up to date" in outcome.out
+    (answer,) = etl("search", "bear TRICKBOT", "--json", home=home).records
+    assert "moved on to TRICKBOT" in answer["hits"][0]["quote"]
+    assert etl("sync", home=home).out.startswith("nothing changed")
+
+
+def test_another_chunking_recomputes_from_there_on(etl: Command, home: Path) -> None:
+    assert etl("sync", home=home).code == 0
+    (home / "collections.yaml").write_text(SETTINGS + "  chunking: {mode: fixed}\n")
+    listed = etl("document", "list", "--state", "pending", "--json", home=home).records
+    assert {one["reason"] for one in listed} == {"not-computed"} and len(listed) == 5
+    reports, mail = etl("sync", "--dry-run", "--json", home=home).records
+    assert reports["compute"] == {"pages": 0, "chunks": 4, "embeddings": 4, "mentions": 4}
+    assert mail["compute"]["chunks"] == 1
+    assert "compute chunks of 4, embeddings of 4, mentions of 4" in etl("sync", "--dry-run", home=home).out
+    assert etl("sync", "--tenant", "zeta", home=home).code == 0
+    pending = etl("document", "list", "--state", "pending", "--json", home=home).records
+    assert {one["tenant"] for one in pending} == {"acme"}
+
+
+def test_a_collection_that_does_not_exist_is_told(etl: Command, made_home: Path) -> None:
+    outcome = etl("sync", "--tenant", "nobody", home=made_home)
+    assert outcome.code == 2 and "there is no collection nobody/*" in outcome.err
+
+
+def test_a_collection_that_cannot_be_listed_costs_itself_only(etl: Command, home: Path) -> None:
+    collection = home / "objects" / "acme" / "reports"
+    collection.rename(home / "elsewhere")
+    collection.symlink_to(home / "elsewhere")
+    put(home, {"zeta/mail/two.txt": "A second mail about EMOTET."})
+    outcome = etl("sync", home=home)
+    assert outcome.code == 1
+    assert "acme/reports: " in outcome.err and "symbolic link" in outcome.err
+    states = {one["path"]: one["state"] for one in etl("document", "list", "--json", home=home).records}
+    assert states["two.txt"] == "current" and states["apt/bear.txt"] == "current"
+
+
+def test_a_partition_that_fails_is_named_and_the_others_go_on(etl: Command, home: Path) -> None:
+    put(home, {"acme/reports/new.txt": "New words about EMOTET.", "zeta/mail/two.txt": "A second mail."})
+    for folder in (home / "lake").rglob("reports"):
+        folder.rename(folder.with_name("moved"))
+        folder.write_text("a file where a folder belongs")
+    outcome = etl("sync", home=home)
+    assert outcome.code == 1
+    assert "partition acme.reports.00-of-01 failed: " in outcome.err and "Traceback" not in outcome.err
+    assert "1 of 2 partitions are up to date" in outcome.out
+    records = {one["collection"]: one for one in etl("status", "--json", home=home).records}
+    assert records["reports"]["last_run"]["state"] == "failed" and records["reports"]["last_run"]["error"]
+    assert records["mail"]["last_run"]["state"] == "succeeded" and records["mail"]["current"] == 2
+
+
+def test_status_counts_each_collection(etl: Command, made_home: Path) -> None:
+    reports, mail, outside = etl("status", "--json", home=made_home).records
+    counts = [reports[state] for state in ("current", "pending", "quarantined", "removed")]
+    assert (reports["tenant"], reports["collection"], counts) == ("acme", "reports", [4, 0, 1, 0])
+    assert reports["partitions"] == ["acme.reports.00-of-01"]
+    assert reports["last_run"]["state"] == "succeeded" and reports["last_run"]["error"] is None
+    assert (mail["current"], outside["tenant"], outside["quarantined"]) == (1, "", 1)
+    told = etl("status", home=made_home).out
+    assert "acme/reports" in told and "(outside any collection)" in told
+
+
+def test_status_of_an_empty_home_tells_how_to_begin(etl: Command, tmp_path: Path) -> None:
+    assert "etl-assets demo" in etl("status", home=tmp_path).out
+    put(tmp_path, {"acme/reports/a.txt": "a"})
+    assert "never; run etl-assets sync" in etl("status", home=tmp_path).out
+    assert etl("status", "--tenant", "nobody", home=tmp_path).code == 2
+
+
+def test_what_was_held_can_be_tried_again(etl: Command, home: Path) -> None:
+    put(home, {"zeta/mail/large.html": f"<html><!-- {'x' * (1 << 20)} --><p>EMOTET wrote a mail.</p></html>"})
+    (home / "collections.yaml").write_text(SETTINGS + "  parsing: {size_limit_mb: 1}\n")
+    assert etl("sync", home=home).code == 0
+    (held,) = etl("quarantine", "list", "--reason", "too-large", "--json", home=home).records
+    assert held["path"] == "large.html" and held["attempts"] == 1 and "producer_id" not in held
+    refused = etl("quarantine", "retry", "acme/reports/notes/garden.txt", home=home)
+    assert refused.code == 2 and "not in quarantine" in refused.err
+    assert etl("quarantine", "retry", held["document_id"][:10], home=home).code == 0
+    (held,) = etl("quarantine", "list", "--reason", "too-large", "--json", home=home).records
+    assert held["attempts"] == 2
+    (home / "collections.yaml").write_text(SETTINGS)
+    outcome = etl("quarantine", "retry", "--reason", "too-large", home=home)
+    assert outcome.code == 0 and "trying 1 again" in outcome.out
+    (record,) = etl("document", "list", "--name", "large.html", "--json", home=home).records
+    assert record["state"] == "current"
+
+
+def test_a_stage_s_refusal_can_be_tried_again(etl: Command, home: Path) -> None:
+    outcome = etl("quarantine", "retry", "--tenant", "acme", home=home)
+    assert outcome.code == 0
+    (held,) = etl("quarantine", "list", "--tenant", "acme", "--json", home=home).records
+    assert (held["path"], held["attempts"], held["reason"]) == ("empty.txt", 2, "empty")
+    told = etl("quarantine", "retry", "--reason", "unusable-key", home=home)
+    assert told.code == 0 and "only another name helps" in told.out and "nothing to try again" in told.out
+    assert "2 in quarantine" in etl("quarantine", "list", home=home).out
+
+
+def test_a_sync_that_is_interrupted_lets_its_partition_go(tmp_path: Path, etl: Command) -> None:
+    home = tmp_path / "home"
+    put(home, {f"acme/box/{n}.txt": " ".join(f"word{n}x{k}" for k in range(100)) for n in range(90)})
+    (home / "collections.yaml").write_text(SETTINGS)
+    env = {**os.environ, "ETL_HOME": str(home), "ETL_PARSER_PROCESSES": "1", "ETL_LEASE_S": "600"}
+    command = [sys.executable, "-m", "etl_assets.cli", "sync"]
+    # A shell's background jobs ignore SIGINT, and so would what they start.
+    with subprocess.Popen(
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:  # fmt: skip
+        wait_until(lambda: any((home / "originals").rglob("acme/*")), process)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate()
+    assert process.returncode == 130, err
+    assert b"Traceback" not in err
+    outcome = etl("sync", home=home)  # the lease would last for ten minutes
+    assert outcome.code == 0, outcome.err
+    assert etl("status", "--json", home=home).records[0]["current"] == 90
+
+
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_a_signal_that_another_handler_took_is_still_acted_on(
+    number: signal.Signals, error: type[BaseException]
+) -> None:
+    previous = signal.signal(number, lambda *_: None)
+    try:
+        with pytest.raises(error), watched_signals() as asked_to_stop:
+            assert asked_to_stop() is None
+            signal.raise_signal(number)
+            assert asked_to_stop() == number
+    finally:
+        signal.signal(number, previous)
+
+
+def wait_until(happened: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    """Ask again and again as long as the process lives, leaving it the core in between."""
+    while not happened():
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=0.05)
+            return
+
+
+def test_progress_is_plain_lines_where_there_is_no_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    from etl_assets.cli import progress
+    from etl_assets.stages.report import Progress
+
+    with progress.stages() as watch:
+        watch(Progress("p", "pages", 10, 10, 20, 6.0))
+    assert capfd.readouterr().err == "pages: 10 of 10 documents, 20 rows, 3.3 rows/s\n"
+
+
+def test_progress_is_a_bar_in_a_terminal(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    from etl_assets.cli import progress
+    from etl_assets.stages.report import Progress
+
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    with progress.stages() as watch:
+        for done in (1, 10):
+            watch(Progress("p", "pages", done, 10, 2 * done, 6.0))
+        watch(Progress("p", "chunks", 1, 10, 2, 0.0))
+    with progress.counted("queries") as count:
+        count(1, 2)
+    assert "chunks" in capfd.readouterr().err
+
+
+def test_counting_is_plain_lines_where_there_is_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import time
+
+    from etl_assets.cli import progress
+
+    clock: Any = iter([0.0, 1.0, 9.0, 9.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    with progress.counted("queries") as count:
+        count(1, 4)
+        count(2, 4)
+    assert capfd.readouterr().err == "queries: 2 of 4\n"
