@@ -1,10 +1,11 @@
 """Rows in immutable Parquet segments: writing one, reading the rows of some outputs back."""
 
 import hashlib
+import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from etl_assets.errors import TransientError
+from etl_assets.errors import PermanentError, TransientError
 from etl_assets.ledger.catalogue import Partition
 from etl_assets.ledger.outputs import Segment, SegmentFile
 from etl_assets.protocols.objects import Blobs
@@ -40,13 +41,17 @@ class Lake:
             PermanentError: no space or no right to write.
         """
         key = f"{folder(partition, stage)}{token:012d}-{segment_id:012d}.parquet"
+        # By way of memory: polars reports a full disk as an error of its own computation.
+        file = io.BytesIO()
+        rows.write_parquet(file, compression="zstd", compression_level=1)
         with self.blobs.scratch() as scratch:
             path = scratch / "segment.parquet"
-            rows.write_parquet(path, compression="zstd", compression_level=1)
-            content = path.read_bytes()
-            digest = hashlib.sha256(content).hexdigest()
+            try:
+                path.write_bytes(file.getbuffer())
+            except OSError as e:
+                raise PermanentError(f"writing segment {key}: {e.strerror}; make room, then run again") from e
             size = self.blobs.put(key, path)
-        return Segment(segment_id, key, rows.height, size, digest)
+        return Segment(segment_id, key, rows.height, size, hashlib.sha256(file.getbuffer()).hexdigest())
 
     def read(
         self,

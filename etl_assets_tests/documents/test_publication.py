@@ -283,7 +283,8 @@ def test_one_transaction_ends_a_retired_generation_and_its_rows_go(home: Home) -
 def test_records_hold_facts_and_the_stores_own_metadata() -> None:
     due = Due(
         document_id="d", slot=1, path="folder/report.final.txt", version="v", content_type="text/plain",
-        attributes={"team": "red"}, object_seq=1, outputs={}, digests={}, facts={"outline": [1], "title": "", "date": None},
+        attributes={"team": "red"}, object_seq=1, outputs={}, digests={},
+        facts={"outline": [1], "title": "", "date": None},
         superseded=None, published_digest=None,
     )  # fmt: skip
     assert document_record(due) == {
