@@ -31,5 +31,9 @@ def expired_runs(connection: Connection) -> frozenset[str]:
     """Ids of runs that took a partition, did not end, and have not renewed their lease for its time: they are dead."""
     run, lease = schema.runs, schema.leases
     alive = and_(lease.c.name == run.c.partition, lease.c.holder == run.c.run_id, lease.c.expires_at > now(connection))
-    query = select(run.c.run_id).outerjoin(lease, alive).where(run.c.state == "started", lease.c.name.is_(None))
+    query = (
+        select(run.c.run_id)
+        .select_from(run.outerjoin(lease, alive))
+        .where(run.c.state == "started", lease.c.name.is_(None))
+    )
     return frozenset(connection.scalars(query))
