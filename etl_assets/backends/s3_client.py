@@ -1,0 +1,249 @@
+"""A connection to one bucket of an S3 service: settings, requests, retries, and what its errors mean here.
+
+boto3 is imported in this file and nowhere else, at the first request. boto3 attempts each request once; retries are
+``circuit.Calls``, so that a body that breaks off is retried like a request and a dead server opens the circuit.
+
+API: docs.aws.amazon.com/AmazonS3/latest/API
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from etl_assets.backends.circuit import Backoff, Calls, CircuitBreaker, Opening, Unavailable
+from etl_assets.backends.s3_errors import Redaction, translated
+from etl_assets.errors import ConfigError
+
+T = TypeVar("T")
+_LIBRARY_LOGGERS = ("boto3", "botocore")
+
+
+@dataclass(frozen=True, slots=True)
+class S3Settings:
+    """Where a store is and how it is reached.
+
+    ``prefix`` is the folder inside the bucket that holds the store, "" for all of it. Without ``endpoint_url`` it is
+    AWS. Without ``access_key_id`` the default chain of boto3 finds credentials (environment, profile, container,
+    instance). ``addressing`` "auto" is path style for an ``endpoint_url``, whose host seldom has a name for each
+    bucket, and virtual style for AWS. ``sse`` is the encryption asked of the server for what is written.
+    ``lists_versions`` lists by version id: needed to notice a metadata change within the second of the write before
+    it without waiting (see ``S3Arrivals``); it lists old versions too, so it costs more where many are kept.
+    ``reads_tags`` asks for the tags of each tagged object that is fetched: one more request for it.
+    ``concurrency`` is how many requests may run at once.
+    """
+
+    bucket: str
+    prefix: str = ""
+    endpoint_url: str | None = None
+    region: str | None = None
+    access_key_id: str | None = field(default=None, repr=False)
+    secret_access_key: str | None = field(default=None, repr=False)
+    session_token: str | None = field(default=None, repr=False)
+    profile: str | None = None
+    addressing: Literal["auto", "path", "virtual"] = "auto"
+    ca_bundle: str | None = None
+    sse: Literal["AES256", "aws:kms", "aws:kms:dsse"] | None = None
+    kms_key_id: str | None = None
+    lists_versions: bool = False
+    reads_tags: bool = False
+    connect_timeout_s: float = 5.0
+    read_timeout_s: float = 30.0
+    part_size_bytes: int = 16 << 20
+    concurrency: int = 32
+    backoff: Backoff = field(default_factory=Backoff)
+
+    def __post_init__(self) -> None:
+        problems = list(_problems(self))
+        if problems:
+            raise ConfigError(f"S3 store: {'; '.join(problems)}")
+
+    @property
+    def key_prefix(self) -> str:
+        """What every key of the store begins with: ``prefix`` with one slash behind, or ""."""
+        return f"{self.prefix.strip('/')}/" if self.prefix.strip("/") else ""
+
+    @property
+    def shown(self) -> str:
+        """The store in a message: ``s3://bucket/prefix``."""
+        return f"s3://{self.bucket}/{self.key_prefix}".rstrip("/")
+
+    def encryption(self) -> dict[str, str]:
+        """Parameters of a write that ask for the encryption chosen."""
+        asked = {"ServerSideEncryption": self.sse, "SSEKMSKeyId": self.kms_key_id}
+        return {name: value for name, value in asked.items() if value is not None}
+
+
+def _problems(settings: S3Settings) -> Iterator[str]:
+    if not settings.bucket:
+        yield "the bucket has no name"
+    if (settings.access_key_id is None) != (settings.secret_access_key is None):
+        yield "set both the access key id and the secret access key, or neither"
+    if settings.session_token is not None and settings.access_key_id is None:
+        yield "a session token needs the access key that came with it"
+    if settings.profile is not None and settings.access_key_id is not None:
+        yield "set a profile or an access key, not both"
+    if settings.kms_key_id is not None and settings.sse not in ("aws:kms", "aws:kms:dsse"):
+        yield "a KMS key needs the encryption aws:kms or aws:kms:dsse"
+    if settings.endpoint_url is not None:
+        yield from _endpoint_problems(settings.endpoint_url)
+    if min(settings.connect_timeout_s, settings.read_timeout_s) <= 0:
+        yield "time limits must be above 0 s"
+    if settings.part_size_bytes < 5 << 20:
+        yield "S3 takes no part below 5 MiB"
+    if settings.concurrency < 1:
+        yield "concurrency must be at least 1"
+
+
+def _endpoint_problems(url: str) -> Iterator[str]:
+    # The URL itself is not shown: what is wrong with it may be that it holds a password.
+    try:
+        parts = urlsplit(url)
+        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        yield "the endpoint must be http://HOST[:PORT] or https://HOST[:PORT]"
+    elif parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        yield "the endpoint must hold no user, password or query: set the access key by its own variables"
+
+
+class S3Bucket:
+    """Requests to the bucket of ``settings``, from any number of threads. Nothing connects before the first one.
+
+    ``on_open`` is told when the circuit opens. A forked process makes its own connections.
+    """
+
+    def __init__(self, settings: S3Settings, *, on_open: Callable[[Opening], None] | None = None) -> None:
+        self.settings = settings
+        self.calls = Calls(CircuitBreaker(f"S3 {settings.shown}", on_open=on_open), settings.backoff)
+        self._lock = threading.Lock()
+        self._opened: tuple[int, Any, Redaction] | None = None
+
+    def request(self, operation: str, doing: str, needs: Sequence[str] = (), **parameters: object) -> dict[str, Any]:
+        """The answer to one request, attempted again while the service is unavailable.
+
+        Args:
+            operation: method of the boto3 client, such as ``head_object``.
+            doing: for messages, such as ``listing acme/reports``.
+            needs: what a whole answer has: a proxy that comes back before its server says 200 with a page of its own.
+
+        Raises:
+            Unavailable: no whole answer after all attempts.
+            S3Refusal: the service refused.
+            ConfigError: no usable credentials, region or endpoint.
+        """
+        return self.attempted(doing, lambda: self.once(operation, doing, needs, **parameters))
+
+    def attempted(self, doing: str, attempt: Callable[[], T]) -> T:
+        """What ``attempt`` returns, made again while it raises ``Unavailable`` or an error of boto3 that may pass.
+
+        Raises:
+            Unavailable, S3Refusal, ConfigError: as for ``request``; and whatever else ``attempt`` raises.
+        """
+
+        def translating() -> T:
+            with self._errors(doing):
+                return attempt()
+
+        return self.calls.run(translating)
+
+    def once(self, operation: str, doing: str, needs: Sequence[str] = (), **parameters: object) -> dict[str, Any]:
+        """One request inside ``attempted``, with boto3's own errors."""
+        answer: dict[str, Any] = getattr(self._client(), operation)(Bucket=self.settings.bucket, **parameters)
+        missing = [name for name in needs if answer.get(name) is None]
+        if missing:
+            if "Body" in answer:
+                answer["Body"].close()
+            raise Unavailable(f"{self.settings.shown}: {doing}: the answer is not whole: no {', '.join(missing)}")
+        return answer
+
+    @contextmanager
+    def _errors(self, doing: str) -> Iterator[None]:
+        # Opening is inside too: a wrong profile or an unreadable CA bundle shows only then.
+        from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+        from urllib3.exceptions import HTTPError  # a body that breaks off inside TLS is not wrapped by boto3
+
+        try:
+            yield
+        except (BotoCoreError, ClientError, HTTPError) as e:
+            redaction = self._opened[2] if self._opened is not None else Redaction(self._set_secrets)
+            raise translated(redaction.clean(e), f"{self.settings.shown}: {doing}") from e
+
+    def _set_secrets(self) -> list[str]:
+        given = (self.settings.secret_access_key, self.settings.session_token, self.settings.access_key_id)
+        return [secret for secret in given if secret]
+
+    def _client(self) -> Any:
+        opened = self._opened
+        if opened is None or opened[0] != os.getpid():
+            with self._lock:
+                opened = self._opened
+                if opened is None or opened[0] != os.getpid():
+                    opened = self._opened = (os.getpid(), *_open(self.settings))
+        return opened[1]
+
+
+def _open(settings: S3Settings) -> tuple[Any, Redaction]:
+    import boto3  # type: ignore[import-untyped]
+
+    _quieten()
+    if settings.ca_bundle is not None and not os.path.exists(settings.ca_bundle):
+        raise ConfigError(f"{settings.shown}: the CA bundle {settings.ca_bundle} is not there")
+    session = boto3.Session(
+        aws_access_key_id=settings.access_key_id,
+        aws_secret_access_key=settings.secret_access_key,
+        aws_session_token=settings.session_token,
+        region_name=settings.region,
+        profile_name=settings.profile,
+    )
+    # Other services than AWS ask for a region too, but seldom have one.
+    region = session.region_name or ("us-east-1" if settings.endpoint_url else None)
+    try:
+        client = session.client(
+            "s3", region_name=region, endpoint_url=settings.endpoint_url, verify=settings.ca_bundle,
+            config=_config(settings),
+        )  # fmt: skip
+    except ValueError as e:
+        raise ConfigError(f"{settings.shown}: the endpoint or region cannot be used") from e
+    return client, Redaction(lambda: _secrets(session))
+
+
+def _config(settings: S3Settings) -> Any:
+    from botocore.config import Config  # type: ignore[import-untyped]
+
+    style: str = settings.addressing
+    if style == "auto":
+        style = "path" if settings.endpoint_url else "virtual"
+    return Config(
+        signature_version="s3v4",
+        s3={"addressing_style": style},
+        connect_timeout=settings.connect_timeout_s,
+        read_timeout=settings.read_timeout_s,
+        max_pool_connections=settings.concurrency,
+        tcp_keepalive=True,
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        # Services that only speak the S3 of some years ago refuse the newer checksums; Content-MD5 guards the bytes.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+
+
+def _quieten() -> None:
+    """Keep boto3's debug lines out of the log: they hold signatures and session tokens."""
+    for name in _LIBRARY_LOGGERS:
+        logger = logging.getLogger(name)
+        if logger.level < logging.INFO:
+            logger.setLevel(logging.INFO)
+
+
+def _secrets(session: Any) -> list[str]:
+    """The credentials in use. Their private attributes, since the public ones may go to the network for new ones."""
+    found = session.get_credentials()
+    names = ("secret_key", "token", "access_key")
+    values = [getattr(found, f"_{name}" if hasattr(found, f"_{name}") else name, None) for name in names]
+    return [value for value in values if isinstance(value, str) and value]

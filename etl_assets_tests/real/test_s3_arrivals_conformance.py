@@ -1,0 +1,35 @@
+"""The suite of arrivals over real S3 servers: with versions and a prefix, and without."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from etl_assets.backends.s3_arrivals import S3Arrivals
+from etl_assets.protocols.objects import Arrivals
+from etl_assets_tests.conformance.test_arrivals import *  # noqa: F403
+from etl_assets_tests.conformance.test_arrivals import KEYS
+from etl_assets_tests.conformance.test_arrivals import arrivals as arrivals
+from etl_assets_tests.conformance.test_arrivals import file as file
+from etl_assets_tests.real.s3_buckets import SERVERS, new_bucket
+from etl_assets_tests.servers.fixtures import server
+
+
+@pytest.fixture(params=SERVERS)
+def name(request: pytest.FixtureRequest) -> str:
+    found: str = request.param
+    return found
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "versions"])
+def build(request: pytest.FixtureRequest, name: str) -> Callable[[Path], Arrivals]:
+    versions: bool = request.param
+    prefix = "in here" if versions else ""
+    bucket = new_bucket(server(name), is_versioned=versions, lists_versions=versions, prefix=prefix)
+    return lambda _: S3Arrivals(bucket)
+
+
+@pytest.fixture
+def keys(name: str) -> list[str]:
+    # moto's router knows no path with a line break in it.
+    return [key for key in KEYS if name != "moto" or "\n" not in key]
