@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-NAMES = {"docx": "python-docx", "pptx": "python-pptx", "yaml": "pyyaml", "pkg_resources": "setuptools"}
+NAMES = {"ahocorasick_rs": "ahocorasick-rs", "yaml": "pyyaml"}
 """Distributions that are not called like what they install."""
 
 
