@@ -24,8 +24,11 @@ def open_ledger(path: Path) -> Ledger:
 
 
 def open_on(server: dict[str, str], path: Path) -> Ledger:
-    """The ledger in the database of this path. ``server``: ``admin`` makes it, ``url`` reaches it, ``prefix`` of its
-    name, ``pooled`` "1" when ``url`` is a pooler's."""
+    """The ledger in the database of this path.
+
+    ``server``: ``admin`` makes the database as a copy of ``template``, ``url`` reaches it, its name begins with
+    ``prefix``; ``pooled`` is "1" when ``url`` is a pooler's.
+    """
     import psycopg
     from sqlalchemy.engine import make_url
 
@@ -34,7 +37,7 @@ def open_on(server: dict[str, str], path: Path) -> Ledger:
         if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
             # Another process may make it in this instant.
             with suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
-                connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')  # type: ignore[call-overload]
+                connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{server["template"]}"')  # type: ignore[call-overload]
     url = make_url(server["url"]).set(database=name).render_as_string(hide_password=False)
     ledger = Ledger.postgresql(url, transaction_pooling=server["pooled"] == "1")
     _opened.append(ledger)

@@ -2,14 +2,20 @@
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import psycopg
 import pytest
+from sqlalchemy import update
+from sqlalchemy.engine import make_url
 
+from etl_assets.ledger import schema
 from etl_assets.ledger.database import Ledger
+from etl_assets.ledger.leases import Lease
+from etl_assets_tests.faults.chains import die_holding
 from etl_assets_tests.ledgers import SERVER_FILE, close_all, open_on
 from etl_assets_tests.servers.fixtures import Variables, minio, moto, neo4j, own_server, pgbouncer, postgres, redis
 
@@ -27,14 +33,36 @@ def databases(postgres: Variables) -> Iterator[str]:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')  # type: ignore[call-overload]
 
 
+@pytest.fixture(scope="session")
+def template(postgres: Variables) -> Iterator[str]:
+    """A database with an empty ledger, for copies: making one by its migrations takes ten times as long."""
+    name = f"template_{os.getpid()}_{uuid4().hex[:8]}"
+    with psycopg.connect(postgres["ETL_TEST_POSTGRES_URL"], autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')  # type: ignore[call-overload]
+    url = make_url(postgres["ETL_TEST_POSTGRES_URL"]).set(database=name).render_as_string(hide_password=False)
+    Ledger.postgresql(url, transaction_pooling=False).close()
+    yield name
+    with psycopg.connect(postgres["ETL_TEST_POSTGRES_URL"], autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')  # type: ignore[call-overload]
+
+
 @pytest.fixture(params=["direct", "pooled"])
-def ledger_server(request: pytest.FixtureRequest, postgres: Variables, databases: str) -> dict[str, str]:
+def ledger_server(request: pytest.FixtureRequest, postgres: Variables, databases: str, template: str) -> dict[str, str]:
     """How ``ledgers.open_on`` reaches PostgreSQL: itself, and through a pooler in transaction mode."""
     admin = postgres["ETL_TEST_POSTGRES_URL"]
     if request.param == "direct":
-        return {"admin": admin, "url": admin, "prefix": databases, "pooled": "0"}
+        return {"admin": admin, "url": admin, "prefix": databases, "template": template, "pooled": "0"}
     url = request.getfixturevalue("pgbouncer")["ETL_TEST_PGBOUNCER_URL"]
-    return {"admin": admin, "url": url, "prefix": databases, "pooled": "1"}
+    return {"admin": admin, "url": url, "prefix": databases, "template": template, "pooled": "1"}
+
+
+def _die_and_expire(lease: Lease) -> None:
+    """``kill -9`` of a holder, and the time until its lease has expired: no lock file tells that it died."""
+    die_holding(lease)
+    table = schema.leases
+    with lease._ledger.writing() as connection:
+        mine = update(table).where(table.c.name == lease.partition, table.c.token == lease.token)
+        connection.execute(mine.values(expires_at=1.0))
 
 
 @pytest.fixture
@@ -44,5 +72,14 @@ def ledgers_on_postgresql(
     """Every ledger that the test or its processes open below ``tmp_path`` is on PostgreSQL."""
     (tmp_path / SERVER_FILE).write_text(json.dumps(ledger_server))
     monkeypatch.setattr(Ledger, "sqlite", lambda path: open_on(ledger_server, path))
+    for name in list(sys.modules):
+        if name.startswith("etl_assets_tests.") and hasattr(sys.modules[name], "die_holding"):
+            monkeypatch.setattr(f"{name}.die_holding", _die_and_expire)
     yield ledger_server
     close_all()
+
+
+@pytest.fixture
+def ledger(ledgers_on_postgresql: dict[str, str], tmp_path: Path) -> Ledger:
+    """An empty ledger on PostgreSQL; its database goes by the path that other tests give to SQLite."""
+    return open_on(ledgers_on_postgresql, tmp_path / "ledger.sqlite")
