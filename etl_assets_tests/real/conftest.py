@@ -15,7 +15,7 @@ from sqlalchemy.engine import make_url
 from etl_assets.ledger import schema
 from etl_assets.ledger.database import Ledger
 from etl_assets.ledger.leases import Lease
-from etl_assets_tests.faults.chains import die_holding
+from etl_assets_tests.faults.chains import die_holding as die_at_once
 from etl_assets_tests.ledgers import SERVER_FILE, close_all, open_on
 from etl_assets_tests.servers.fixtures import Variables, minio, moto, neo4j, own_server, pgbouncer, postgres, redis
 
@@ -58,7 +58,7 @@ def ledger_server(request: pytest.FixtureRequest, postgres: Variables, databases
 
 def _die_and_expire(lease: Lease) -> None:
     """``kill -9`` of a holder, and the time until its lease has expired: no lock file tells that it died."""
-    die_holding(lease)
+    die_at_once(lease)
     table = schema.leases
     with lease._ledger.writing() as connection:
         mine = update(table).where(table.c.name == lease.partition, table.c.token == lease.token)
