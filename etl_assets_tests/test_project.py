@@ -88,6 +88,25 @@ def test_every_link_between_pages_leads_somewhere(repository: Path) -> None:
             assert (page.parent / link).exists(), f"{page}: {link}"
 
 
+def test_every_test_that_a_page_names_exists(repository: Path) -> None:
+    written = "".join(path.read_text() for path in (repository / "etl_assets_tests").rglob("*.py"))
+    for page in (repository / "docs").rglob("*.md"):
+        for name in re.findall(r"`(test_\w+)`", page.read_text()):
+            assert f"def {name}(" in written, f"{page}: {name}"
+
+
+def test_every_decision_is_listed(repository: Path) -> None:
+    folder = repository / "docs" / "decisions"
+    listed = re.findall(r"\]\((\d{3}-[^)]+)\)", (folder / "README.md").read_text())
+    assert sorted(set(listed)) == sorted(path.name for path in folder.glob("[0-9]*.md"))
+
+
+def test_the_notice_of_attack_is_where_its_terms_want_it(repository: Path) -> None:
+    wording = "This work is reproduced and distributed with the permission of The MITRE Corporation."
+    for notice in ("NOTICE", "etl_assets/documents/mentions/data/NOTICE.md"):
+        assert f"© 2025 The MITRE Corporation. {wording}" in (repository / notice).read_text()
+
+
 def test_the_workspace_names_the_module_that_dg_loads(repository: Path) -> None:
     (location,) = yaml.safe_load((repository / "workspace.yaml").read_text())["load_from"]
     dg = tomllib.loads((repository / "pyproject.toml").read_text())["tool"]["dg"]["project"]
