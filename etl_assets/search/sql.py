@@ -98,21 +98,6 @@ def run_select(sql: str, *, tables: Mapping[str, TableSource], limits: SqlLimits
         connection.close()
 
 
-def tables_named(sql: str, tables: Mapping[str, object]) -> set[str]:
-    """Which of ``tables`` a statement reads, by DuckDB's parser.
-
-    Raises:
-        ConfigError: as ``run_select`` does for statements that may not run.
-    """
-    limits = SqlLimits()
-    connection = _sealed_connection(limits)
-    try:
-        with _explained(limits, threading.Event()):
-            return _checked(_parsed(connection, sql), tables)
-    finally:
-        connection.close()
-
-
 def _sealed_connection(limits: SqlLimits) -> "duckdb.DuckDBPyConnection":
     import duckdb
 

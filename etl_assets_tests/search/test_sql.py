@@ -14,7 +14,7 @@ import pyarrow.parquet
 import pytest
 
 from etl_assets.errors import ConfigError, PermanentError
-from etl_assets.search.sql import SqlLimits, TableSource, run_select, tables_named
+from etl_assets.search.sql import SqlLimits, TableSource, run_select
 
 PAGES = pa.table({"document_id": ["a", "a", "b"], "page": [1, 2, 1], "text": ["one", "two", "three"]})
 CHUNKS = pa.table({"document_id": ["a", "b"], "vector": pa.array([[1.0, 0.0], [0.0, 1.0]], pa.list_(pa.float32()))})
@@ -152,8 +152,12 @@ def test_only_the_tables_that_are_named_are_opened() -> None:
     tables = opened(opens)
     rows("select 'chunks' from pages -- chunks", tables)
     assert opens == ["pages"]
-    assert tables_named("select 1 from pages, (from Chunks) where 'x' = 'y'", tables) == {"pages", "chunks"}
-    assert tables_named("with chunks2 as (select 1 as chunks) select chunks from chunks2", tables) == set()
+    opens.clear()
+    rows("select 1 from pages, (from Chunks) where 'x' = 'y'", tables)
+    assert sorted(opens) == ["chunks", "pages"]
+    opens.clear()
+    rows("with chunks2 as (select 1 as chunks) select chunks from chunks2", tables)
+    assert opens == []
 
 
 def test_a_python_variable_is_no_table() -> None:

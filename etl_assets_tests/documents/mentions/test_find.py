@@ -5,14 +5,16 @@ from typing import Any
 import polars as pl
 import pytest
 
+from etl_assets.documents.index_rows import mention_edges
 from etl_assets.documents.mentions.catalogue import Catalogue
-from etl_assets.documents.mentions.edges import aggregate_edges, related
 from etl_assets.documents.mentions.find import find_mentions, mentions_in
 from etl_assets.documents.model import chunks_columns, mentions_columns, pages_columns
+from etl_assets.ledger.catalogue import SLOTS, Partition
 from etl_assets.protocols.graph import Entity
 from etl_assets.stages.spec import Task
 
 CATALOGUE = Catalogue.load()
+PARTITION = Partition("acme.reports.00-of-01", 1, "acme", "reports", 0, SLOTS)
 
 
 def task(document: str) -> Task:
@@ -72,37 +74,19 @@ def test_the_context_is_one_line_of_whole_words() -> None:
 def test_text_without_mentions_gives_no_rows(given: pl.DataFrame) -> None:
     rows = find_mentions([task("a")], given, chunks(), catalogue=CATALOGUE).rows
     assert rows.is_empty() and rows.schema["confidence"] == pl.Float32
-    assert aggregate_edges(rows) == []
+    assert mention_edges(rows, PARTITION, {}) == []
 
 
 def test_edges_count_the_mentions_and_keep_the_first() -> None:
     given = chunks(("b", 0, 1, 0, 40, "early"))
     rows = find_mentions([task("b")], pages(("b", 1, TEXT)), given, catalogue=CATALOGUE).rows
-    edges = {edge.entity.entity_id: edge for edge in aggregate_edges(rows.reverse())}
+    edges = {edge.entity.entity_id: edge for edge in mention_edges(rows.reverse(), PARTITION, {"b": 7})}
     assert list(edges) == ["domain:evil.com", "group:G0007", "malware:S0367"]
     apt = edges["group:G0007"]
+    assert (apt.document_id, apt.publication) == ("b", 7)
     assert apt.entity == Entity("group:G0007", "group", "APT28")
     assert (apt.count, apt.page, apt.start, apt.end, apt.chunk_id) == (2, 1, 0, 5, "early")
     assert edges["domain:evil.com"].confidence == pytest.approx(0.98)
-
-
-@pytest.mark.parametrize(
-    ("entity_id", "others"),
-    [
-        ("url:https://bob@evil.com:8080/a?b#c", ("domain:evil.com",)),
-        ("url:pastebin.com/raw", ("domain:pastebin.com",)),
-        ("url:http://1.2.3.4/x", ("ipv4:1.2.3.4",)),
-        ("url:http://1.2.3/x", ()),
-        ("url:http://[2001:db8::1]:80", ("ipv6:2001:db8::1",)),
-        ("url:http://evilhost/x", ()),
-        ("email:joe@evil.com", ("domain:evil.com",)),
-        ("technique:T1059.001", ("technique:T1059",)),
-        ("technique:T1059", ()),
-        ("domain:evil.com", ()),
-    ],
-)
-def test_the_entities_inside_another_are_named(entity_id: str, others: tuple[str, ...]) -> None:
-    assert related(entity_id) == others
 
 
 def test_every_cve_and_attack_id_of_the_cisa_advisories_is_found(shared_data: Any) -> None:
