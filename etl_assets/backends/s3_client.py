@@ -165,7 +165,7 @@ class S3Bucket:
     @contextmanager
     def _errors(self, doing: str) -> Iterator[None]:
         # Opening is inside too: a wrong profile or an unreadable CA bundle shows only then.
-        from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+        from botocore.exceptions import BotoCoreError, ClientError
         from urllib3.exceptions import HTTPError  # a body that breaks off inside TLS is not wrapped by boto3
 
         try:
@@ -189,7 +189,7 @@ class S3Bucket:
 
 
 def _open(settings: S3Settings) -> tuple[Any, Redaction]:
-    import boto3  # type: ignore[import-untyped]
+    import boto3
 
     _quieten()
     if settings.ca_bundle is not None and not os.path.exists(settings.ca_bundle):
@@ -214,7 +214,7 @@ def _open(settings: S3Settings) -> tuple[Any, Redaction]:
 
 
 def _config(settings: S3Settings) -> Any:
-    from botocore.config import Config  # type: ignore[import-untyped]
+    from botocore.config import Config
 
     style: str = settings.addressing
     if style == "auto":

@@ -95,8 +95,8 @@ def translated(error: Exception, doing: str) -> EtlAssetsError:
     ``Unavailable`` for what may pass; ``S3Refusal`` for what the service refused; ``ConfigError`` for what stopped
     the request on this side.
     """
-    from botocore import exceptions as boto  # type: ignore[import-untyped]
-    from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
+    from botocore import exceptions as boto
+    from botocore.parsers import ResponseParserError
     from urllib3.exceptions import HTTPError
 
     if isinstance(error, boto.ClientError):

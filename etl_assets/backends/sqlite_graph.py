@@ -156,9 +156,7 @@ class SqliteGraph:
         with self._file.reading() as db:
             return [row[0] for row in db.execute(statement, (tenant,))] if db else []
 
-    def edges(
-        self, tenant: str, collection: str, *, publications: Sequence[int] | None = None
-    ) -> Iterator[StoredEdge]:
+    def edges(self, tenant: str, collection: str, *, publications: Sequence[int] | None = None) -> Iterator[StoredEdge]:
         """See ``KnowledgeGraph.edges``; one snapshot, read in batches, so memory does not grow with the graph."""
         with self._file.reading() as db:
             if db is None:

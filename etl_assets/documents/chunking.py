@@ -196,9 +196,7 @@ class _Outline:
         return " > ".join(title for _, title in self.path)
 
 
-def chunk_pages(
-    tasks: Sequence[Task], pages: "pl.DataFrame", *, chunking: Chunking, tokenizer: Tokenizer
-) -> Computed:
+def chunk_pages(tasks: Sequence[Task], pages: "pl.DataFrame", *, chunking: Chunking, tokenizer: Tokenizer) -> Computed:
     """One row per chunk, columns as in ``model.chunks_columns``; a document without text has no rows.
 
     ``pages`` has ``document_id`` and the columns of ``model.pages_columns``, in any order of rows. ``seconds`` is

@@ -87,9 +87,7 @@ class KnowledgeGraph(Protocol):
         """Ids of entities that no edge refers to: none, unless something went wrong."""
         ...
 
-    def edges(
-        self, tenant: str, collection: str, *, publications: Sequence[int] | None = None
-    ) -> Iterator[StoredEdge]:
+    def edges(self, tenant: str, collection: str, *, publications: Sequence[int] | None = None) -> Iterator[StoredEdge]:
         """Every edge the store holds of a collection, visible or not; ``publications``: only of these."""
         ...
 

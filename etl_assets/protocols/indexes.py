@@ -128,9 +128,7 @@ class VectorIndex(RowIndex, Protocol):
 class KeywordIndex(RowIndex, Protocol):
     """BM25 over stemmed words."""
 
-    def query(
-        self, space: IndexSpace, text: str, *, k: int, visible: Visibility, filters: Filters
-    ) -> list[IndexHit]:
+    def query(self, space: IndexSpace, text: str, *, k: int, visible: Visibility, filters: Filters) -> list[IndexHit]:
         """The ``k`` visible rows that match ``text`` best, best first. Any text is a query; none is a syntax error."""
         ...
 

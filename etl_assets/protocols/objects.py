@@ -10,6 +10,7 @@ from typing import Protocol
 NAME = re.compile(r"[a-z0-9_-]{1,64}")
 """What a tenant and a collection may be called, here for the stores: the same rule as ``documents.model.NAME``."""
 
+
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
     """One key as a listing shows it, without reading it.
