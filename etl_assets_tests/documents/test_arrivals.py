@@ -282,7 +282,7 @@ def test_keys_that_cannot_name_a_document_are_held_and_let_go(home: Home) -> Non
     assert hold_unusable(home.ledger, "acme", "reports", keys) == 1
     assert hold_unusable(home.ledger, "acme", "reports", keys) == 1
     (held,) = quarantine.rows(home.ledger, tenant="acme", collection="reports")
-    assert (held.reason, held.attempts, held.path) == ("unusable-key", 1, "acme/reports/\\xff")
+    assert (held.reason, held.attempts) == ("unusable-key", 1) and held.path.endswith("\\xff")
     assert hold_unusable(home.ledger, "acme", "reports", [replace(keys[0], fingerprint="f2")]) == 1
     assert quarantine.rows(home.ledger)[0].attempts == 2
     assert hold_unusable(home.ledger, "acme", "reports", []) == 0

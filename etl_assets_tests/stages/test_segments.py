@@ -101,11 +101,11 @@ def _flip(path: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("damage", [_delete, _truncate, _flip])
-@pytest.mark.parametrize("stage", ["pages", "chunks", "embeddings", "mentions"])
-def test_a_damaged_segment_is_noticed_and_made_again(
-    home: Home, stage: str, damage: Callable[[Path], None]
-) -> None:
+@pytest.mark.parametrize(
+    ("stage", "damage"),
+    [("pages", _delete), ("chunks", _flip), ("embeddings", _delete), ("embeddings", _truncate), ("mentions", _flip)],
+)
+def test_a_damaged_segment_is_noticed_and_made_again(home: Home, stage: str, damage: Callable[[Path], None]) -> None:
     for i in range(6):
         home.put(f"{i}.txt", f"line {i} ALPHA\nsecond {i}\n")
     ShapedChain(home).run()
