@@ -12,7 +12,7 @@ from etl_assets.documents import definitions as documents
 from etl_assets.documents.checks import makes_asset, partition_of
 from etl_assets.documents.partition_runs import PartitionRuns
 from etl_assets.documents.partitions import document_shards
-from etl_assets.failures import STEP_RETRIES, reports_failures
+from etl_assets.failures import reports_failures
 from etl_assets.ledger.catalogue import parse_partition_key
 from etl_assets.resources.document_runs import ArrivalsResource, PartitionRunsResource
 
@@ -26,7 +26,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", dg.PreviewWarning)
 
     @dg.asset_check(
-        asset=PUBLISHED_DOCUMENTS, partitions_def=document_shards, retry_policy=STEP_RETRIES,
+        asset=PUBLISHED_DOCUMENTS, partitions_def=document_shards,
     )  # fmt: skip
     @reports_failures
     def citations_of_sampled_searches_verify(

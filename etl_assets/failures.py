@@ -2,6 +2,7 @@
 
 import functools
 import os
+import random
 import re
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
@@ -13,10 +14,11 @@ from etl_assets.errors import EtlAssetsError, TransientError
 P = ParamSpec("P")
 R = TypeVar("R")
 
-STEP_RETRIES = dg.RetryPolicy(max_retries=3, delay=2.0, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
-"""For every step: up to three more attempts, in seconds 2, 4 and 8 and a random part of that. Only what may pass
-reaches it: ``reports_failures`` forbids retries of everything else.
-"""
+STEP_RETRIES = 3
+"""How many more attempts a step gets when its error may pass."""
+
+FIRST_DELAY_S = 2.0
+"""Before the second attempt; twice as long before each later one, and up to half of that more, at random."""
 
 NO_RUN_RETRIES = {"dagster/max_retries": "0", "dagster/retry_on_asset_or_op_failure": "false"}
 """Tags of a run that the daemon must not start again. ``allow_retries=False`` stops only the step's own policy."""
@@ -30,8 +32,9 @@ _SHORTEST_SECRET = 8
 def reports_failures(body: Callable[P, R]) -> Callable[P, R]:
     """An asset's or check's body whose errors become failures that Dagster may, or may not, try again.
 
-    TransientError is left to the step's retry policy. Everything else fails at once: another attempt would only
-    repeat it, so the run is also tagged for the daemon to leave it alone. The first argument is the context.
+    A TransientError asks for another attempt. Everything else fails at once: another attempt would only repeat it, so
+    the run is also tagged for the daemon to leave it alone. The first argument is the context. The step must have no
+    retry policy: Dagster would try it again when a person cancels the run (1.13.27).
     """
 
     @functools.wraps(body)
@@ -41,12 +44,21 @@ def reports_failures(body: Callable[P, R]) -> Callable[P, R]:
         except (dg.Failure, dg.RetryRequested, dg.DagsterError):
             raise
         except TransientError as e:
-            raise dg.Failure(without_secrets(str(e)), metadata=_kind(e), allow_retries=True) from e
+            _ask_for_another_attempt(_context_of(args, kwargs), e)
+            raise dg.Failure(without_secrets(str(e)), metadata=_kind(e), allow_retries=False) from e
         except Exception as e:  # noqa: BLE001  # the border to Dagster: whatever it was is recorded, and fails the run
-            _forbid_run_retries(args, kwargs)
+            _forbid_run_retries(_context_of(args, kwargs))
             raise _permanent(e) from _shown_cause(e)
 
     return reported
+
+
+def _ask_for_another_attempt(context: "Context | None", error: TransientError) -> None:
+    """Raise RetryRequested while there are attempts left."""
+    step = context if isinstance(context, dg.OpExecutionContext) else context and context.op_execution_context
+    if step is not None and step.retry_number < STEP_RETRIES:
+        delay_s = FIRST_DELAY_S * 2.0**step.retry_number * random.uniform(1.0, 1.5)
+        raise dg.RetryRequested(STEP_RETRIES, delay_s) from error
 
 
 def without_secrets(text: str) -> str:
@@ -77,10 +89,13 @@ def _shown_cause(error: Exception) -> Exception | None:
     return error
 
 
-def _forbid_run_retries(args: tuple[object, ...], kwargs: dict[str, object]) -> None:
-    context = next((one for one in [*args, *kwargs.values()] if isinstance(one, _CONTEXTS)), None)
+def _forbid_run_retries(context: "Context | None") -> None:
     if context is not None and context.instance.get_run_by_id(context.run.run_id) is not None:
         context.instance.add_run_tags(context.run.run_id, NO_RUN_RETRIES)
 
 
-_CONTEXTS = (dg.AssetExecutionContext, dg.AssetCheckExecutionContext)
+Context = dg.OpExecutionContext | dg.AssetExecutionContext | dg.AssetCheckExecutionContext
+
+
+def _context_of(args: tuple[object, ...], kwargs: dict[str, object]) -> Context | None:
+    return next((one for one in [*args, *kwargs.values()] if isinstance(one, Context)), None)

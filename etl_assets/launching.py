@@ -4,12 +4,13 @@ Every run is entered in the instance of the home (``ETL_HOME/dagster``), so that
 """
 
 import importlib
+import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -56,16 +57,46 @@ class PartitionOutcome:
     seconds: float
 
 
-@dataclass(slots=True)
 class _Interrupts:
-    """The first signal that asked this process to stop, if any did."""
+    """Which signal asked this process to stop, if any did.
 
-    number: int | None = None
-    previous: dict[int, Any] = field(default_factory=dict)
+    Dagster puts handlers of its own in place while a step runs, which do not tell; the interpreter writes the number
+    of every signal that it handles to the wake-up descriptor, whoever handles it.
+    """
 
-    def seen(self, number: int, _frame: FrameType | None) -> None:
-        self.number = number
-        raise KeyboardInterrupt
+    def __init__(self) -> None:
+        self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._number: int | None = None
+        self._before: dict[int, Any] = {}
+        self._wakeup_before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        for number in (int(signal.SIGINT), int(signal.SIGTERM)):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as for a job in the background, which shall go on
+                self._before[number] = signal.signal(number, _interrupt)
+
+    @property
+    def number(self) -> int | None:
+        """The first one seen."""
+        if self._number is None and self._reader >= 0:
+            try:
+                numbers = [one for one in os.read(self._reader, 4096) if one in self._before]
+            except BlockingIOError:
+                numbers = []
+            self._number = numbers[0] if numbers else None
+        return self._number
+
+    def close(self) -> None:
+        """Let the handlers of before handle signals again."""
+        signal.set_wakeup_fd(self._wakeup_before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._number = self.number
+        os.close(self._reader)
+        os.close(self._writer)
+        self._reader = -1
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def run_partitions(
@@ -96,28 +127,53 @@ def run_partitions(
     place = open_platform(settings) if platform is None else platform
     outcomes: list[PartitionOutcome] = []
     try:
-        with _instance(settings) as instance, _interruptible() as interrupts:
-            runner = _Runner(instance, place, watch, wait_s, interrupts)
+        with _instance(settings) as instance, _stopped_by() as stopped_by:
+            runner = _Runner(instance, place, watch, wait_s, stopped_by)
             runner.register(list(tags))
             for key in tags:
                 outcomes.append(runner.run(key, tags[key]))
                 if finished is not None:
                     finished(outcomes[-1])
-                if interrupts.number is not None:
+                if stopped_by() is not None:
                     break
     finally:
         if platform is None:
             place.ledger.close()
-    if interrupts.number is not None:
-        signal.raise_signal(interrupts.number)
+    _pass_on(stopped_by())
     return outcomes
+
+
+@contextmanager
+def _stopped_by() -> Iterator[Callable[[], int | None]]:
+    """Asks which signal came. Only the main thread may handle signals; elsewhere whoever has it decides."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    interrupts = _Interrupts()
+    try:
+        yield lambda: interrupts.number
+    finally:
+        interrupts.close()
+
+
+def _pass_on(number: int | None) -> None:
+    """Do what the signal would have done without us."""
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    if number is not None:
+        signal.raise_signal(number)
 
 
 class _Runner:
     """Runs partitions one after the other: one load of the definitions, one open instance, one open platform."""
 
     def __init__(
-        self, instance: "dg.DagsterInstance", platform: Platform, watch: Watcher, wait_s: float, interrupts: _Interrupts
+        self,
+        instance: "dg.DagsterInstance",
+        platform: Platform,
+        watch: Watcher,
+        wait_s: float,
+        stopped_by: Callable[[], int | None],
     ) -> None:
         from etl_assets.asset_keys import INGEST_JOB
 
@@ -125,7 +181,7 @@ class _Runner:
         self._platform = platform
         self._watch = watch
         self._wait_s = wait_s
-        self._interrupts = interrupts
+        self._stopped_by = stopped_by
         # By name, as the daemon loads it too: the code location is above this module.
         location = importlib.import_module(CODE_LOCATION)
         self._job: dg.JobDefinition = location.defs.resolve_job_def(INGEST_JOB)
@@ -150,11 +206,11 @@ class _Runner:
                 resources={"partition_runs": runs}, run_config=_QUIET,
             )  # fmt: skip
         except KeyboardInterrupt:
-            if self._interrupts.number is None:
+            if self._stopped_by() is None:
                 raise
         finally:
             report = runs.report(key)
-            error = None if self._interrupts.number is None else KeyboardInterrupt("canceled")
+            error = None if self._stopped_by() is None else KeyboardInterrupt("canceled")
             runs.close(error)
         state = self._state(run_id, result)
         message = None if state == "succeeded" else "canceled" if state == "canceled" else _error_of(result)
@@ -163,7 +219,7 @@ class _Runner:
         )  # fmt: skip
 
     def _state(self, run_id: str, result: "dg.ExecuteInProcessResult | None") -> State:
-        if self._interrupts.number is None:
+        if self._stopped_by() is None:
             return "succeeded" if result is not None and result.success else "failed"
         run = self._instance.get_run_by_id(run_id)
         if run is not None and run.is_success:
@@ -218,19 +274,3 @@ def _instance(settings: Settings) -> Iterator["dg.DagsterInstance"]:
             yield instance
     except dg.DagsterInvalidConfigError as e:
         raise ConfigError(f"{folder / 'dagster.yaml'}: {e}") from e
-
-
-@contextmanager
-def _interruptible() -> Iterator[_Interrupts]:
-    """SIGINT and SIGTERM stop the step at work, and are remembered; handlers of before come back at the end."""
-    interrupts = _Interrupts()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupts  # only the main thread may handle signals: whoever has it decides
-        return
-    for number in (int(signal.SIGINT), int(signal.SIGTERM)):
-        interrupts.previous[number] = signal.signal(number, interrupts.seen)
-    try:
-        yield interrupts
-    finally:
-        for number, handler in interrupts.previous.items():
-            signal.signal(number, handler)

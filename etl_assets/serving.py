@@ -31,12 +31,18 @@ load_from:
       module_name: {CODE_LOCATION}
       location_name: etl_assets
 """
-EVENT_LOG = """
+HOME_STORAGE = """
 event_log_storage:
   module: etl_assets.resources.event_log
   class: PooledSqliteEventLogStorage
   config:
     base_dir: {folder}
+
+# What steps log is in the events. To catch what they print as well, Dagster starts four more processes for each run
+# and takes the standard streams of the process: a progress bar would be torn.
+compute_logs:
+  module: dagster._core.storage.noop_compute_log_manager
+  class: NoOpComputeLogManager
 """
 READY_WITHIN_S = 180.0
 STOPPED_WITHIN_S = 20.0
@@ -55,7 +61,7 @@ def render_instance(settings: Settings) -> Path:
     """
     folder = settings.home.create().dagster
     instance = files("etl_assets").joinpath("dagster.yaml").read_text()
-    instance += EVENT_LOG.format(folder=json.dumps(str(folder / "history" / "runs")))
+    instance += HOME_STORAGE.format(folder=json.dumps(str(folder / "history" / "runs")))
     for name, text in (("dagster.yaml", instance), ("workspace.yaml", WORKSPACE)):
         _write_ours(folder / name, _OURS + text)
     return folder

@@ -22,7 +22,7 @@ from etl_assets.documents.partition_runs import PartitionRuns
 from etl_assets.documents.partitions import document_shards
 from etl_assets.documents.pending import settle
 from etl_assets.documents.step_facts import Facts, columns_of, commit_facts, intake_facts, stage_facts, store_facts
-from etl_assets.failures import STEP_RETRIES, reports_failures
+from etl_assets.failures import reports_failures
 from etl_assets.ledger.contents import Contents
 from etl_assets.stages.spec import Stage
 
@@ -33,7 +33,7 @@ FRESH = dg.FreshnessPolicy.time_window(warn_window=timedelta(days=7), fail_windo
 """When nothing at all arrived for a week people should look whether the feed has stopped, and after a month it has."""
 
 document_asset = functools.partial(
-    dg.asset, partitions_def=document_shards, owners=OWNERS, retry_policy=STEP_RETRIES, freshness_policy=FRESH
+    dg.asset, partitions_def=document_shards, owners=OWNERS, freshness_policy=FRESH
 )  # fmt: skip
 """What every asset of this domain has in common."""
 

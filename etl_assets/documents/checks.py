@@ -13,7 +13,7 @@ from etl_assets.documents.partition_runs import PartitionRuns
 from etl_assets.documents.partitions import document_shards
 from etl_assets.documents.verification import CHECKS, Check, CheckResult, run_checks
 from etl_assets.errors import ConfigError
-from etl_assets.failures import STEP_RETRIES, reports_failures
+from etl_assets.failures import reports_failures
 from etl_assets.ledger.catalogue import partition
 
 
@@ -26,7 +26,7 @@ def asset_check(check: Check) -> dg.AssetChecksDefinition:
 
         @dg.asset_check(
             asset=dg.AssetKey(check.asset), name=check.name, description=check.meaning, blocking=check.blocking,
-            partitions_def=document_shards, retry_policy=STEP_RETRIES,
+            partitions_def=document_shards,
         )  # fmt: skip
         @reports_failures
         def checked(
@@ -70,7 +70,7 @@ def verified(context: dg.OpExecutionContext, partition_runs: PartitionRuns) -> l
     return run_checks(platform, partition(platform.ledger, context.partition_key))
 
 
-@dg.op(retry_policy=STEP_RETRIES)
+@dg.op
 def every_check(
     context: dg.OpExecutionContext, partition_runs: dg.ResourceParam[PartitionRuns]
 ) -> Iterator[dg.AssetCheckEvaluation | dg.Output[None]]:
