@@ -17,9 +17,38 @@ from etl_assets.ledger.database import Ledger
 from etl_assets.ledger.leases import Lease
 from etl_assets_tests.faults.chains import die_holding as die_at_once
 from etl_assets_tests.ledgers import SERVER_FILE, close_all, open_on
-from etl_assets_tests.servers.fixtures import Variables, minio, moto, neo4j, own_server, pgbouncer, postgres, redis
+from etl_assets_tests.servers.fixtures import (
+    Variables,
+    arcadedb,
+    elasticmq,
+    minio,
+    moto,
+    neo4j,
+    openbao,
+    own_server,
+    pgbouncer,
+    postgres,
+    rabbitmq,
+    redis,
+    seaweedfs,
+    toxiproxy,
+)
 
-__all__ = ["minio", "moto", "neo4j", "own_server", "pgbouncer", "postgres", "redis"]
+__all__ = [
+    "arcadedb",
+    "elasticmq",
+    "minio",
+    "moto",
+    "neo4j",
+    "openbao",
+    "own_server",
+    "pgbouncer",
+    "postgres",
+    "rabbitmq",
+    "redis",
+    "seaweedfs",
+    "toxiproxy",
+]
 
 
 @pytest.fixture

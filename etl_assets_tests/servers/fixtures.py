@@ -75,6 +75,42 @@ def neo4j() -> Variables:
     return server("neo4j")
 
 
+@pytest.fixture(scope="session")
+def rabbitmq() -> Variables:
+    """``ETL_TEST_AMQP_URL``, ``ETL_TEST_RABBITMQ_MANAGEMENT_URL``."""
+    return server("rabbitmq")
+
+
+@pytest.fixture(scope="session")
+def openbao() -> Variables:
+    """``ETL_TEST_VAULT_ADDR``, ``ETL_TEST_VAULT_TOKEN``."""
+    return server("openbao")
+
+
+@pytest.fixture(scope="session")
+def elasticmq() -> Variables:
+    """``ETL_TEST_SQS_ENDPOINT``; any credentials do."""
+    return server("elasticmq")
+
+
+@pytest.fixture(scope="session")
+def toxiproxy() -> Variables:
+    """``ETL_TEST_TOXIPROXY_URL``; ``toxiproxy.proxied`` puts a proxy before another server."""
+    return server("toxiproxy")
+
+
+@pytest.fixture(scope="session")
+def seaweedfs() -> Variables:
+    """``ETL_TEST_SEAWEEDFS_ENDPOINT``, ``_ACCESS_KEY`` and ``_SECRET_KEY``; make a bucket of your own."""
+    return server("seaweedfs")
+
+
+@pytest.fixture(scope="session")
+def arcadedb() -> Variables:
+    """``ETL_TEST_ARCADEDB_URI``, ``_USER`` and ``_PASSWORD``; its database is ``neo4j``."""
+    return server("arcadedb")
+
+
 @pytest.fixture
 def own_server() -> Iterator[Callable[[str, Mapping[str, str]], Server]]:
     """``own_server(name, variables of what it needs)``: a server of the test alone, to kill, stop and restart."""

@@ -3,7 +3,7 @@
 ``keeper.py USERS FOLDER SIGNAL GRACE_S REMOVE COMMAND...``: every user of the server holds a shared lock on the file
 USERS, which the kernel frees when the user ends, however it ends. Once nobody holds it, the server gets SIGNAL, after
 GRACE_S seconds all that is left of it is killed, and FOLDER is removed if REMOVE is 1. The server's id is in
-FOLDER/pid, its output in FOLDER/log. SIGTERM ends it the same way at once.
+FOLDER/pid, its output in FOLDER/output.log. SIGTERM ends it the same way at once.
 
 It is the subreaper of its descendants, so nothing that the server left behind (RabbitMQ's epmd) outlives it; if the
 keeper itself is killed, the kernel kills the server.
@@ -34,7 +34,7 @@ def main(users: str, folder: str, stop: str, grace_s: str, remove: str, *command
     try:
         signal.signal(signal.SIGTERM, _end)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        with open(Path(folder) / "log", "ab") as log:
+        with open(Path(folder) / "output.log", "ab") as log:
             server = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=folder,
                 preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0),

@@ -43,7 +43,9 @@ def _ready(uri: str) -> None:
     from neo4j.exceptions import AuthError
 
     def ask(password: str, database: str, query: str) -> None:
-        with GraphDatabase.driver(uri, auth=("neo4j", password), connection_timeout=5) as driver:
+        with GraphDatabase.driver(
+            uri, auth=("neo4j", password), connection_timeout=5, max_transaction_retry_time=0
+        ) as driver:
             driver.execute_query(query, database_=database)
 
     write = "CREATE (n:Ready) DELETE n"

