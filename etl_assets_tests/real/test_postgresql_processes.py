@@ -22,7 +22,7 @@ from etl_assets_tests.servers.model import Server
 
 pytestmark = pytest.mark.usefixtures("ledgers_on_postgresql")
 
-KILLS = 8
+KILLS = 6
 SHORT_LEASE_S = 1.0
 
 

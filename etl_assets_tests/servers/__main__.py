@@ -10,7 +10,7 @@ from pathlib import Path
 
 from etl_assets_tests.servers.model import Unavailable
 from etl_assets_tests.servers.registry import RECIPES
-from etl_assets_tests.servers.sharing import variables_of
+from etl_assets_tests.servers.sharing import given_variables, variables_of
 
 
 def main() -> int:
@@ -37,6 +37,9 @@ def _install(names: list[str]) -> int:
 
     def one(name: str) -> str | None:
         began = time.monotonic()
+        if given_variables(name) is not None:
+            print(f"{name:12} is yours, by {RECIPES[name].variables[0]}", flush=True)
+            return None
         try:
             there = RECIPES[name].is_installed()
             RECIPES[name].install()

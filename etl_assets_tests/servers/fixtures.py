@@ -15,7 +15,7 @@ import pytest
 from etl_assets_tests.servers.model import Server, Unavailable
 from etl_assets_tests.servers.processes import NotReady
 from etl_assets_tests.servers.registry import RECIPES
-from etl_assets_tests.servers.sharing import required, shared_folder, variables_of
+from etl_assets_tests.servers.sharing import given_variables, required, shared_folder, variables_of
 
 Variables = Mapping[str, str]
 
@@ -120,6 +120,8 @@ def own_server() -> Iterator[Callable[[str, Mapping[str, str]], Server]]:
     def start(name: str, given: Mapping[str, str]) -> Server:
         with _or_skip(name):
             if not RECIPES[name].is_installed():
+                if given_variables(name) is not None:
+                    pytest.skip(f"the {name} that is set is somebody's own: it is not killed for a test")
                 if not required():
                     raise Unavailable("it is not installed; `make test-backends` installs it")
                 RECIPES[name].install()
