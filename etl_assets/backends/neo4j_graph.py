@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from etl_assets.backends.circuit import CircuitBreaker
 from etl_assets.backends.neo4j_cypher import (
     COUNTS,
     DELETE_DOCUMENTS,
@@ -81,8 +82,8 @@ class _Reached:
 class Neo4jGraph:
     """KnowledgeGraph on one Neo4j database; the first write makes constraints and indexes, as ``migrate`` does."""
 
-    def __init__(self, access: Neo4jAccess) -> None:
-        self._server = Neo4jServer(access)
+    def __init__(self, access: Neo4jAccess, breaker: CircuitBreaker | None = None) -> None:
+        self._server = Neo4jServer(access, breaker)
 
     def close(self) -> None:
         """Close the connections. The graph may be used again afterwards."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
+from etl_assets.backends.circuit import CircuitBreaker, Unavailable
 from etl_assets.errors import ConfigError, PermanentError, TransientError
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ T = TypeVar("T")
 
 SCHEMA_VERSION = 1
 """Version of the constraints and indexes below, kept in the node ``(:EtlAssetsSchema {name: 'graph'})``."""
+
+SCHEMES = ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc")
 
 OLDEST_SERVER = 5
 """The first Neo4j major version that is served."""
@@ -72,7 +75,7 @@ class OvertakenError(Exception):
 class Neo4jAccess:
     """Where the server is and how long anything may take, in seconds. ``password`` never appears in a ``repr``.
 
-    ``uri`` has one of the schemes bolt, bolt+s, bolt+ssc, neo4j, neo4j+s, neo4j+ssc; ``database`` None is the
+    ``uri`` has one of SCHEMES; ``database`` None is the
     server's default. ``retry_time_s`` bounds how long one call goes on after lost connections, deadlocks and
     changes of leader; ``query_limit_s`` is the server's limit for one transaction.
     """
@@ -94,12 +97,14 @@ class Neo4jServer:
     Reads see the writes that this process made through the same instance, in a cluster too (bookmarks).
     """
 
-    def __init__(self, access: Neo4jAccess) -> None:
+    def __init__(self, access: Neo4jAccess, breaker: CircuitBreaker | None = None) -> None:
+        self._breaker = breaker or CircuitBreaker("Neo4j")
         parts = urlsplit(access.uri)
-        if not parts.hostname or parts.username is not None or parts.password is not None:
+        has_credentials = parts.username is not None or parts.password is not None
+        if parts.scheme not in SCHEMES or not parts.hostname or has_credentials:
             raise ConfigError(
-                "NEO4J_URI must name a host and no credentials, for example neo4j://graph.example:7687; "
-                "user and password have settings of their own"
+                f"NEO4J_URI must have one of the schemes {', '.join(SCHEMES)}, name a host and no credentials, for "
+                "example neo4j://graph.example:7687; user and password have settings of their own"
             )
         self._access = access
         self._name = f"knowledge graph at {parts.scheme}://{parts.hostname}:{parts.port or 7687}"
@@ -206,28 +211,38 @@ class Neo4jServer:
         return unit_of_work(timeout=self._access.query_limit_s, metadata={"app": "etl-assets"})(work)
 
     def _attempted(self, call: "Callable[[Session], T]", *, schema: bool = False) -> T:
+        """One operation, as the circuit counts them; see ``_settled``."""
+        with self._breaker.operation():
+            return self._settled(call, schema=schema)
+
+    def _settled(self, call: "Callable[[Session], T]", *, schema: bool) -> T:
         """``call`` with an open session, again after conflicts. The driver retries deadlocks and lost connections.
 
-        ``schema``: a constraint that another process made in the same moment is there, and so no failure.
+        ``schema``: a statement outside managed transactions, where two processes that migrate at once may deadlock, or
+        find that the other was first.
         """
         from neo4j.exceptions import DriverError, IncompleteCommit, Neo4jError
+        from neo4j.exceptions import TransientError as ServerTransient
 
         for attempt in range(1, CONFLICT_ATTEMPTS + 1):
             try:
-                driver, bookmarks = self._opened()
-                with driver.session(database=self._access.database, bookmark_manager=bookmarks) as session:
-                    return call(session)
+                return self._once(call)
             except (Neo4jError, DriverError, OvertakenError, UnicodeEncodeError) as e:
                 code = getattr(e, "code", None) or ""
                 again = (
                     code in _CONFLICTS
                     or isinstance(e, IncompleteCommit | OvertakenError)
-                    or (schema and "AlreadyExists" in code)
+                    or (schema and (isinstance(e, ServerTransient) or "AlreadyExists" in code))
                 )
                 if not again or attempt == CONFLICT_ATTEMPTS:
                     raise self._failure(e) from e
             time.sleep(random.uniform(0, min(0.02 * 2**attempt, LONGEST_PAUSE_S)))
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _once(self, call: "Callable[[Session], T]") -> T:
+        driver, bookmarks = self._opened()
+        with driver.session(database=self._access.database, bookmark_manager=bookmarks) as session:
+            return call(session)
 
     def _opened(self) -> "tuple[Driver, BookmarkManager]":
         from neo4j import GraphDatabase
@@ -281,7 +296,7 @@ class Neo4jServer:
         code = getattr(error, "code", None) or ""
         passing = (ServiceUnavailable, SessionExpired, ConnectionPoolError, ServerTransient, OvertakenError)
         if isinstance(error, passing) or code in _CONFLICTS | _EXHAUSTED:
-            return TransientError(f"{self._name} did not serve the call ({text}); it may later")
+            return Unavailable(f"{self._name} did not serve the call ({text}); it may later")
         return PermanentError(f"{self._name} refused the call ({text})")
 
 
