@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from etl_assets.ledger.catalogue import Partition, partition
 from etl_assets.ledger.database import digest_of
 from etl_assets.ledger.leases import Lease, acquire
 from etl_assets.ledger.outputs import Recipe, Step
+from etl_assets.ledger.settings_history import record_settings
 from etl_assets.stages import housekeeping
 from etl_assets.stages.engine import Work, advance
 from etl_assets.stages.report import StageReport, Watcher, ignore
@@ -102,6 +103,9 @@ class PartitionRun:
             )  # fmt: skip
             with self._lease.writing() as connection:
                 runs.begin_run(connection, self.run_id, self.partition.key)
+                place = self.platform.collections
+                digest = place.digest_of(self.partition.tenant, self.partition.collection)
+                record_settings(connection, self.partition.cid, digest, asdict(self.settings))
         return self._lease
 
     @property
