@@ -179,6 +179,9 @@ class FaultyArrivals:
         self._ask("strays")
         return self._inner.strays()
 
+    def seems_lost(self) -> str:
+        return self._inner.seems_lost()
+
     def list(self, tenant: str, collection: str) -> Iterator[ObjectInfo | UnusableKey]:
         fault = self._faults.next("list")
         found = [*self._inner.list(tenant, collection)]

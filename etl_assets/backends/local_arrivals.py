@@ -10,6 +10,10 @@ is not:
   can change without its own fingerprint changing; so each one is an unusable key.
 - Sockets, pipes and devices, and names that are not UTF-8, are unusable keys.
 
+A folder that nothing is mounted on looks like one whose last document went. So the first document that is read leaves
+the empty file ``.etl-assets`` at the top: a store without it, and without anything else, is taken for an unmounted or
+removed one (``seems_lost``).
+
 The content type is the extended attribute ``user.mime_type``, and metadata are ``user.etl.NAME``, where the file
 system has them. Changing one changes ctime, hence the fingerprint.
 """
@@ -39,6 +43,7 @@ from etl_assets.protocols.objects import NAME, FetchedObject, ObjectAttributes, 
 
 _CONTENT_TYPE = "user.mime_type"
 _METADATA = "user.etl."
+_MARK = ".etl-assets"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: opening a pipe that took a file's place must not wait for a writer.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -58,6 +63,7 @@ class LocalArrivals:
     def __init__(self, objects: Path, *, scratch: Path) -> None:
         self._objects = objects
         self._scratch = Scratch(scratch)
+        self._is_marked = False
 
     def collections(self) -> list[tuple[str, str]]:
         """(tenant, collection) of every folder pair whose names are usable, sorted.
@@ -109,6 +115,19 @@ class LocalArrivals:
                 )
         return objects_below(path, f"{tenant}/{collection}/")
 
+    def seems_lost(self) -> str:
+        """Why this may not be the store that documents were read from before; "" when nothing speaks for it.
+
+        Raises:
+            PermanentError: ``objects`` is missing or cannot be listed.
+        """
+        if self._tenants() or os.path.lexists(self._objects / _MARK):
+            return ""
+        return (
+            f"object store {self._objects}: has nothing in it, as if it were unmounted or removed; put it back, "
+            "or make an empty folder in it if every document is meant to go"
+        )
+
     def fetch(self, key: str, target: Path) -> FetchedObject:
         """Copy one object to the new file ``target``; on failure nothing is left there.
 
@@ -124,9 +143,11 @@ class LocalArrivals:
             name = key.rpartition("/")[2]
             source = _opened(parent, name, key)
             try:
-                return _copied(source, parent, name, key, target)
+                fetched = _copied(source, parent, name, key, target)
             finally:
                 os.close(source)
+        self._mark()
+        return fetched
 
     def put(self, key: str, source: Path, *, attributes: ObjectAttributes | None = None) -> None:
         """Write one object atomically: a listing sees it whole or not at all.
@@ -171,6 +192,13 @@ class LocalArrivals:
                     os.rmdir(name, dir_fd=parent)
             except OSError:  # not empty, or gone already: either way there is nothing more to tidy
                 return
+
+    def _mark(self) -> None:
+        """Leave the file that tells this store from an empty mount point; one that is read-only goes without."""
+        if not self._is_marked:
+            with suppress(OSError):
+                os.close(os.open(self._objects / _MARK, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644))
+            self._is_marked = True
 
     def _tenants(self) -> Entries:
         try:

@@ -106,6 +106,10 @@ class S3Arrivals:
                 elif problem:
                     yield UnusableKey(shown(entry.key), problem, entry.fingerprint)
 
+    def seems_lost(self) -> str:
+        """Nothing: a bucket that is not there answers with an error, never with an empty listing."""
+        return ""
+
     def fetch(self, key: str, target: Path) -> FetchedObject:
         """Copy one object to the new file ``target``; on failure nothing is left there.
 

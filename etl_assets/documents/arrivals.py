@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from etl_assets.documents.model import document_id, slot_of
 from etl_assets.documents.parameters import ParsingLimits
-from etl_assets.errors import DataError, TransientError
+from etl_assets.errors import DataError, PermanentError, TransientError
 from etl_assets.ledger import objects, quarantine
 from etl_assets.ledger.catalogue import Partition, ensure_collection
 from etl_assets.ledger.database import Ledger
@@ -86,7 +86,7 @@ def survey(ledger: Ledger, store: Arrivals, tenant: str, collection: str, *, sha
     """List a collection and compare it, key by key, with the ledger. It reads no object.
 
     Raises:
-        PermanentError: the listing is not complete.
+        PermanentError: the listing is not complete, or the store seems lost: nothing may then look deleted.
     """
     partitions = ensure_collection(ledger, tenant, collection, shards=shards)
     cid = partitions[0].cid
@@ -114,6 +114,8 @@ def survey(ledger: Ledger, store: Arrivals, tenant: str, collection: str, *, sha
         changes = found.changes[by_slot[slot].key]
         sighting = Sighting(entry, identity, slot, path, row)
         (changes.added if row is None else changes.changed).append(sighting)
+    if known and not found.seen and (problem := store.seems_lost()):
+        raise PermanentError(problem)
     for gone in known.values():
         found.changes[by_slot[gone.slot].key].removed.append(gone)
         refused.pop(gone.path, None)
@@ -156,10 +158,12 @@ def take_in(lease: Lease, store: Arrivals, originals: Blobs, changes: Changes, l
 
 def hold_unusable(ledger: Ledger, tenant: str, collection: str, keys: Sequence[UnusableKey]) -> int:
     """Quarantine keys that cannot name a document, and let go of those that are gone; how many are held."""
+    # Below a collection a path is relative to it, as every other path that people see.
+    inside = f"{tenant}/{collection}/" if collection else ""
     held = [
         quarantine.Held(
-            _key_id(one.shown), one.shown, "", DataError(f"{one.shown}: {one.problem}", reason="unusable-key"),
-            one.fingerprint, tenant, collection,
+            _key_id(one.shown), one.shown.removeprefix(inside), "",
+            DataError(f"{one.shown}: {one.problem}", reason="unusable-key"), one.fingerprint, tenant, collection,
         )
         for one in keys
     ]  # fmt: skip

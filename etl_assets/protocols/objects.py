@@ -80,6 +80,15 @@ class Arrivals(Protocol):
         """
         ...
 
+    def seems_lost(self) -> str:
+        """Why documents that are missing from listings need not be deleted: the whole store is, as if a file system
+        were not mounted. "" when nothing speaks for it.
+
+        Raises:
+            PermanentError: it cannot be listed.
+        """
+        ...
+
     def fetch(self, key: str, target: Path) -> FetchedObject:
         """Copy one object to a new file ``target``.
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import socket
 import threading
 from collections.abc import Callable
@@ -344,3 +345,19 @@ def test_a_file_system_without_attributes_reads_as_none_and_refuses_to_lose_them
     with pytest.raises(PermanentError, match="user.mime_type"):
         arrivals.put("acme/reports/b", folder / "a", attributes=ObjectAttributes("text/plain"))
     assert keys(arrivals) == ["acme/reports/a"]
+
+
+def test_a_store_that_looks_unmounted_seems_lost_and_one_that_was_emptied_does_not(tmp_path: Path) -> None:
+    objects, target = tmp_path / "objects", tmp_path / "copy"
+    arrivals = LocalArrivals(objects, scratch=tmp_path / "scratch")
+    (objects / "acme" / "reports").mkdir(parents=True)
+    (objects / "acme" / "reports" / "a.md").write_text("a")
+    arrivals.fetch("acme/reports/a.md", target)
+    shutil.rmtree(objects / "acme")
+    assert arrivals.seems_lost() == ""
+
+    objects.rename(tmp_path / "unmounted")
+    objects.mkdir()
+    assert "unmounted or removed; put it back" in arrivals.seems_lost()
+    (objects / "acme").mkdir()
+    assert arrivals.seems_lost() == ""

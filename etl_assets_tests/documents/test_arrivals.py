@@ -1,5 +1,6 @@
 """From a listing to versions: what is new, changed, gone, held, and what a stale listing must not do."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -310,3 +311,18 @@ def test_a_transient_error_that_is_no_change_is_still_not_taken_for_success(home
     assert intake.unsettled == 1 and present(home) == {}
     (changes,) = seen(home).values()
     assert changes.added, "it is still to be done"
+
+
+def test_an_unmounted_store_deletes_nothing_and_an_emptied_one_everything(home: Home) -> None:
+    home.put("a.md", "text")
+    taken_in(home)
+    objects, away = home.folder / "objects", home.folder / "away"
+    objects.rename(away)
+    objects.mkdir()
+    with pytest.raises(PermanentError, match="unmounted or removed"):
+        seen(home)
+    objects.rmdir()
+    away.rename(objects)
+    shutil.rmtree(objects / "acme")
+    (changes,) = seen(home).values()
+    assert len(changes.removed) == 1
