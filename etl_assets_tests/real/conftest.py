@@ -102,7 +102,9 @@ def ledgers_on_postgresql(
     (tmp_path / SERVER_FILE).write_text(json.dumps(ledger_server))
     monkeypatch.setattr(Ledger, "sqlite", lambda path: open_on(ledger_server, path))
     for name in list(sys.modules):
-        if name.startswith("etl_assets_tests.") and hasattr(sys.modules[name], "die_holding"):
+        if name.startswith(("etl_assets_tests.faults.", "etl_assets_tests.stages.")) and hasattr(
+            sys.modules[name], "die_holding"
+        ):
             monkeypatch.setattr(f"{name}.die_holding", _die_and_expire)
     yield ledger_server
     close_all()
