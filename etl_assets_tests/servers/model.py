@@ -1,5 +1,6 @@
 """What a server of the tests is: how it is installed and started, and what a test may do with it once it runs."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -7,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from etl_assets_tests.servers.processes import Kept, NotReady, kept, let_go
+from etl_assets_tests.servers.processes import Kept, NotReady, kept, let_go, users_file
 
 
 class Unavailable(Exception):
@@ -43,6 +44,9 @@ class Server:
         self.stop()
         let_go(self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)
+        users_file(self.folder).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.folder.parent.rmdir()  # when it was the last one
 
     def restart(self) -> None:
         """Stop it, if it still runs, and start it over the same folder and ports; back when it answers."""
