@@ -47,7 +47,7 @@ compute_logs:
 READY_WITHIN_S = 180.0
 STOPPED_WITHIN_S = 20.0
 _POLL_S = 0.2
-_OURS = "# Written by etl-assets at every start. Remove this line to keep your own changes.\n"
+OURS = "# Written by etl-assets at every start. Remove this line to keep your own changes.\n"
 _PR_SET_PDEATHSIG = 1
 
 
@@ -63,7 +63,7 @@ def render_instance(settings: Settings) -> Path:
     instance = files("etl_assets").joinpath("dagster.yaml").read_text()
     instance += HOME_STORAGE.format(folder=json.dumps(str(folder / "history" / "runs")))
     for name, text in (("dagster.yaml", instance), ("workspace.yaml", WORKSPACE)):
-        _write_ours(folder / name, _OURS + text)
+        _write_ours(folder / name, OURS + text)
     return folder
 
 
@@ -203,8 +203,8 @@ def _write_ours(path: Path, text: str) -> None:
     try:
         found = path.read_text()
     except FileNotFoundError:
-        found = _OURS
-    if found.startswith(_OURS) and found != text:
+        found = OURS
+    if found.startswith(OURS) and found != text:
         scratch = path.with_name(f".{path.name}.{os.getpid()}")
         scratch.write_text(text)
         scratch.replace(path)
