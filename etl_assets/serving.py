@@ -82,13 +82,11 @@ def serve(
     folder = render_instance(settings)
     chosen = _usable_port(host, port)
     address = f"http://{f'[{host}]' if ':' in host else host}:{chosen}"
-    workspace = str(folder / "workspace.yaml")
-    web = ["dagster_webserver", "--host", host, "--port", str(chosen), "--workspace", workspace]
-    daemon = ["dagster._daemon", "run", "--workspace", workspace]
     children: list[_Child] = []
     with _stoppable() as stop:
         try:
-            children += [_Child("webserver", web, settings, folder), _Child("daemon", daemon, settings, folder)]
+            for name, module in commands(folder, host, chosen).items():
+                children.append(_Child(name, module, settings, folder))
             _wait_until_ready(address, children, stop)
             if not stop and announce is not None:
                 announce(address)
@@ -98,6 +96,15 @@ def serve(
                 time.sleep(_POLL_S)
         finally:
             _stop(children)
+
+
+def commands(folder: Path, host: str, port: int) -> dict[str, list[str]]:
+    """What is run: a Python module and its arguments, by the name of its log."""
+    workspace = str(folder / "workspace.yaml")
+    return {
+        "webserver": ["dagster_webserver", "--host", host, "--port", str(port), "--workspace", workspace],
+        "daemon": ["dagster._daemon", "run", "--workspace", workspace],
+    }
 
 
 class _Child:

@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from etl_assets import serving
 from etl_assets.asset_keys import DOCUMENT_SHARDS
 from etl_assets.errors import ConfigError, PermanentError
 from etl_assets.launching import PartitionOutcome, run_partitions
@@ -205,14 +206,44 @@ def test_a_port_that_is_taken_is_told_before_anything_starts(tmp_path: Path) -> 
 def test_a_child_that_ends_by_itself_is_an_error_with_the_end_of_its_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from etl_assets import serving
-
     home = SmallHome.at(tmp_path / "home", {})
     monkeypatch.setattr(serving, "WORKSPACE", "load_from: nothing that exists\n")
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(PermanentError, match="ended with code 1"):
         serve(home.settings, port=0)
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_serving_announces_the_address_once_it_answers_and_stops_when_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = SmallHome.at(tmp_path / "home", {})
+    (tmp_path / "server_info").write_text("{}")
+
+    def stand_ins(_folder: Path, host: str, port: int) -> dict[str, list[str]]:
+        web = ["http.server", str(port), "--bind", host, "--directory", str(tmp_path)]
+        return {"webserver": web, "daemon": ["http.server", "0", "--bind", host]}
+
+    announced: list[str] = []
+
+    def announce(address: str) -> None:
+        announced.append(address)
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(serving, "commands", stand_ins)
+    serve(home.settings, port=0, announce=announce)
+    (address,) = announced
+    assert address.startswith("http://127.0.0.1:") and not address.endswith(":0")
+    with socket.socket() as probe, pytest.raises(ConnectionRefusedError):
+        probe.connect(("127.0.0.1", int(address.rpartition(":")[2])))
+
+
+def test_a_webserver_that_never_answers_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = SmallHome.at(tmp_path / "home", {})
+    monkeypatch.setattr(serving, "READY_WITHIN_S", 0.0)
+    monkeypatch.setattr(serving, "commands", lambda *_: {"webserver": ["http.server", "0"]})
+    with pytest.raises(PermanentError, match="did not answer within 0 s"):
+        serve(home.settings, port=0)
 
 
 def test_children_die_with_their_parent(tmp_path: Path) -> None:

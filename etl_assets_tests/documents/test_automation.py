@@ -19,6 +19,7 @@ from etl_assets.documents.pending import settle
 from etl_assets.ledger import schema
 from etl_assets.ledger.leases import acquire
 from etl_assets.ledger.requests import BACKOFF_S, LONGEST_BACKOFF_S, next_request
+from etl_assets.resources.document_runs import ArrivalsResource, OpenedArrivals, settings_from_environment
 from etl_assets_tests.small_homes import STATIC, SmallHome
 
 
@@ -319,3 +320,18 @@ def test_a_tick_that_finds_nothing_writes_nothing(sensor: Sensor) -> None:
         )
     counters = {name: value for name, value in before[0] if name != "token"}
     assert counters == {name: value for name, value in after[0] if name != "token"} and before[1] == after[1]
+
+
+def test_the_sensor_opens_its_home_from_the_environment_at_each_look(
+    sensor: Sensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in sensor.home.settings.as_environment().items():
+        monkeypatch.setenv(name, value)
+    resources = {"arrivals": ArrivalsResource(interval_s=7.0)}
+    with dg.build_sensor_context(instance=sensor.instance, resources=resources) as context:
+        result = document_arrivals(context)
+    assert isinstance(result, dg.SensorResult)
+    assert [request.partition_key for request in result.run_requests or []] == [sensor.home.key]
+    monkeypatch.setenv("ETL_ARRIVALS_INTERVAL_S", "60")
+    settings = settings_from_environment()
+    assert (OpenedArrivals(settings).interval_s, OpenedArrivals(settings, 7.0).interval_s) == (60, 7.0)
