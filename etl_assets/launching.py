@@ -6,6 +6,7 @@ Every run is entered in the instance of the home (``ETL_HOME/dagster``), so that
 import importlib
 import os
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from etl_assets.documents.partition_runs import PartitionRuns
 from etl_assets.documents.platform import Platform
-from etl_assets.errors import ConfigError
+from etl_assets.errors import ConfigError, EtlAssetsError, PermanentError
 from etl_assets.serving import CODE_LOCATION, render_instance, serve
 from etl_assets.settings import Settings
 from etl_assets.stages.report import Watcher, ignore
@@ -274,3 +275,20 @@ def _instance(settings: Settings) -> Iterator["dg.DagsterInstance"]:
             yield instance
     except dg.DagsterInvalidConfigError as e:
         raise ConfigError(f"{folder / 'dagster.yaml'}: {e}") from e
+    except EtlAssetsError:
+        raise
+    except Exception as e:
+        if (problem := _storage_problem(e)) is None:
+            raise
+        raise PermanentError(
+            f"Dagster's storage in {folder}: {problem}; free some space and check rights, then run again"
+        ) from e
+
+
+def _storage_problem(error: BaseException | None) -> str | None:
+    """What SQLite says is wrong, if that is why Dagster failed: a disk that is full, or a file out of reach."""
+    while error is not None:
+        if isinstance(error, sqlite3.OperationalError):
+            return str(error)
+        error = error.__cause__ or error.__context__
+    return None

@@ -4,6 +4,7 @@ Decisions about one collection are not here but in ``collections.yaml`` (``docum
 """
 
 import difflib
+import errno
 import os
 import re
 import tempfile
@@ -12,7 +13,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from types import MappingProxyType
 
-from etl_assets.errors import ConfigError
+from etl_assets.errors import ConfigError, PermanentError
 from etl_assets.fields import Field, FolderPath, Real, Whole
 
 PREFIX = "ETL_"
@@ -221,6 +222,7 @@ class Home:
 
         Raises:
             ConfigError: the path is a file, lies inside another home, or cannot be written.
+            PermanentError: its disk is full.
         """
         self._refuse_inside_another()
         private = (self.originals, self.lake, self.indexes, self.ledger, self.dagster, self.cache, self.logs, self.tmp)
@@ -236,7 +238,9 @@ class Home:
             raise ConfigError(f"ETL_HOME: {e.filename} is a file, not a folder; set ETL_HOME to a folder") from e
         except OSError as e:
             problem = f"ETL_HOME: {e.filename or self.tmp} cannot be written ({os.strerror(e.errno or 0)})"
-            raise ConfigError(f"{problem}; make it writable or set ETL_HOME to another folder") from e
+            is_full = e.errno in (errno.ENOSPC, errno.EDQUOT)
+            remedy = "free some space" if is_full else "make it writable or set ETL_HOME to another folder"
+            raise (PermanentError if is_full else ConfigError)(f"{problem}; {remedy}") from e
         return self
 
     def _refuse_inside_another(self) -> None:

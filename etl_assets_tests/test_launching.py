@@ -22,6 +22,7 @@ from etl_assets.resources import event_log
 from etl_assets.resources.event_log import PooledSqliteEventLogStorage
 from etl_assets.serving import render_instance, serve
 from etl_assets.stages.report import Progress
+from etl_assets_tests.backends.disks import small_volume
 from etl_assets_tests.small_homes import STATIC, SmallHome
 
 DEADLINE_S = 120.0
@@ -269,3 +270,17 @@ def alive(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+def test_a_full_disk_under_dagsters_storage_is_one_clear_error(tmp_path: Path) -> None:
+    with small_volume(tmp_path / "disk", 4_000_000) as disk:
+        home = SmallHome.at(disk / "home", {})
+        keys = [home.key]
+        render_instance(home.settings)
+        with open(disk / "ballast", "wb", buffering=0) as ballast, pytest.raises(OSError, match="No space"):
+            while ballast.write(b"\xff" * 4096):
+                pass
+        os.truncate(disk / "ballast", (disk / "ballast").stat().st_size - 40_000)
+        with pytest.raises(PermanentError, match="Dagster's storage in .*(full|disk I/O error); free some space"):
+            run_partitions(home.settings, keys, platform=home.platform)
+        home.platform.ledger.close()

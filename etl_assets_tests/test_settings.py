@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from etl_assets.errors import ConfigError
+from etl_assets.errors import ConfigError, PermanentError
 from etl_assets.settings import VARIABLES, Home, Settings, Variable, shown
 
 
@@ -148,5 +148,5 @@ def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(tempfile, "TemporaryFile", full)
-    with pytest.raises(ConfigError, match="tmp cannot be written .No space left on device."):
+    with pytest.raises(PermanentError, match="tmp cannot be written .No space left on device.; free some space"):
         Home(tmp_path).create()

@@ -176,7 +176,7 @@ def _quarantine_share(check: Check, platform: Platform, partition: Partition) ->
         present, held = check_marks.document_counts(connection, partition)
     mine = [one for one in held if partition.slot_low <= slot_of(one) <= partition.slot_high]
     limit = platform.collections.of(partition.tenant, partition.collection).thresholds.quarantine_share
-    documents = max(present, len(mine))
+    documents = present + sum(1 for one in mine if not held[one])
     passed = len(mine) <= limit * documents
     details = (
         [] if passed else [f"{len(mine)} of {documents} documents are in quarantine, the threshold is {limit:.1%}"]

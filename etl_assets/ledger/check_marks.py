@@ -119,12 +119,16 @@ def unaccounted(connection: Connection, partition: Partition, recipe: Recipe, st
     return list(connection.scalars(query))
 
 
-def document_counts(connection: Connection, partition: Partition) -> tuple[int, list[str]]:
-    """(documents present in the partition, ids of documents of its collection that are in quarantine)."""
+def document_counts(connection: Connection, partition: Partition) -> tuple[int, dict[str, bool]]:
+    """(documents present in the partition, those in quarantine in its collection: whether each is present).
+
+    One that could not be read when it arrived is in quarantine and not present.
+    """
     o, q = schema.objects, schema.quarantine
     present = connection.scalar(select(func.count()).select_from(o).where(*_mine(partition)))
-    held = connection.scalars(select(q.c.document_id).where(q.c.cid == partition.cid).distinct())
-    return int(present or 0), list(held)
+    entered = q.outerjoin(o, (o.c.document_id == q.c.document_id) & o.c.end_seq.is_(None))
+    query = select(q.c.document_id, o.c.document_id.is_not(None)).select_from(entered).where(q.c.cid == partition.cid)
+    return int(present or 0), {str(name): bool(is_present) for name, is_present in connection.execute(query)}
 
 
 def _mine(partition: Partition) -> tuple[Any, ...]:

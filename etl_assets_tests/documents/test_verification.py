@@ -387,6 +387,13 @@ def test_a_store_that_a_collection_does_not_publish_to_is_not_checked(tmp_path: 
     assert all(one.passed for one in run_checks(home.platform, home.partition()))
 
 
+def test_a_document_that_was_never_read_counts_as_a_document_in_quarantine(tmp_path: Path) -> None:
+    home = SmallHome.at(tmp_path / "home", {"a.txt": "text"}, collections=f"{STATIC}  parsing: {{size_limit_mb: 1}}\n")
+    home.write("large.txt", "x" * 1_100_000)
+    home.run()
+    assert verified(home)["quarantine_share_is_low"].counts == {"documents": 2, "quarantined": 1}
+
+
 def test_a_large_share_in_quarantine_is_a_warning(home: SmallHome) -> None:
     home.write("empty.txt", "")
     home.run()
