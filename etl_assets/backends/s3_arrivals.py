@@ -6,6 +6,9 @@ and is ignored. A key with an empty part cannot name a document.
 
 The fingerprint is ETag, size and last modified, and the version id where versions are listed. A change of an object's
 tags alone does not show in a listing of S3; with ``reads_tags`` their digest is taken when the object is fetched.
+
+The first document that is read leaves the empty object ``.etl-assets`` below the prefix, where the access key may
+write: a store without it and without anything else is taken for a wrong prefix (``seems_lost``).
 """
 
 import errno
@@ -15,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from etl_assets.backends.circuit import Unavailable
 from etl_assets.backends.local_listing import is_utf8, shown
 from etl_assets.backends.s3_client import S3Bucket
 from etl_assets.backends.s3_errors import S3Refusal
@@ -27,6 +31,7 @@ from etl_assets.protocols.objects import NAME, FetchedObject, ObjectAttributes, 
 TAGS = "s3-tags-sha256"
 """Name among an object's metadata of the digest of its tags."""
 
+_MARK = ".etl-assets"
 _RULE = "name is 1 to 64 of a-z, 0-9, _ and -"
 _OF_THE_OBJECT = ("AccessDenied", "InvalidObjectState", "InvalidRequest")
 """Refusals to read that may be meant for one object: its own access rule, an archive, a key that its writer kept."""
@@ -48,6 +53,7 @@ class S3Arrivals:
         self._bucket = bucket
         self._settings = bucket.settings
         self._has_read = False
+        self._is_marked = False
 
     @property
     def concurrency(self) -> int:
@@ -107,8 +113,20 @@ class S3Arrivals:
                     yield UnusableKey(shown(entry.key), problem, entry.fingerprint)
 
     def seems_lost(self) -> str:
-        """Nothing: a bucket that is not there answers with an error, never with an empty listing."""
-        return ""
+        """Why this may not be the store that documents were read from before; "" when nothing speaks for it.
+
+        A prefix that is spelled wrong looks like a store whose last document went.
+
+        Raises:
+            S3Refusal, Unavailable: the store cannot be listed.
+        """
+        for page in self._pages(""):
+            if page.entries:
+                return ""
+        return (
+            f"object store {self._settings.shown}: has nothing in it; correct the bucket and the prefix, or put an "
+            f"empty object {_MARK} there if every document is meant to go"
+        )
 
     def fetch(self, key: str, target: Path) -> FetchedObject:
         """Copy one object to the new file ``target``; on failure nothing is left there.
@@ -132,6 +150,7 @@ class S3Arrivals:
                 raise DataError(f"{shown(key)}: cannot be read: {e}", reason="unreadable") from e
             raise
         self._has_read = True
+        self._mark()
         return FetchedObject(found.sha256, found.size_bytes, self._fingerprint(found), self._attributes(key, found))
 
     def put(self, key: str, source: Path, *, attributes: ObjectAttributes | None = None) -> None:
@@ -188,6 +207,17 @@ class S3Arrivals:
             tags = sorted((str(tag["Key"]), str(tag["Value"])) for tag in answer["TagSet"])
             metadata[TAGS] = hashlib.sha256(repr(tags).encode()).hexdigest()
         return ObjectAttributes(content_type_of(found.content_type), metadata)
+
+    def _mark(self) -> None:
+        """Leave the object that tells this store from a prefix without anything; a read-only one goes without."""
+        if not self._is_marked:
+            self._is_marked = True
+            mark, doing = self._full(_MARK), f"marking {self._settings.shown}"
+            try:
+                if "Contents" not in self._bucket.request("list_objects_v2", doing, Prefix=mark, MaxKeys=1):
+                    self._bucket.request("put_object", doing, Key=mark, Body=b"", **self._settings.encryption())
+            except (S3Refusal, Unavailable):
+                return
 
     def _reads_others(self, refused: str) -> bool:
         """Whether this access key reads any object at all: if so, it was one object that was refused to it.

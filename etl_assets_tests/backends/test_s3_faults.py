@@ -148,6 +148,22 @@ def test_folders_drawn_by_tools_hidden_and_broken_names_are_told_apart(server: S
     assert unusable == ["acme/reports//double", "acme/reports/ends/", "acme/reports/nul\\x00"]
 
 
+def test_a_store_with_nothing_in_it_seems_lost_until_its_mark_is_there(server: ScriptedS3, tmp_path: Path) -> None:
+    server.write("in/acme/reports/a.txt", b"text")
+    store = arrivals(server, prefix="in")
+    assert store.seems_lost() == ""
+    assert "s3://bucket/on: has nothing in it" in arrivals(server, prefix="on").seems_lost()
+    for n in range(2):
+        store.fetch(KEY, tmp_path / str(n))
+    store.delete(KEY)
+    assert [*server.objects] == ["in/.etl-assets"]
+    assert store.seems_lost() == ""
+    assert [request.key for request in server.requests if request.method == "PUT"] == ["in/.etl-assets"]
+    server.write(KEY, b"text")
+    server.once("PUT", refusal(403, "AccessDenied"), times=9)
+    assert arrivals(server).fetch(KEY, tmp_path / "read-only store").size_bytes == 4
+
+
 def test_what_lies_outside_every_collection_is_shown(server: ScriptedS3) -> None:
     kept = ["acme/reports/a", "acme/notes/a", "other/reports/a"]
     strays = ["root.txt", "Acme/reports/a", "acme/stray.txt", "acme/Re ports/deep/a", "/slash"]
@@ -179,8 +195,9 @@ def test_a_body_that_breaks_off_is_continued_where_it_stopped(server: ScriptedS3
     assert (tmp_path / "target").read_bytes() == data
     assert fetched.sha256 == hashlib.sha256(data).hexdigest()
     etag = server.objects[KEY].etag
-    assert [request.headers.get("If-Match") for request in server.requests] == [None, etag, etag]
-    ranges = [request.headers.get("Range") for request in server.requests]
+    reads = [request for request in server.requests if request.key == KEY]
+    assert [request.headers.get("If-Match") for request in reads] == [None, etag, etag]
+    ranges = [request.headers.get("Range") for request in reads]
     assert ranges[0] is None
     assert None not in ranges[1:]
 
@@ -203,6 +220,8 @@ def test_a_service_without_ranges_sends_all_of_it_again(server: ScriptedS3, tmp_
     server.write(KEY, data)
 
     def whole(request: Request, store: ScriptedS3) -> Answer | None:
+        if request.key != KEY:
+            return None
         request.headers = {name: value for name, value in request.headers.items() if name != "Range"}
         answer = store._get(request)
         return Answer(200, answer.body, answer.headers, sent=2_200_000 if len(store.requests) == 1 else None)

@@ -3,11 +3,16 @@
 import itertools
 import os
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from etl_assets.backends.s3_client import S3Bucket, S3Settings
+from etl_assets_tests.servers.fixtures import server
 
 SERVERS = ("minio", "moto")
+ODD_SERVERS = ("seaweedfs",)
+"""Lists directory by directory, and has room for few buckets: its tests share one, each below a prefix of its own."""
 
 _numbers = itertools.count()
 
@@ -30,6 +35,19 @@ def new_bucket(variables: Mapping[str, str], *, is_versioned: bool = False, **ch
         enabled = {"Status": "Enabled"}
         bucket.request("put_bucket_versioning", "versioning a bucket", VersioningConfiguration=enabled)
     return bucket
+
+
+def new_store(name: str, prefix: str, *, is_versioned: bool = False, **changes: Any) -> S3Bucket:
+    """A new, empty store on the server ``name``: a bucket, or a folder of a shared one."""
+    if name not in ODD_SERVERS:
+        return new_bucket(server(name), is_versioned=is_versioned, prefix=prefix, **changes)
+    shared = _shared_bucket(name, is_versioned)
+    return S3Bucket(replace(shared.settings, prefix=f"{next(_numbers)}/{prefix}", **changes))
+
+
+@cache
+def _shared_bucket(name: str, is_versioned: bool) -> S3Bucket:
+    return new_bucket(server(name), is_versioned=is_versioned)
 
 
 def write(bucket: S3Bucket, key: str, body: bytes, **parameters: object) -> None:

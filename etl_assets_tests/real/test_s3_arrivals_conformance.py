@@ -11,11 +11,10 @@ from etl_assets_tests.conformance.test_arrivals import *  # noqa: F403
 from etl_assets_tests.conformance.test_arrivals import KEYS
 from etl_assets_tests.conformance.test_arrivals import arrivals as arrivals
 from etl_assets_tests.conformance.test_arrivals import file as file
-from etl_assets_tests.real.s3_buckets import SERVERS, new_bucket
-from etl_assets_tests.servers.fixtures import server
+from etl_assets_tests.real.s3_buckets import ODD_SERVERS, SERVERS, new_store
 
 
-@pytest.fixture(params=SERVERS)
+@pytest.fixture(params=SERVERS + ODD_SERVERS)
 def name(request: pytest.FixtureRequest) -> str:
     found: str = request.param
     return found
@@ -25,7 +24,7 @@ def name(request: pytest.FixtureRequest) -> str:
 def build(request: pytest.FixtureRequest, name: str) -> Callable[[Path], Arrivals]:
     versions: bool = request.param
     prefix = "in here" if versions else ""
-    bucket = new_bucket(server(name), is_versioned=versions, lists_versions=versions, prefix=prefix)
+    bucket = new_store(name, prefix, is_versioned=versions, lists_versions=versions)
     return lambda _: S3Arrivals(bucket)
 
 

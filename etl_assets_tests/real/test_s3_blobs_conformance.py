@@ -10,11 +10,10 @@ from etl_assets.backends.s3_blobs import S3Blobs
 from etl_assets.protocols.objects import Blobs
 from etl_assets_tests.conformance.test_blobs import *  # noqa: F403
 from etl_assets_tests.conformance.test_blobs import blobs as blobs
-from etl_assets_tests.real.s3_buckets import SERVERS, new_bucket
-from etl_assets_tests.servers.fixtures import server
+from etl_assets_tests.real.s3_buckets import ODD_SERVERS, SERVERS, new_store
 
 
-@pytest.fixture(params=SERVERS)
+@pytest.fixture(params=SERVERS + ODD_SERVERS)
 def name(request: pytest.FixtureRequest) -> str:
     found: str = request.param
     return found
@@ -22,5 +21,5 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(params=["", "a/prefix"], ids=["whole bucket", "prefix"])
 def build(request: pytest.FixtureRequest, name: str) -> Callable[[Path], Blobs]:
-    bucket = new_bucket(server(name), prefix=request.param)
+    bucket = new_store(name, request.param)
     return lambda folder: S3Blobs(bucket, BlobCache(folder / "cache", limit_bytes=1 << 20))
