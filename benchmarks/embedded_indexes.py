@@ -20,7 +20,7 @@ from etl_assets.backends.lancedb_keywords import LanceKeywords
 from etl_assets.backends.lancedb_vectors import LanceVectors
 from etl_assets.backends.sqlite_graph import SqliteGraph
 from etl_assets.protocols.graph import Entity, MentionEdge, Scope
-from etl_assets.protocols.indexes import KEYWORD_ROWS, Filters, IndexSpace, vector_rows
+from etl_assets.protocols.indexes import Filters, IndexSpace, keyword_rows, vector_rows
 from etl_assets.protocols.visibility import Visibility
 
 DIMENSION, QUERIES, ROWS_PER_DOCUMENT = 384, 40, 10
@@ -75,7 +75,7 @@ def keywords(folder: Path, count: int, views: dict[str, tuple[Visibility, Filter
     rng = np.random.default_rng(2)
     words = np.array([f"w{n}" for n in range(20_000)])
     texts = [" ".join(words[(rng.pareto(1.0, 60) * 20).astype(int) % len(words)]) for _ in range(count)]
-    table = pa.table([*id_columns(count), pa.array(texts)], schema=KEYWORD_ROWS)
+    table = pa.table([*id_columns(count), pa.array(texts)], schema=keyword_rows())
     index, plain = LanceKeywords(folder), sqlite3.connect(":memory:")
     plain.execute("CREATE VIRTUAL TABLE rows USING fts5(text, tokenize='porter unicode61')")
 

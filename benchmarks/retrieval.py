@@ -26,7 +26,7 @@ from etl_assets.backends.onnx_embedder import OnnxEmbedder, minilm_model
 from etl_assets.backends.static_embedder import StaticEmbedder
 from etl_assets.documents.chunking import structure_chunks
 from etl_assets.protocols.embedder import Embedder
-from etl_assets.protocols.indexes import KEYWORD_ROWS, Filters, IndexSpace
+from etl_assets.protocols.indexes import Filters, IndexSpace, keyword_rows
 from etl_assets.protocols.visibility import Visibility
 from etl_assets.search.evaluation import evaluate, read_qrels, read_queries
 from etl_assets.search.fusion import best_by_document, reciprocal_rank_fusion
@@ -59,7 +59,7 @@ def searcher(
     keywords = LanceKeywords(folder)
     nothing: list[Any] = [None] * len(texts)
     columns = [list(range(1, len(texts) + 1)), owners, names, nothing, nothing, texts]
-    keywords.write(SPACE, pa.table(columns, schema=KEYWORD_ROWS))
+    keywords.write(SPACE, pa.table(columns, schema=keyword_rows()))
     keywords.optimise(SPACE, now=True)
     vectors = embedder.embed_documents(texts)
     visible = Visibility(sequence=1, highest=len(texts))

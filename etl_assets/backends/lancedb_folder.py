@@ -4,6 +4,8 @@ LanceDB costs a second of CPU to import, so it is imported by the first call tha
 space that does not exist.
 """
 
+from __future__ import annotations
+
 import os
 import random
 import re
@@ -15,12 +17,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import pyarrow as pa
-
 from etl_assets.errors import PermanentError, TransientError
 from etl_assets.protocols.indexes import IndexSpace
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from lancedb.db import DBConnection
     from lancedb.table import Table
 
@@ -72,7 +73,7 @@ class TableFolder:
                     f"{self.name(space)} cannot be removed: {e}; check the rights of its folder"
                 ) from e
 
-    def made(self, space: IndexSpace, schema: pa.Schema) -> "Table":
+    def made(self, space: IndexSpace, schema: pa.Schema) -> Table:
         """The table of a space, created where it is missing. To be called inside ``retried``.
 
         Raises:
@@ -90,7 +91,7 @@ class TableFolder:
             )
         return table
 
-    def read(self, space: IndexSpace, call: Callable[["Table"], Answer], *, missing: Answer) -> Answer:
+    def read(self, space: IndexSpace, call: Callable[[Table], Answer], *, missing: Answer) -> Answer:
         """``call`` on the newest version of the table, or ``missing`` when there is none."""
 
         def opened() -> Answer:
@@ -128,7 +129,7 @@ class TableFolder:
             return PermanentError(f"{self.name(space)}: {what}; check the folder {self._root.name} and its rights")
         return PermanentError(f"{self.name(space)} cannot be used: {what}; rebuild this index from the lake")
 
-    def _connected(self) -> "DBConnection":
+    def _connected(self) -> DBConnection:
         with self._lock:
             if self._connection is None:
                 # Otherwise asking for index statistics reads every centroid, and warns about that on stderr.

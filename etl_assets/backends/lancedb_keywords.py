@@ -1,16 +1,17 @@
 """The keyword index in LanceDB: BM25 (k1 = 1.2, b = 0.75, fixed by LanceDB) over stemmed, folded words."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
 from etl_assets.backends.lancedb_tables import UNINDEXED_ROWS, LanceTables
-from etl_assets.protocols.indexes import KEYWORD_ROWS, Filters, IndexHit, IndexSpace, text_digest
+from etl_assets.protocols.indexes import Filters, IndexHit, IndexSpace, keyword_rows, text_digest
 from etl_assets.protocols.visibility import Visibility
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from lancedb.index import FTS, BTree
     from lancedb.table import Table
 
@@ -55,7 +56,7 @@ class LanceKeywords(LanceTables):
         if not words:
             return []
 
-        def matching(table: "Table", where: str, limit: int) -> list[IndexHit]:
+        def matching(table: Table, where: str, limit: int) -> list[IndexHit]:
             from lancedb.query import FullTextOperator, MatchQuery
 
             # A match query is words, never syntax.
@@ -76,12 +77,12 @@ class LanceKeywords(LanceTables):
         return self._hits(space, k, visible, filters, matching)
 
     def _schema(self, rows: pa.Table) -> pa.Schema:
-        return KEYWORD_ROWS
+        return keyword_rows()
 
     def _digests(self, values: pa.Array) -> list[str]:
         return [text_digest(value) for value in values.to_pylist()]
 
-    def _missing_indexes(self, table: "Table", present: set[str]) -> Mapping[str, "BTree | FTS"]:
+    def _missing_indexes(self, table: Table, present: set[str]) -> Mapping[str, BTree | FTS]:
         from lancedb.index import BTree
 
         wanted: dict[str, BTree | FTS] = {"text": tokenising(), "publication": BTree()}
@@ -93,7 +94,7 @@ class LanceKeywords(LanceTables):
         return min(UNINDEXED_ROWS, max(LEAST_UNINDEXED_ROWS, indexed // 10))
 
 
-def tokenising() -> "FTS":
+def tokenising() -> FTS:
     """How texts become words: the options that decide what is found, here and nowhere else.
 
     ``icu/split`` finds words in scripts without spaces, and equals ``simple`` on English (nDCG@10 of MED .691 and

@@ -3,14 +3,14 @@
 Any number of processes may read and write the same folder.
 """
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
-
-import pyarrow as pa
 
 from etl_assets.backends.lancedb_filters import condition, in_numbers, in_texts
 from etl_assets.backends.lancedb_folder import TableFolder
@@ -19,6 +19,7 @@ from etl_assets.protocols.indexes import Filters, IndexHit, IndexSpace, StoredRo
 from etl_assets.protocols.visibility import Visibility
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from lancedb.index import FTS, BTree, HnswSq
     from lancedb.table import Table
 
@@ -59,7 +60,7 @@ class LanceTables(ABC):
             return
         fitting = _last_of_each(self._fitting(space, rows))
 
-        def replace(table: "Table") -> None:
+        def replace(table: Table) -> None:
             self._add_indexes(table)
             if clash := _clash(table, fitting):
                 # Two commits: nobody may see these rows yet, since the ledger has not published them.
@@ -71,7 +72,7 @@ class LanceTables(ABC):
     def counts(self, space: IndexSpace, publications: Sequence[int]) -> Mapping[int, int]:
         """See ``RowIndex.counts``."""
 
-        def count(table: "Table") -> dict[int, int]:
+        def count(table: Table) -> dict[int, int]:
             found: Counter[int] = Counter()
             for batch in _batches(sorted(set(publications))):
                 held = table.search().where(in_numbers("publication", batch)).select(["publication"]).limit(None)
@@ -83,7 +84,7 @@ class LanceTables(ABC):
     def remove(self, space: IndexSpace, publications: Sequence[int]) -> None:
         """See ``RowIndex.remove``."""
 
-        def delete(table: "Table") -> None:
+        def delete(table: Table) -> None:
             for batch in _batches(sorted(set(publications))):
                 rows = in_numbers("publication", batch)
                 # A delete that finds nothing would still leave a version behind.
@@ -101,7 +102,7 @@ class LanceTables(ABC):
             yield from self._rows_where(space, in_numbers("publication", part))
 
     def _rows_where(self, space: IndexSpace, where: str | None) -> Iterator[StoredRow]:
-        def batches(table: "Table") -> pa.RecordBatchReader:
+        def batches(table: Table) -> pa.RecordBatchReader:
             columns = ["publication", "document_id", "chunk_id", self.column]
             found = table.search() if where is None else table.search().where(where)
             return found.select(columns).limit(None).to_batches(batch_size=ROWS_PER_BATCH)
@@ -127,7 +128,7 @@ class LanceTables(ABC):
             TransientError: other processes kept committing; nothing is lost, and the next call tries again.
         """
 
-        def tidy(table: "Table") -> None:
+        def tidy(table: Table) -> None:
             self._add_indexes(table)
             if now or self._is_due(table):
                 table.optimize(cleanup_older_than=KEPT_VERSIONS)
@@ -143,7 +144,7 @@ class LanceTables(ABC):
         """The digest of each value of the searched column."""
 
     @abstractmethod
-    def _missing_indexes(self, table: "Table", present: set[str]) -> Mapping[str, "BTree | FTS | HnswSq"]:
+    def _missing_indexes(self, table: Table, present: set[str]) -> Mapping[str, BTree | FTS | HnswSq]:
         """LanceDB index configuration by column, for those the table should have beside ``present``."""
 
     def _unindexed_limit(self, indexed: int) -> int:
@@ -155,13 +156,13 @@ class LanceTables(ABC):
         k: int,
         visible: Visibility,
         filters: Filters,
-        ranked: Callable[["Table", str, int], list[IndexHit]],
+        ranked: Callable[[Table, str, int], list[IndexHit]],
     ) -> list[IndexHit]:
         """The best ``k``, equal scores by publication, then chunk. ``ranked(table, condition, limit)`` asks LanceDB."""
         if k <= 0 or filters.publications == ():
             return []
 
-        def best(table: "Table") -> list[IndexHit]:
+        def best(table: Table) -> list[IndexHit]:
             where = condition(visible, filters, lambda: _held(table))
             if where is None:
                 return []
@@ -176,17 +177,19 @@ class LanceTables(ABC):
         return self._tables.read(space, best, missing=[])
 
     def _fitting(self, space: IndexSpace, rows: pa.Table) -> pa.Table:
+        from pyarrow import ArrowException
+
         try:
             schema = self._schema(rows)
             fitting = rows.select(schema.names).cast(schema)
-        except (KeyError, ValueError, pa.ArrowException) as e:
+        except (KeyError, ValueError, ArrowException) as e:
             raise PermanentError(f"{self._tables.name(space)}: rows do not have its columns: {e}") from e
         nulls = [field.name for field in schema if not field.nullable and fitting[field.name].null_count]
         if nulls:
             raise PermanentError(f"{self._tables.name(space)}: rows have no value for {', '.join(nulls)}")
         return fitting
 
-    def _is_due(self, table: "Table") -> bool:
+    def _is_due(self, table: Table) -> bool:
         # Declared as a class of its own, it is a dictionary.
         stats = cast("Mapping[str, Mapping[str, int]]", table.stats())
         if stats["fragment_stats"]["num_small_fragments"] > FRAGMENTS:
@@ -196,7 +199,7 @@ class LanceTables(ABC):
             for index in table.list_indices()
         )
 
-    def _add_indexes(self, table: "Table") -> None:
+    def _add_indexes(self, table: Table) -> None:
         """Give the table the indexes it lacks. Processes that meet here agree: one wins, the others find it there."""
         present = {column for index in table.list_indices() for column in index.columns}
         for column, config in self._missing_indexes(table, present).items():
@@ -222,7 +225,7 @@ def _last_of_each(rows: pa.Table) -> pa.Table:
     return rows if len(last) == rows.num_rows else rows.take(sorted(last.values()))
 
 
-def _clash(table: "Table", rows: pa.Table) -> str | None:
+def _clash(table: Table, rows: pa.Table) -> str | None:
     """The condition that names the stored rows which these replace, or None when there are none."""
     publications = in_numbers("publication", rows["publication"].unique().to_pylist())
     found = table.search().where(publications).select(["publication", "chunk_id"]).limit(None).to_arrow()
@@ -240,7 +243,7 @@ def _clash(table: "Table", rows: pa.Table) -> str | None:
     return " OR ".join(parts) or None
 
 
-def _held(table: "Table") -> list[int]:
+def _held(table: Table) -> list[int]:
     found: list[int] = table.search().select(["publication"]).limit(None).to_arrow()["publication"].unique().to_pylist()
     return found
 

@@ -1,21 +1,22 @@
 """The vector index in LanceDB: exact below ANN_ROWS rows, an HNSW graph over scalar-quantised vectors above."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
-
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
 
 from etl_assets.backends.lancedb_tables import LanceTables
 from etl_assets.protocols.indexes import Filters, IndexHit, IndexSpace, vector_digest, vector_rows
 from etl_assets.protocols.visibility import Visibility
 
 if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
     from lancedb.index import BTree, HnswSq
     from lancedb.query import LanceVectorQueryBuilder
     from lancedb.table import Table
+    from numpy.typing import NDArray
 
 ANN_ROWS = 50_000
 """From here on ``optimise`` builds IVF_HNSW_SQ. Measured at 200,000 rows of 384: 136 ms exact, 4.9 ms by the graph."""
@@ -51,8 +52,9 @@ class LanceVectors(LanceTables):
         Raises:
             PermanentError: ``vector`` is not as wide as those of the space.
         """
+        import numpy as np
 
-        def nearest(table: "Table", where: str, limit: int) -> list[IndexHit]:
+        def nearest(table: Table, where: str, limit: int) -> list[IndexHit]:
             # The width is checked here because LanceDB takes a wider query for several vectors in a row.
             self._check_width(space, table, vector)
             search = table.search(vector, vector_column_name="vector", query_type="vector")
@@ -73,7 +75,7 @@ class LanceVectors(LanceTables):
 
         return self._hits(space, k, visible, filters, nearest)
 
-    def _check_width(self, space: IndexSpace, table: "Table", vector: NDArray[np.float32]) -> None:
+    def _check_width(self, space: IndexSpace, table: Table, vector: NDArray[np.float32]) -> None:
         width = table.schema.field("vector").type.list_size
         if vector.shape != (width,):
             raise self._tables.failure(
@@ -81,8 +83,10 @@ class LanceVectors(LanceTables):
             )
 
     def _schema(self, rows: pa.Table) -> pa.Schema:
+        from pyarrow import types
+
         kind = rows.schema.field("vector").type
-        if pa.types.is_fixed_size_list(kind):
+        if types.is_fixed_size_list(kind):
             return vector_rows(kind.list_size)
         first = rows["vector"][0].as_py()
         return vector_rows(len(first or ()))
@@ -92,7 +96,7 @@ class LanceVectors(LanceTables):
         vectors = values.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
         return [vector_digest(vector) for vector in vectors]
 
-    def _missing_indexes(self, table: "Table", present: set[str]) -> Mapping[str, "BTree | HnswSq"]:
+    def _missing_indexes(self, table: Table, present: set[str]) -> Mapping[str, BTree | HnswSq]:
         from lancedb.index import BTree, HnswSq
 
         missing: dict[str, BTree | HnswSq] = {}

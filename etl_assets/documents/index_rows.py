@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from etl_assets.ledger.catalogue import Partition
 from etl_assets.protocols.graph import Entity, MentionEdge
-from etl_assets.protocols.indexes import KEYWORD_ROWS, vector_rows
+from etl_assets.protocols.indexes import keyword_rows, vector_rows
 
 if TYPE_CHECKING:
     import polars as pl
@@ -25,7 +25,7 @@ def keyword_table(
     rows: "pl.DataFrame", numbers: Mapping[str, int], records: Mapping[str, Mapping[str, Any]]
 ) -> "pa.Table":
     """Rows of the keyword index from rows of ``chunks``."""
-    return _table(rows, numbers, records, "text", KEYWORD_ROWS)
+    return _table(rows, numbers, records, "text", keyword_rows())
 
 
 def mention_edges(rows: "pl.DataFrame", partition: Partition, numbers: Mapping[str, int]) -> list[MentionEdge]:

@@ -4,32 +4,50 @@ Rows of both are addressed by (publication, chunk_id). A publication number is d
 reused, so a write never overwrites a live row, and a repeated write of the same publication replaces itself.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Protocol
-
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
+from functools import cache
+from typing import TYPE_CHECKING, Protocol
 
 from etl_assets.protocols.visibility import Visibility
 
-ID_FIELDS = [
-    pa.field("publication", pa.int64(), nullable=False),
-    pa.field("document_id", pa.string(), nullable=False),
-    pa.field("chunk_id", pa.string(), nullable=False),
-    pa.field("document_type", pa.string()),
-    pa.field("document_date", pa.date32()),
-]
-"""Columns that rows of both indexes begin with. ``document_type`` and ``document_date`` serve the filters."""
-
-KEYWORD_ROWS = pa.schema([*ID_FIELDS, pa.field("text", pa.string(), nullable=False)])
+# pyarrow and numpy cost 0.3 s to import, and a command that only asks the ledger needs neither.
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
 
 
+def id_fields() -> list[pa.Field[pa.DataType]]:
+    """Columns that rows of both indexes begin with. ``document_type`` and ``document_date`` serve the filters."""
+    import pyarrow as pa
+
+    return [
+        pa.field("publication", pa.int64(), nullable=False),
+        pa.field("document_id", pa.string(), nullable=False),
+        pa.field("chunk_id", pa.string(), nullable=False),
+        pa.field("document_type", pa.string()),
+        pa.field("document_date", pa.date32()),
+    ]
+
+
+@cache
+def keyword_rows() -> pa.Schema:
+    """Schema of keyword index rows: the id fields and ``text``."""
+    import pyarrow as pa
+
+    return pa.schema([*id_fields(), pa.field("text", pa.string(), nullable=False)])
+
+
+@cache
 def vector_rows(dimension: int) -> pa.Schema:
     """Schema of vector index rows: the id fields and ``vector``, float32, unit length, ``dimension`` wide."""
-    return pa.schema([*ID_FIELDS, pa.field("vector", pa.list_(pa.float32(), dimension), nullable=False)])
+    import pyarrow as pa
+
+    return pa.schema([*id_fields(), pa.field("vector", pa.list_(pa.float32(), dimension), nullable=False)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +154,8 @@ class KeywordIndex(RowIndex, Protocol):
 def vector_digest(vector: NDArray[np.float32]) -> str:
     """Digest of one vector as stored: BLAKE2b-128 over its little-endian float32 bytes, in hex."""
     import hashlib
+
+    import numpy as np
 
     return hashlib.blake2b(np.ascontiguousarray(vector, dtype="<f4").tobytes(), digest_size=16).hexdigest()
 

@@ -39,7 +39,7 @@ def test_help_imports_no_library_but_click() -> None:
 
 
 def test_a_sync_with_nothing_to_do_imports_no_engine(made_home: Path) -> None:
-    command = [sys.executable, "-c", PROBE, "dagster,polars,lancedb,duckdb,onnxruntime", "sync"]
+    command = [sys.executable, "-c", PROBE, "dagster,polars,lancedb,duckdb,onnxruntime,numpy,pyarrow", "sync"]
     env = {**os.environ, "ETL_HOME": str(made_home)}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
     assert done.stdout.startswith("nothing changed: 6 documents in 2 collections\n")

@@ -9,7 +9,7 @@ import pyarrow as pa
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from etl_assets.protocols.indexes import KEYWORD_ROWS, Filters, IndexSpace, vector_rows
+from etl_assets.protocols.indexes import Filters, IndexSpace, keyword_rows, vector_rows
 from etl_assets.protocols.visibility import Visibility
 
 DIMENSION = 8
@@ -79,7 +79,7 @@ def vector_table(rows: Iterable[Row]) -> pa.Table:
 def keyword_table(rows: Iterable[Row]) -> pa.Table:
     """``rows`` as the keyword index takes them."""
     held = list(rows)
-    return pa.table([*_ids(held), pa.array([row.text for row in held], pa.string())], schema=KEYWORD_ROWS)
+    return pa.table([*_ids(held), pa.array([row.text for row in held], pa.string())], schema=keyword_rows())
 
 
 @st.composite

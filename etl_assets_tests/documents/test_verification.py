@@ -19,7 +19,7 @@ from etl_assets.errors import ConfigError
 from etl_assets.ledger import quarantine, schema
 from etl_assets.ledger.check_marks import CHECK_FAILED
 from etl_assets.protocols.graph import Entity, MentionEdge
-from etl_assets.protocols.indexes import KEYWORD_ROWS, IndexSpace, vector_rows
+from etl_assets.protocols.indexes import IndexSpace, keyword_rows, vector_rows
 from etl_assets.stages.lake import SegmentLost
 from etl_assets_tests.small_homes import STATIC, SmallHome
 
@@ -257,7 +257,7 @@ def vector_row(number: int, document: str, chunk: str) -> pa.Table:
 
 def keyword_row(number: int, document: str, chunk: str) -> pa.Table:
     row = {"publication": number, "document_id": document, "chunk_id": chunk, "document_type": "text"}
-    return pa.Table.from_pylist([row | {"document_date": None, "text": "something else"}], schema=KEYWORD_ROWS)
+    return pa.Table.from_pylist([row | {"document_date": None, "text": "something else"}], schema=keyword_rows())
 
 
 def edge(number: int, document: str, entity: str) -> MentionEdge:
