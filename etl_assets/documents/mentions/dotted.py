@@ -38,6 +38,13 @@ _HOST_NEAR = re.compile(
     r"\b(?:domains?|sites?|websites?|hosts?|hostnames?|C2|C&C|DNS|resolv\w+|registered|visit)\b", re.IGNORECASE
 )
 
+_FIELD_NAMES = frozenset(
+    "app cat city code codes company contact country data date day domains email engineer events family group host id "
+    "info land link media name network page phone place plus product properties report reviews select services site "
+    "social software space store study support systems team technology tel time tools top training vote zone".split()
+)
+"""Top-level domains that are also what fields are called: ``document.publisher.name: CISA`` is the path of a value."""
+
 
 def dotted(text: str) -> Iterator[Found]:
     """Host names and IPv4 addresses: the runs of labels around every dot that has a word on its right.
@@ -107,12 +114,19 @@ def _host_confidence(text: str, start: int, end: int, raw: str, has_path: bool) 
     capitals_fit = written_like_a_host(labels) or (near and labels[-1].islower() and len(labels) == 2)
     if looks_like_package(labels) or not capitals_fit or "_" in labels[-2]:
         return 0
+    if labels[-1] in _FIELD_NAMES and len(labels) > 2 and _is_key(text, start, end):
+        return 0
     if labels[-1].lower() in FILE_EXTENSIONS:
         return 0.6 if near or len(labels) > 3 or (has_path and len(labels[-1]) == 2) else 0
     if len(labels[-1]) > 3 and len(labels) == 2 and labels[-1] != "info":
         # The new top-level domains are words: ``itr.next`` and ``obj.call`` are code.
         return 0.85 if near or has_path else 0.7 if len(labels[0]) > 3 else 0
     return 0.95 if near or has_path or len(labels) > 2 else 0.9
+
+
+def _is_key(text: str, start: int, end: int) -> bool:
+    """Whether a word stands where the key of ``key: value`` does: alone between a line's start and a colon."""
+    return text[start - 1 : start] in ("", "\n") and text[end : end + 2] in (": ", ":\n", ":")
 
 
 def _addresses(text: str, run: re.Match[str]) -> Iterator[Found]:

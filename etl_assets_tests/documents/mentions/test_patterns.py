@@ -37,6 +37,8 @@ def ids(text: str) -> list[str]:
         ("the domain aozhengaodi.pw.", "aozhengaodi.pw", "domain:aozhengaodi.pw"),
         ("the domain get-tool.sh resolved", "get-tool.sh", "domain:get-tool.sh"),
         ("*.duckdns.org", "duckdns.org", "domain:duckdns.org"),
+        ("www.evil.name: a sinkhole", "www.evil.name", "domain:www.evil.name"),
+        ("mail.evil.com: a relay", "mail.evil.com", "domain:mail.evil.com"),
         ("Snort.org", "Snort.org", "domain:snort.org"),
         ("we saw evil.com.The actor", "evil.com", "domain:evil.com"),
         ("аррӏе.com", "аррӏе.com", "domain:xn--80ak6aa92e.com"),
@@ -100,6 +102,7 @@ def test_an_indicator_is_found_with_its_raw_span_and_normal_form(text: str, span
         "http:// and https://$host/x and hxxp",
         "http://a.com:port/x"[:7],
         "my_file.so and lib_a.rs",
+        "document.publisher.name: CISA\ndocument.tracking.generator.engine.name: CSAF\ndocument.tracking.id: icsa",
     ],
 )
 def test_versions_files_code_and_clock_times_are_no_indicators(text: str) -> None:
