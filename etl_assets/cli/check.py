@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from etl_assets.ledger.catalogue import Partition
 
 CITATIONS = "citations_of_sampled_searches_verify"
+SETTINGS = "settings_can_be_used"
 
 
 @click.command()
@@ -45,10 +46,17 @@ def check(tenant: str | None, collection: str | None, sample: int, as_json: bool
 
 def _results(platform: Platform, places: list[Partition], sample: int) -> Iterator[dict[str, Any]]:
     from etl_assets.documents.verification import run_checks
+    from etl_assets.errors import ConfigError
 
     for place in places:
-        for result in run_checks(platform, place):
-            yield result.as_json()
+        try:
+            for result in run_checks(platform, place):
+                yield result.as_json()
+        except ConfigError as error:  # without its settings nobody knows what should be stored
+            yield {
+                "check": SETTINGS, "asset": "raw_documents", "partition": place.key, "passed": False,
+                "severity": "error", "counts": {}, "details": [str(error)],
+            }  # fmt: skip
     if sample:
         for tenant, collection in sorted({(place.tenant, place.collection) for place in places}):
             yield _citations(platform, tenant, collection, sample)

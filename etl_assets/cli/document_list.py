@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from etl_assets.cli.output import instant, json_line, say, shortened, table
-from etl_assets.cli.session import as_json, chosen_partitions, opened, scoped
+from etl_assets.cli.session import as_json, chosen_partitions, opened, scoped, warn_of_unusable
 
 if TYPE_CHECKING:
     from etl_assets.documents.listing import ListedDocument, State
@@ -28,6 +28,7 @@ def list_documents(
     from etl_assets.documents.listing import listed_documents
 
     with opened() as platform:
+        warn_of_unusable(platform, tenant, collection)
         found = listed_documents(platform, tenant=tenant, collection=collection, name=name, state=state)
         if as_json:
             for one in found:

@@ -79,7 +79,7 @@ def plan(platform: Platform, tenant: str | None, collection: str | None, *, dry:
         ConfigError: names were given and nothing has them.
     """
     from etl_assets.documents.arrivals import hold_strays
-    from etl_assets.errors import PermanentError
+    from etl_assets.errors import ConfigError, PermanentError
     from etl_assets.ledger.catalogue import partitions
 
     known = {(one.tenant, one.collection) for one in partitions(platform.ledger)}
@@ -97,7 +97,7 @@ def plan(platform: Platform, tenant: str | None, collection: str | None, *, dry:
     for place in places:
         try:
             found = _of_new(platform, *place) if dry and place not in known else _of_known(platform, *place, dry=dry)
-        except PermanentError as error:  # a folder that cannot be listed costs its own collection only
+        except (PermanentError, ConfigError) as error:  # what one collection lacks costs that collection only
             plans.errors.append(f"{place[0]}/{place[1]}: {error}")
         else:
             plans.collections.append(found)

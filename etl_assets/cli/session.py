@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from etl_assets.cli.output import printable, warn
 from etl_assets.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -69,3 +70,11 @@ def unknown_collection(tenant: str | None, collection: str | None) -> ConfigErro
     return ConfigError(
         f"there is no collection {tenant or '*'}/{collection or '*'}; `etl-assets status` lists those that exist"
     )
+
+
+def warn_of_unusable(platform: Platform, tenant: str | None, collection: str | None) -> None:
+    """Name each collection whose settings cannot be used: its documents wait, those of others do not."""
+    from etl_assets.documents.listing import unusable_settings
+
+    for (owner, name), problem in sorted(unusable_settings(platform, tenant=tenant, collection=collection).items()):
+        warn(f"etl-assets: {owner}/{name}: {printable(problem)}")

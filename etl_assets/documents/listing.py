@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
-from etl_assets.documents.model import slot_of
+from etl_assets.documents.model import PAGES, STAGES, slot_of
 from etl_assets.documents.partition_run import PartitionRun
 from etl_assets.documents.platform import Platform
+from etl_assets.errors import ConfigError
 from etl_assets.ledger import documents_view
 from etl_assets.ledger.catalogue import Partition, partitions
 from etl_assets.ledger.database import digest_of
@@ -69,12 +70,35 @@ def listed_documents(
 
 
 def known_recipe(platform: Platform, partition: Partition) -> Recipe:
-    """The producers wanted now, with -1 for those that never ran. It writes nothing."""
+    """The producers wanted now, with -1 for those that never ran. It writes nothing.
+
+    Under settings that cannot be used nothing after the parsing has run.
+    """
     run = PartitionRun(platform, partition.key, run_id="listing")
+    try:
+        wanted = run.parameters()
+    except ConfigError:
+        never = {stage.name: Step(stage.name, -1, stage.inputs) for stage in STAGES}
+        parsed = platform.ledger.known_producer_id(PAGES.producer({}))
+        return {**never, PAGES.name: Step(PAGES.name, parsed, PAGES.inputs)}
     return {
         name: Step(name, platform.ledger.known_producer_id(stage.producer(parameters)), stage.inputs)
-        for name, (stage, parameters) in run.parameters().items()
+        for name, (stage, parameters) in wanted.items()
     }
+
+
+def unusable_settings(
+    platform: Platform, *, tenant: str | None = None, collection: str | None = None
+) -> dict[tuple[str, str], str]:
+    """What is wrong with a collection's settings, by (tenant, collection): its documents stay as they are."""
+    problems: dict[tuple[str, str], str] = {}
+    places = partitions(platform.ledger, tenant=tenant, collection=collection)
+    for name, key in {(place.tenant, place.collection): place.key for place in places}.items():
+        try:
+            PartitionRun(platform, key, run_id="listing").parameters()
+        except ConfigError as e:
+            problems[name] = str(e)
+    return problems
 
 
 def row_counts(platform: Platform, partition: Partition) -> dict[str, tuple[int, int]]:

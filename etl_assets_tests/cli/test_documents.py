@@ -15,7 +15,11 @@ LISTED = [
 
 def objects(home: Path) -> dict[str, str]:
     root = home / "objects"
-    return {path.relative_to(root).as_posix(): path.read_text() for path in root.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(root).as_posix(): path.read_text()
+        for path in root.rglob("*")
+        if path.is_file() and not path.name.startswith(".")
+    }
 
 
 def add(etl: Command, home: Path, *arguments: str, code: int = 0) -> str:

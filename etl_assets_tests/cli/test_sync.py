@@ -252,3 +252,24 @@ def test_counting_is_plain_lines_where_there_is_no_terminal(
         count(1, 4)
         count(2, 4)
     assert capfd.readouterr().err == "queries: 2 of 4\n"
+
+
+def test_settings_that_cannot_be_used_cost_their_own_collection_only(etl: Command, home: Path) -> None:
+    put(home, {"acme/reports/new.txt": "new text", "zeta/mail/new.txt": "new text"})
+    wrong = "collections:\n  zeta/mail:\n    embedder: {kind: folder, path: no-model}\n"
+    (home / "collections.yaml").write_text(SETTINGS + wrong)
+    problem = "etl-assets: zeta/mail: model folder"
+    for command in (("status",), ("document", "list")):
+        told = etl(*command, home=home)
+        assert told.code == 0 and told.err.startswith(problem)
+    states = {one["path"]: one["state"] for one in etl("document", "list", "--json", home=home).records}
+    assert (states["notes/garden.txt"], states["one.txt"], states["empty.txt"]) == ("current", "pending", "quarantined")
+    planned = etl("sync", "--dry-run", "--json", home=home)
+    assert planned.code == 1 and [one["collection"] for one in planned.records] == ["reports"]
+    synced = etl("sync", home=home)
+    assert synced.code == 1 and synced.err.startswith(problem) and "1 of 1 partitions are up to date" in synced.out
+    checked = etl("check", "--sample", "0", "--json", home=home)
+    assert checked.code == 1
+    assert {one["check"] for one in checked.records if not one["passed"] and one["severity"] == "error"} == {
+        "settings_can_be_used"
+    }
