@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from etl_assets.documents.parameters import EmbedderChoice
 from etl_assets.documents.platform import Platform
+from etl_assets.errors import ConfigError
 from etl_assets.protocols.embedder import Embedder
 from etl_assets.settings import Settings
 
@@ -62,11 +63,18 @@ def search_places(platform: Platform) -> SearchPlaces:
 
     def embedder_for(view: CollectionView) -> Embedder | None:
         chosen = platform.collections.of(view.tenant, view.collection).embedder
-        # While a collection moves to another model, the packaged one it leaves still answers.
+        # While a collection moves to another model, be it one that cannot be used, the packaged one it leaves answers.
+        problem: ConfigError | None = None
         for choice in (chosen, EmbedderChoice("minilm"), EmbedderChoice("static")):
-            embedder = platform.embedder(choice)
+            try:
+                embedder = platform.embedder(choice)
+            except ConfigError as e:
+                problem = e
+                continue
             if embedder.model.digest == view.embedding_digest:
                 return embedder
+        if problem is not None:
+            raise problem
         return None
 
     return SearchPlaces(

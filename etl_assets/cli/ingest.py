@@ -254,22 +254,26 @@ def _show_steps(reports: Sequence[Mapping[str, Any]]) -> None:
         if parts:
             rows.append((step.replace("graph_index", "knowledge_graph"), *_summed(step, parts)))
     table(
-        ("step", "documents", "rows", "reused", "quarantined", "seconds"), rows,
-        numeric=("documents", "rows", "reused", "quarantined", "seconds"),
+        ("step", "documents", "reused", "rows", "computed", "quarantined", "seconds"), rows,
+        numeric=("documents", "reused", "rows", "computed", "quarantined", "seconds"),
     )  # fmt: skip
 
 
-def _summed(step: str, parts: Sequence[Mapping[str, Any]]) -> tuple[int, int | None, int | None, int | None, float]:
+def _summed(step: str, parts: Sequence[Mapping[str, Any]]) -> tuple[int | float | None, ...]:
+    """Documents, those whose whole result was known, rows, those of them that were computed, quarantined, seconds."""
+
     def total(*names: str) -> float:
         return float(sum(part.get(name, 0) for part in parts for name in names))
 
     seconds = total("elapsed_s") or total("seconds")
     if step == "raw_documents":
-        return int(total("added", "changed", "removed")), None, None, int(total("quarantined")), seconds
+        return int(total("added", "changed", "removed")), None, None, None, int(total("quarantined")), seconds
     if step.endswith("_index"):
-        return int(total("documents")), int(total("rows")), None, None, seconds
-    reused = int(total("reused"))
-    return int(total("computed")) + reused, int(total("rows")), reused, int(total("quarantined")), seconds
+        return int(total("documents")), None, int(total("rows")), None, None, seconds
+    return (
+        int(total("computed", "reused")), int(total("reused")), int(total("rows")), int(total("rows_computed")),
+        int(total("quarantined")), seconds,
+    )  # fmt: skip
 
 
 def _held_since(platform: Platform, keys: Sequence[str], started: float) -> list[tuple[str, str, str]]:

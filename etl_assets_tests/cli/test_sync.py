@@ -266,6 +266,8 @@ def test_settings_that_cannot_be_used_cost_their_own_collection_only(etl: Comman
     assert (states["notes/garden.txt"], states["one.txt"], states["empty.txt"]) == ("current", "pending", "quarantined")
     planned = etl("sync", "--dry-run", "--json", home=home)
     assert planned.code == 1 and [one["collection"] for one in planned.records] == ["reports"]
+    (answer,) = etl("search", "APT28 mail", "--tenant", "zeta", "--json", home=home).records
+    assert answer["degraded"] == [] and "vector" in answer["sources"], "the packaged model it leaves still answers"
     synced = etl("sync", home=home)
     assert synced.code == 1 and synced.err.startswith(problem) and "1 of 1 partitions are up to date" in synced.out
     checked = etl("check", "--sample", "0", "--json", home=home)
