@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from etl_assets.documents.partition_runs import PartitionRuns
 from etl_assets.documents.platform import Platform
 from etl_assets.errors import ConfigError, EtlAssetsError, PermanentError
-from etl_assets.serving import CODE_LOCATION, render_instance, serve
+from etl_assets.serving import CODE_LOCATION, opening_storage, render_instance, serve
 from etl_assets.settings import Settings
 from etl_assets.stages.report import Watcher, ignore
 
@@ -271,7 +271,9 @@ def _instance(settings: Settings) -> Iterator["dg.DagsterInstance"]:
 
     folder = render_instance(settings)
     try:
-        with dg.DagsterInstance.from_config(str(folder)) as instance:
+        with opening_storage(folder):
+            opened = dg.DagsterInstance.from_config(str(folder))
+        with opened as instance:
             yield instance
     except dg.DagsterInvalidConfigError as e:
         raise ConfigError(f"{folder / 'dagster.yaml'}: {e}") from e

@@ -4,6 +4,7 @@ Nothing here imports Dagster: the children are commands of their own.
 """
 
 import ctypes
+import fcntl
 import json
 import os
 import signal
@@ -49,6 +50,8 @@ STOPPED_WITHIN_S = 20.0
 _POLL_S = 0.2
 OURS = "# Written by etl-assets at every start. Remove this line to keep your own changes.\n"
 _PR_SET_PDEATHSIG = 1
+_STORAGE_LOCK = "storage.lock"
+_MAKE_STORAGE = "import sys; from dagster import DagsterInstance as I; I.from_config(sys.argv[1]).dispose()"
 
 
 def render_instance(settings: Settings) -> Path:
@@ -67,6 +70,22 @@ def render_instance(settings: Settings) -> Path:
     return folder
 
 
+@contextmanager
+def opening_storage(folder: Path) -> Iterator[bool]:
+    """Hold off every other process that opens Dagster's storage in ``folder``; whether it was opened before.
+
+    Dagster makes its tables and notes their revision with no thought of a second process: of four that opened a
+    fresh home at once, two failed, and left two revisions in it, under which nobody could open it again.
+    """
+    with open(folder / _STORAGE_LOCK, "a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.seek(0)
+        is_made = lock.read() != ""
+        yield is_made
+        if not is_made:
+            lock.write("made\n")
+
+
 def serve(
     settings: Settings, *, host: str = "127.0.0.1", port: int = 3000, announce: Callable[[str], None] | None = None
 ) -> None:
@@ -82,6 +101,10 @@ def serve(
     folder = render_instance(settings)
     chosen = _usable_port(host, port)
     address = f"http://{f'[{host}]' if ':' in host else host}:{chosen}"
+    with opening_storage(folder) as is_made:
+        if not is_made:
+            # Both children would make it at once. Whatever fails here fails again in a child, which tells why.
+            subprocess.run([sys.executable, "-c", _MAKE_STORAGE, str(folder)], capture_output=True, check=False)
     children: list[_Child] = []
     with _stoppable() as stop:
         try:

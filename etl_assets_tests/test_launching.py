@@ -1,5 +1,6 @@
 """Runs started from this process: what they leave in the home's instance, and how they are stopped."""
 
+import multiprocessing
 import os
 import signal
 import socket
@@ -13,7 +14,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from etl_assets import serving
+from etl_assets import launching, serving
 from etl_assets.asset_keys import DOCUMENT_SHARDS
 from etl_assets.errors import ConfigError, PermanentError
 from etl_assets.launching import PartitionOutcome, run_partitions
@@ -21,6 +22,7 @@ from etl_assets.ledger import runs
 from etl_assets.resources import event_log
 from etl_assets.resources.event_log import PooledSqliteEventLogStorage
 from etl_assets.serving import render_instance, serve
+from etl_assets.settings import Settings
 from etl_assets.stages.report import Progress
 from etl_assets_tests.backends.disks import small_volume
 from etl_assets_tests.small_homes import STATIC, SmallHome
@@ -284,3 +286,26 @@ def test_a_full_disk_under_dagsters_storage_is_one_clear_error(tmp_path: Path) -
         with pytest.raises(PermanentError, match="Dagster's storage in .*(full|disk I/O error); free some space"):
             run_partitions(home.settings, keys, platform=home.platform)
         home.platform.ledger.close()
+
+
+def open_and_close(settings: Settings) -> None:
+    with launching._instance(settings) as instance:
+        assert instance.get_runs() == []
+
+
+def test_processes_that_open_the_storage_of_a_fresh_home_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    settings = Settings(home_folder=str(tmp_path / "home"))
+    forked = multiprocessing.get_context("fork")  # Dagster is imported already: all begin in the same millisecond
+    ready = forked.Barrier(6)
+
+    def open_with_the_others() -> None:
+        ready.wait()
+        open_and_close(settings)
+
+    processes = [forked.Process(target=open_with_the_others) for _ in range(6)]
+    for one in processes:
+        one.start()
+    for one in processes:
+        one.join()
+    assert [one.exitcode for one in processes] == [0] * 6
+    open_and_close(settings)
