@@ -1,6 +1,5 @@
 """Runs started from this process: what they leave in the home's instance, and how they are stopped."""
 
-import multiprocessing
 import os
 import signal
 import socket
@@ -288,24 +287,31 @@ def test_a_full_disk_under_dagsters_storage_is_one_clear_error(tmp_path: Path) -
         home.platform.ledger.close()
 
 
-def open_and_close(settings: Settings) -> None:
-    with launching._instance(settings) as instance:
-        assert instance.get_runs() == []
+_OPEN_AT_A_SIGN = """
+import sys
+import dagster
+from etl_assets import launching
+from etl_assets.settings import Settings
+
+print("ready", flush=True)
+sys.stdin.readline()
+with launching._instance(Settings(home_folder=sys.argv[1])) as instance:
+    print(len(instance.get_runs()))
+"""
 
 
 def test_processes_that_open_the_storage_of_a_fresh_home_at_once_wait_for_each_other(tmp_path: Path) -> None:
-    settings = Settings(home_folder=str(tmp_path / "home"))
-    forked = multiprocessing.get_context("fork")  # Dagster is imported already: all begin in the same millisecond
-    ready = forked.Barrier(6)
-
-    def open_with_the_others() -> None:
-        ready.wait()
-        open_and_close(settings)
-
-    processes = [forked.Process(target=open_with_the_others) for _ in range(6)]
+    home = str(tmp_path / "home")
+    command = [sys.executable, "-c", _OPEN_AT_A_SIGN, home]
+    pipe = subprocess.PIPE
+    processes = [subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(6)]
     for one in processes:
-        one.start()
-    for one in processes:
-        one.join()
-    assert [one.exitcode for one in processes] == [0] * 6
-    open_and_close(settings)
+        assert one.stdout is not None and one.stdout.readline() == "ready\n"
+    for one in processes:  # Dagster is imported everywhere already: all begin in the same milliseconds
+        assert one.stdin is not None
+        one.stdin.write("\n")
+        one.stdin.flush()
+    told = [one.communicate() for one in processes]
+    assert [said for said, _ in told] == ["0\n"] * 6, told
+    with launching._instance(Settings(home_folder=home)) as instance:
+        assert instance.get_runs() == []
