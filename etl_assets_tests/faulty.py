@@ -161,7 +161,8 @@ class FaultyBlobs:
 
 
 class FaultyArrivals:
-    """Arrivals over another store. Operations: ``collections``, ``strays``, ``list``, ``fetch``, ``put``, ``delete``.
+    """Arrivals over another store. Operations: ``collections``, ``strays``, ``list``, ``look``, ``fetch``, ``put``,
+    ``delete``.
 
     A HALF_WRITE of ``fetch`` leaves half of the object in the target, as a killed copy would; a fault of ``list``
     comes after half of the listing, which is when a caller might take it for the whole.
@@ -170,6 +171,14 @@ class FaultyArrivals:
     def __init__(self, inner: Arrivals, faults: Faults) -> None:
         self._inner = inner
         self._faults = faults
+
+    @property
+    def concurrency(self) -> int:
+        return self._inner.concurrency
+
+    def look(self, key: str) -> ObjectInfo | None:
+        self._ask("look")
+        return self._inner.look(key)
 
     def collections(self) -> list[tuple[str, str]]:
         self._ask("collections")

@@ -42,6 +42,7 @@ from etl_assets.errors import ConfigError, DataError, PermanentError, TransientE
 from etl_assets.protocols.objects import NAME, FetchedObject, ObjectAttributes, ObjectInfo, UnusableKey
 
 _CONTENT_TYPE = "user.mime_type"
+_COPIES_AT_ONCE = 8
 _METADATA = "user.etl."
 _MARK = ".etl-assets"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -64,6 +65,11 @@ class LocalArrivals:
         self._objects = objects
         self._scratch = Scratch(scratch)
         self._is_marked = False
+
+    @property
+    def concurrency(self) -> int:
+        """How many files are worth copying at once: copying waits for disks, not for a core."""
+        return _COPIES_AT_ONCE
 
     def collections(self) -> list[tuple[str, str]]:
         """(tenant, collection) of every folder pair whose names are usable, sorted.
@@ -106,14 +112,7 @@ class LocalArrivals:
         if NAME.fullmatch(tenant) is None or NAME.fullmatch(collection) is None:
             return iter(())
         self._tenants()
-        above = os.path.join(self._objects, tenant)
-        path = os.path.join(above, collection)
-        for folder in (above, path):
-            if os.path.islink(folder):
-                raise PermanentError(
-                    f"{folder} is a symbolic link, which is not followed: mount or move the folder here"
-                )
-        return objects_below(path, f"{tenant}/{collection}/")
+        return objects_below(self._refuse_links(tenant, collection), f"{tenant}/{collection}/")
 
     def seems_lost(self) -> str:
         """Why this may not be the store that documents were read from before; "" when nothing speaks for it.
@@ -127,6 +126,26 @@ class LocalArrivals:
             f"object store {self._objects}: has nothing in it, as if it were unmounted or removed; put it back, "
             "or make an empty folder in it if every document is meant to go"
         )
+
+    def look(self, key: str) -> ObjectInfo | None:
+        """One key as a listing would show it now; ``None`` if it is gone, or cannot name a document.
+
+        Raises:
+            PermanentError: ``objects`` is missing, a folder cannot be entered, or the collection has become a link.
+        """
+        try:
+            tenant, collection, *_, name = _checked_key(key)
+        except ConfigError:
+            return None
+        self._refuse_links(tenant, collection)
+        try:
+            with self._parent(key) as parent:
+                status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as e:
+            refuse(e, f"looking at {shown(key)}")
+        return ObjectInfo(key, fingerprint(status), status.st_size) if stat.S_ISREG(status.st_mode) else None
 
     def fetch(self, key: str, target: Path) -> FetchedObject:
         """Copy one object to the new file ``target``; on failure nothing is left there.
@@ -192,6 +211,17 @@ class LocalArrivals:
                     os.rmdir(name, dir_fd=parent)
             except OSError:  # not empty, or gone already: either way there is nothing more to tidy
                 return
+
+    def _refuse_links(self, tenant: str, collection: str) -> str:
+        """The collection's folder, none of whose parts may have become a link: its files would look deleted."""
+        above = os.path.join(self._objects, tenant)
+        path = os.path.join(above, collection)
+        for folder in (above, path):
+            if os.path.islink(folder):
+                raise PermanentError(
+                    f"{folder} is a symbolic link, which is not followed: mount or move the folder here"
+                )
+        return path
 
     def _mark(self) -> None:
         """Leave the file that tells this store from an empty mount point; one that is read-only goes without."""

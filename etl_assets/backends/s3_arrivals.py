@@ -22,7 +22,7 @@ from etl_assets.backends.circuit import Unavailable
 from etl_assets.backends.local_listing import is_utf8, shown
 from etl_assets.backends.s3_client import S3Bucket
 from etl_assets.backends.s3_errors import S3Refusal
-from etl_assets.backends.s3_listing import Entry, Page, fingerprint, pages
+from etl_assets.backends.s3_listing import Entry, Page, fingerprint, pages, plain_etag, whole_seconds
 from etl_assets.backends.s3_metadata import content_type_of, metadata_of, metadata_to_send
 from etl_assets.backends.s3_transfer import Downloaded, download, upload
 from etl_assets.errors import ConfigError, DataError
@@ -127,6 +127,31 @@ class S3Arrivals:
             f"object store {self._settings.shown}: has nothing in it; correct the bucket and the prefix, or put an "
             f"empty object {_MARK} there if every document is meant to go"
         )
+
+    def look(self, key: str) -> ObjectInfo | None:
+        """One key as a listing would show it now; ``None`` if it is gone, or cannot name a document.
+
+        One request, and one more for a key that is gone: the answer to HEAD has no body, so a bucket that is gone
+        looks the same.
+
+        Raises:
+            S3Refusal, Unavailable: it cannot be looked at.
+        """
+        try:
+            doing = f"looking at {shown(_checked(key))}"
+        except ConfigError:
+            return None
+        try:
+            answer = self._bucket.request("head_object", doing, ("ETag", "LastModified"), Key=self._full(key))
+        except S3Refusal as e:
+            if e.status != 404:
+                raise
+            self._bucket.request("list_objects_v2", doing, ("IsTruncated",), Prefix=self._full(key), MaxKeys=1)
+            return None
+        version = str(answer.get("VersionId") or "null") if self._settings.lists_versions else None
+        size = int(answer.get("ContentLength", 0))
+        seen = fingerprint(plain_etag(answer["ETag"]), size, whole_seconds(answer["LastModified"]), version)
+        return ObjectInfo(key, seen, size)
 
     def fetch(self, key: str, target: Path) -> FetchedObject:
         """Copy one object to the new file ``target``; on failure nothing is left there.

@@ -16,7 +16,7 @@ from etl_assets.documents.platform import Platform
 from etl_assets.errors import EtlAssetsError
 from etl_assets.ledger import requests, settled
 from etl_assets.ledger.catalogue import Partition, partitions
-from etl_assets.ledger.database import clock, digest_of
+from etl_assets.ledger.database import Ledger, clock, digest_of
 from etl_assets.ledger.requests import RunRequest
 
 MISSING_AFTER_S = 120.0
@@ -173,15 +173,29 @@ def _left_over(
 
 
 def _ask(platform: Platform, found: Mapping[str, _Due], known: Mapping[str, RunRequest], wanted: Wanted) -> None:
-    with platform.ledger.reading() as connection:
+    wanted.requests += ask(platform.ledger, {key: (due.arrivals, due.digest) for key, due in found.items()}, known)
+
+
+def ask(ledger: Ledger, found: Mapping[str, tuple[str, str]], known: Mapping[str, RunRequest]) -> list[RunRequest]:
+    """Enter a request for each partition that is due, and return them; ``found`` is (arrivals, digest) of its work.
+
+    ``known`` may be older: another sensor may have asked meanwhile, so what is due by it is read again under a lock.
+    """
+    with ledger.reading() as connection:
         at = clock(connection)
-    for key, due in sorted(found.items()):
-        last = known.get(key)
-        if last is None or last.is_due(due.arrivals, at=at):
-            wanted.requests.append(requests.next_request(last, key, due.digest, due.arrivals, at=at))
-    if wanted.requests:
-        with platform.ledger.writing() as connection:
-            requests.save(connection, {one.partition: one for one in wanted.requests})
+    due = [key for key, (arrivals, _) in found.items() if key not in known or known[key].is_due(arrivals, at=at)]
+    if not due:
+        return []
+    asked: list[RunRequest] = []
+    with ledger.writing() as connection:
+        requests.hold(connection)
+        latest = requests.requests(connection, due)
+        for key in sorted(due):
+            last, (arrivals, digest) = latest.get(key), found[key]
+            if last is None or (last == known.get(key) and last.is_due(arrivals, at=at)):
+                asked.append(requests.next_request(last, key, digest, arrivals, at=at))
+        requests.save(connection, {one.partition: one for one in asked})
+    return asked
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,6 @@ from etl_assets.ledger.objects import ArrivedObject, KnownObject
 from etl_assets.protocols.objects import Arrivals, Blobs, FetchedObject, ObjectInfo, UnusableKey
 
 BATCH_DOCUMENTS = 256
-COPIES_AT_ONCE = 8
-"""Copying waits for disks and networks, not for a core."""
 _READ_ATTEMPTS = 3
 
 
@@ -135,7 +133,7 @@ def take_in(lease: Lease, store: Arrivals, originals: Blobs, changes: Changes, l
     """
     intake = Intake()
     tenant = changes.partition.tenant
-    with ThreadPoolExecutor(COPIES_AT_ONCE, thread_name_prefix="copy") as pool:
+    with ThreadPoolExecutor(max(store.concurrency, 1), thread_name_prefix="copy") as pool:
         for batch in _parts([*changes.added, *changes.changed]):
             with originals.scratch() as scratch:
                 targets = (scratch / str(i) for i in range(len(batch)))

@@ -22,6 +22,8 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.dialects import postgresql as postgres
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -277,6 +279,21 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str
         for row in rows
     ]
     connection.exec_driver_sql(statement, values)
+
+
+def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, differs: str = "") -> None:
+    """Insert rows, each in place of the one with its primary key: a writer beside this one is no error.
+
+    With the name of a column in ``differs``, a row whose value there is the same already is left as it is.
+    """
+    if not rows:
+        return
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgres
+    statement = dialect.insert(table)
+    keys = [column.name for column in table.primary_key.columns]
+    values = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    changed = table.c[differs] != statement.excluded[differs] if differs else None
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=values, where=changed), list(rows))
 
 
 @lru_cache(maxsize=64)

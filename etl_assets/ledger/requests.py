@@ -5,12 +5,13 @@ would let a file that goes A -> B -> A, or whose run failed, be skipped for ever
 that is settled, and never falls.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, select
 
 from etl_assets.ledger import schema
+from etl_assets.ledger.database import draw, upsert
 
 BACKOFF_S = 30.0
 LONGEST_BACKOFF_S = 3600.0
@@ -55,11 +56,13 @@ def next_request(last: RunRequest | None, partition: str, digest: str, arrivals:
     return RunRequest(partition, key, arrivals, revision, True, at, last.failures if last else 0)
 
 
-def requests(connection: Connection) -> dict[str, RunRequest]:
-    """The last request of every partition that ever had one."""
+def requests(connection: Connection, only: Collection[str] | None = None) -> dict[str, RunRequest]:
+    """The last request of every partition that ever had one, or of ``only`` these."""
     table = schema.run_requests
-    columns = [table.c[name] for name in RunRequest.__dataclass_fields__]
-    found = (RunRequest(*row) for row in connection.execute(select(*columns)))
+    query = select(*[table.c[name] for name in RunRequest.__dataclass_fields__])
+    if only is not None:
+        query = query.where(table.c.partition.in_(sorted(only)))
+    found = (RunRequest(*row) for row in connection.execute(query))
     return {one.partition: replace(one, open=bool(one.open)) for one in found}
 
 
@@ -67,9 +70,12 @@ def save(connection: Connection, changed: Mapping[str, RunRequest]) -> None:
     """Write these requests, each in place of the partition's last one."""
     if not changed:
         return
-    table = schema.run_requests
-    connection.execute(delete(table).where(table.c.partition.in_(list(changed))))
-    connection.execute(insert(table), [_row(one) for one in changed.values()])
+    upsert(connection, schema.run_requests, [_row(one) for one in changed.values()])
+
+
+def hold(connection: Connection) -> None:
+    """Let no other sensor enter requests before this transaction has committed: what is read now stays true."""
+    draw(connection, "request")
 
 
 def _row(request: RunRequest) -> dict[str, object]:

@@ -54,6 +54,11 @@ class FetchedObject:
 class Arrivals(Protocol):
     """The store that people and systems drop documents into."""
 
+    @property
+    def concurrency(self) -> int:
+        """How many objects are worth fetching, or looking at, at once; at least 1."""
+        ...
+
     def collections(self) -> list[tuple[str, str]]:
         """(tenant, collection) of every folder pair present whose names both obey ``NAME``, sorted.
 
@@ -86,6 +91,15 @@ class Arrivals(Protocol):
 
         Raises:
             PermanentError: it cannot be listed.
+        """
+        ...
+
+    def look(self, key: str) -> ObjectInfo | None:
+        """One key as a listing would show it now; ``None`` if it is gone, or cannot name a document.
+
+        Raises:
+            PermanentError: the store, or this part of it, cannot be looked at: that must never look like a deletion.
+            TransientError: it does not answer now.
         """
         ...
 
