@@ -7,6 +7,7 @@ import math
 import re
 from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from etl_assets.errors import ConfigError
 
@@ -120,6 +121,74 @@ class FolderPath:
 
 
 @dataclass(frozen=True, slots=True)
+class Words:
+    """Any printable text in one line, without blanks at its ends."""
+
+    @property
+    def allowed(self) -> str:
+        return "a text in one line, without blanks at its ends"
+
+    def read(self, text: str) -> str:
+        if not text or not text.isprintable() or text != text.strip():
+            raise ConfigError(self.allowed)
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A URL with a host, of one of some schemes. What is wrong with it is not shown: it may hold a password."""
+
+    schemes: tuple[str, ...]
+
+    @property
+    def allowed(self) -> str:
+        return f"an address that begins with {' or '.join(f'{scheme}://' for scheme in self.schemes)}, with a host"
+
+    def read(self, text: str) -> str:
+        try:
+            parts = urlsplit(text)
+            is_usable = parts.scheme in self.schemes and bool(parts.hostname) and (parts.port or 1) > 0
+        except ValueError:
+            is_usable = False
+        if not is_usable or not text.isprintable() or " " in text:
+            raise ConfigError(self.allowed)
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """Text of one form: ``pattern`` as a regular expression, ``form`` as people read it."""
+
+    pattern: str
+    form: str
+
+    @property
+    def allowed(self) -> str:
+        return self.form
+
+    def read(self, text: str) -> str:
+        if re.fullmatch(self.pattern, text) is None:
+            raise ConfigError(self.allowed)
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of text, of at most so many characters; spaces at its ends belong to it."""
+
+    longest: int
+
+    @property
+    def allowed(self) -> str:
+        return f"a text of 1 to {self.longest} characters in one line"
+
+    def read(self, text: str) -> str:
+        if not 1 <= len(text) <= self.longest or not text.isprintable():
+            raise ConfigError(self.allowed)
+        return text
+
+
+@dataclass(frozen=True, slots=True)
 class Owner:
     """Who answers for data, in the two forms that Dagster shows: an e-mail address or a team."""
 
@@ -137,7 +206,8 @@ class Owner:
 class Field:
     """One setting: what it may hold, what it means, and the unit of its number ("" where there is none).
 
-    ``many`` is a list of such values; ``optional`` admits ``null``, and ``unset`` says what that means.
+    ``many`` is a list of such values; ``optional`` admits ``null``, and ``unset`` says what that means. ``secret``
+    values are shown nowhere, and may be named instead of given.
     """
 
     kind: Kind
@@ -145,6 +215,7 @@ class Field:
     unit: str = ""
     many: bool = False
     unset: str = ""
+    secret: bool = False
 
     @property
     def optional(self) -> bool:

@@ -21,6 +21,7 @@ from etl_assets.backends.http_calls import Answer, HttpApi, Patience, Request, U
 from etl_assets.backends.rate_budget import Budget, Limits
 from etl_assets.errors import ConfigError, TransientError
 from etl_assets.protocols.embedder import EmbeddingModel, Tokenizer
+from etl_assets.protocols.hosted_models import JINA_DEFAULT, JINA_MODELS, checked_jina
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,27 +39,6 @@ DOCUMENTS_MAX = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class _Family:
-    """What the vendor says of one model. ``dimensions``: what it may be cut to; none means any size below."""
-
-    dimension: int
-    context_tokens: int
-    items_max: int
-    normalises: bool = True
-    dimensions: tuple[int, ...] = ()
-
-
-# Where the guide gives no number of items, the smallest that it gives for any model.
-MODELS = {
-    "jina-embeddings-v3": _Family(1024, 8192, 2048),
-    "jina-embeddings-v4": _Family(2048, 8192, 512, normalises=False),
-    "jina-embeddings-v5-text-small": _Family(1024, 32768, 512, dimensions=(32, 64, 128, 256, 512, 1024)),
-    "jina-embeddings-v5-text-nano": _Family(768, 8192, 512, dimensions=(32, 64, 128, 256, 512, 768)),
-    "jina-clip-v2": _Family(1024, 8192, 512),
-}
-
-
-@dataclass(frozen=True, slots=True)
 class JinaModel:
     """Which vectors are wanted. ``dimension`` None is the model's own; ``encoding`` is how they travel.
 
@@ -66,25 +46,17 @@ class JinaModel:
         ConfigError: the model is unknown, or cannot be cut to this dimension.
     """
 
-    name: str = "jina-embeddings-v3"
+    name: str = JINA_DEFAULT
     dimension: int | None = None
     late_chunking: bool = False
     encoding: Literal["float", "base64"] = "float"
 
     def __post_init__(self) -> None:
-        if self.name not in MODELS:
-            raise ConfigError(f"Jina model {self.name!r}: use one of {', '.join(MODELS)}")
-        family, wanted = MODELS[self.name], self.dimension
-        if wanted is not None and not (wanted in family.dimensions if family.dimensions else self._fits(wanted)):
-            allowed = ", ".join(map(str, family.dimensions)) or f"1 to {family.dimension}"
-            raise ConfigError(f"Jina model {self.name}: dimension {wanted}, use {allowed}")
-
-    def _fits(self, wanted: int) -> bool:
-        return 1 <= wanted <= MODELS[self.name].dimension
+        checked_jina(self.name, self.dimension)
 
     def identity(self) -> EmbeddingModel:
         """Covers provider, model, tasks, dimension, late chunking and where texts are cut; not how vectors travel."""
-        family = MODELS[self.name]
+        family = JINA_MODELS[self.name]
         dimension = self.dimension or family.dimension
         parts = {
             "provider": "jina", "model": self.name, "tasks": [PASSAGE, QUERY], "dimension": dimension,
@@ -116,7 +88,7 @@ class JinaEmbedder:
     ) -> None:
         self._wanted = wanted or JinaModel()
         chosen = batching or Batching()
-        items = min(chosen.texts, MODELS[self._wanted.name].items_max)
+        items = min(chosen.texts, JINA_MODELS[self._wanted.name].items_max)
         self._batching = Batching(items, chosen.tokens, chosen.in_flight)
         self._calls = EmbeddingCalls(
             api, self._wanted.identity(), tokenizer=EstimatedTokenizer(), names=frozenset({self._wanted.name}),
@@ -175,7 +147,7 @@ class JinaEmbedder:
         return self._calls.query(text, lambda part: self._body(part, QUERY))
 
     def _body(self, texts: list[str], task: str) -> dict[str, object]:
-        family = MODELS[self._wanted.name]
+        family = JINA_MODELS[self._wanted.name]
         body: dict[str, object] = {"model": self._wanted.name, "task": task, "input": texts, "truncate": True}
         body["embedding_type"] = self._wanted.encoding
         if self._wanted.dimension is not None:

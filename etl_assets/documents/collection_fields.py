@@ -9,13 +9,16 @@ from types import MappingProxyType
 
 from etl_assets.documents.model import SLOTS
 from etl_assets.documents.parameters import CollectionSettings
-from etl_assets.fields import Choice, Field, FolderPath, Owner, Real, Switch, Whole
+from etl_assets.fields import Choice, Field, FolderPath, Line, Owner, Real, Switch, Whole
+from etl_assets.protocols.hosted_models import JINA_DEFAULT, JINA_MODELS
 
 MINILM_TOKENS = 254
 """What all-MiniLM-L6-v2 reads of a text: 256 positions, two of which are special tokens."""
 
 _MAX_TOKENS = 8192
 _MAX_CHARACTERS = 100_000
+_MAX_DIMENSION = 20_000
+_MAX_CONTEXT = 1_000_000
 
 SECTIONS: Mapping[str, str] = MappingProxyType(
     {
@@ -57,14 +60,48 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         ),
         "parsing.size_limit_mb": Field(Whole(1, 1_048_576), "Largest document that is opened at all.", "MiB"),
         "embedder.kind": Field(
-            Choice(("minilm", "static", "folder")),
+            Choice(("minilm", "static", "folder", "jina", "openai")),
             "minilm is all-MiniLM-L6-v2, in the package; static is wordllama, in the package, many times faster and "
-            "less exact; folder is a model of your own.",
+            "less exact; folder is a model of your own. jina and openai send the texts to Jina AI, or to any endpoint "
+            "that speaks OpenAI's API: where that is, and the key, are variables of the environment. Where another "
+            "kind is chosen, the options of the kind it replaces hold no longer.",
         ),
         "embedder.path": Field(
             FolderPath(),
             "Folder with model.onnx and tokenizer.json, for kind folder; relative to the folder of this file.",
             unset="none",
+        ),
+        "embedder.model": Field(
+            Line(200),
+            f"Name of the hosted model: for kind jina one of {', '.join(JINA_MODELS)} (null is {JINA_DEFAULT}); "
+            "for kind openai as the endpoint calls it.",
+            unset="the default of kind jina",
+        ),
+        "embedder.dimension": Field(
+            Whole(1, _MAX_DIMENSION),
+            "Numbers in a vector: for kind jina what its vectors are cut to (null is the model's own); for kind openai "
+            "what the endpoint's vectors have.",
+            unset="the model's own",
+        ),
+        "embedder.late_chunking": Field(
+            Switch(),
+            "For kind jina: the chunks of a document are read together, so that each vector knows what stands around "
+            "its chunk. A changed chunk costs its neighbours' vectors too.",
+        ),
+        "embedder.context_tokens": Field(
+            Whole(16, _MAX_CONTEXT),
+            "For kind openai: the longest text that the model reads (null is 8191).",
+            "tokens",
+            unset="8191",
+        ),
+        "embedder.shorten": Field(
+            Switch(), "For kind openai: ask the endpoint to cut its vectors to dimension, for models that can."
+        ),
+        "embedder.document_prefix": Field(
+            Line(500), "For kind openai: put before every chunk, for models trained with it.", unset="none"
+        ),
+        "embedder.query_prefix": Field(
+            Line(500), "For kind openai: put before every question, for models trained with it.", unset="none"
         ),
         "publications.vector": Field(Switch(), "Search by meaning."),
         "publications.keyword": Field(Switch(), "Search by words."),

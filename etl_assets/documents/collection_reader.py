@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import yaml
 
@@ -11,6 +12,7 @@ from etl_assets.documents.marked_yaml import compose, is_null, pairs, place
 from etl_assets.documents.model import NAME
 from etl_assets.errors import ConfigError
 from etl_assets.fields import Field, Real, Switch, Whole
+from etl_assets.protocols.hosted_models import JINA_DEFAULT, checked_jina
 
 EVERY = "*"
 """In place of a collection's name: all collections of the tenant."""
@@ -88,7 +90,13 @@ class _Reader:
         return found
 
     def merged(self, base: Mapping[str, object], layer: _Layer) -> dict[str, object]:
-        """``base`` with a layer on top. A contradiction is noted only where the layer itself takes part in it."""
+        """``base`` with a layer on top. A contradiction is noted only where the layer itself takes part in it.
+
+        Another kind of embedder begins without the options of the one that it replaces.
+        """
+        kind = layer.get("embedder.kind")
+        if kind is not None and kind.value != base["embedder.kind"]:
+            base = {name: DEFAULTS[name] if name.startswith("embedder.") else value for name, value in base.items()}
         values = {**base, **{name: given.value for name, given in layer.items()}}
         for involved, problem in _contradictions(values):
             culprits = [layer[name] for name in involved if name in layer]
@@ -195,13 +203,43 @@ def _contradictions(values: Mapping[str, object]) -> Iterator[tuple[tuple[str, .
                 (f"chunking.{part}", f"chunking.{whole}"),
                 f"{part} {small} is not below {whole} {large}; lower {part} or raise {whole}",
             )
-    kind, path, longest = values["embedder.kind"], values["embedder.path"], values["chunking.max_tokens"]
+    kind, longest = values["embedder.kind"], values["chunking.max_tokens"]
     assert isinstance(longest, int)
     if kind == "minilm" and values["chunking.mode"] == "structure" and longest > MINILM_TOKENS:
         yield (
             ("chunking.max_tokens", "chunking.mode", "embedder.kind"),
             f"max_tokens {longest} is more than the {MINILM_TOKENS} the minilm embedder reads; lower it",
         )
-    if (kind == "folder") != (path is not None):
-        problem = "kind folder needs a path; add path" if path is None else f"kind {kind} takes no path; remove path"
-        yield ("embedder.kind", "embedder.path"), problem
+    yield from _embedder_contradictions(values)
+
+
+_OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "minilm": (),
+        "static": (),
+        "folder": ("path",),
+        "jina": ("model", "dimension", "late_chunking"),
+        "openai": ("model", "dimension", "context_tokens", "shorten", "document_prefix", "query_prefix"),
+    }
+)
+"""What each kind of embedder may be told."""
+
+_NEEDED: Mapping[str, tuple[str, ...]] = MappingProxyType({"folder": ("path",), "openai": ("model", "dimension")})
+
+
+def _embedder_contradictions(values: Mapping[str, object]) -> Iterator[tuple[tuple[str, ...], str]]:
+    kind = str(values["embedder.kind"])
+    for name in (field.removeprefix("embedder.") for field in FIELDS if field.startswith("embedder.")):
+        given = values[f"embedder.{name}"]
+        if name == "kind":
+            continue
+        if given is None and name in _NEEDED.get(kind, ()):
+            yield ("embedder.kind", f"embedder.{name}"), f"kind {kind} needs a {name}; add {name}"
+        elif given not in (None, False) and name not in _OPTIONS[kind]:
+            yield ("embedder.kind", f"embedder.{name}"), f"kind {kind} takes no {name}; remove {name}"
+    model, dimension = values["embedder.model"], values["embedder.dimension"]
+    if kind == "jina":
+        try:
+            checked_jina(str(model or JINA_DEFAULT), dimension if isinstance(dimension, int) else None)
+        except ConfigError as e:
+            yield ("embedder.kind", "embedder.model", "embedder.dimension"), str(e)

@@ -34,10 +34,22 @@ class ParsingLimits:
 
 @dataclass(frozen=True, slots=True)
 class EmbedderChoice:
-    """``minilm`` (packaged), ``static`` (packaged, fast), or ``folder`` with the ``path`` of a local model."""
+    """Which model a collection's vectors come from. What a kind does not name is ``None``, or off.
 
-    kind: Literal["minilm", "static", "folder"] = "minilm"
+    ``minilm`` and ``static`` are packaged; ``folder`` has the ``path`` of a local model; ``jina`` may have a ``model``,
+    a ``dimension`` and ``late_chunking``; ``openai`` has ``model`` and ``dimension``, and may have the others. Where a
+    hosted model is, and the key to it, is the installation's affair, not the collection's.
+    """
+
+    kind: Literal["minilm", "static", "folder", "jina", "openai"] = "minilm"
     path: str | None = None
+    model: str | None = None
+    dimension: int | None = None
+    late_chunking: bool = False
+    context_tokens: int | None = None
+    shorten: bool = False
+    document_prefix: str | None = None
+    query_prefix: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ from etl_assets.backends.credentials import FixedCredential
 from etl_assets.backends.estimated_tokens import SPAN_BYTES, EstimatedTokenizer, longest_read_whole
 from etl_assets.backends.hosted_embedding import Batching, batches, encodable
 from etl_assets.backends.http_calls import HttpApi, Patience
-from etl_assets.backends.jina import DOCUMENTS_MAX, MODELS, JinaEmbedder, JinaModel, JinaReranker
+from etl_assets.backends.jina import DOCUMENTS_MAX, JinaEmbedder, JinaModel, JinaReranker
 from etl_assets.backends.rate_budget import Limits, file_budgets
 from etl_assets.errors import ConfigError, DataError, PermanentError, TransientError
+from etl_assets.protocols.hosted_models import JINA_MODELS
 from etl_assets_tests.servers.jina_standin import JinaStandIn, contract
 from etl_assets_tests.servers.standin import Fault, Kind, seeded_faults
 from etl_assets_tests.servers.vectors import score_of, vector_of
@@ -58,7 +59,7 @@ def test_documents_and_questions_go_as_their_own_tasks(server: JinaStandIn, api:
     assert all(one.status == 200 and one.headers["accept"] == "application/json" for one in server.requests)
 
 
-@pytest.mark.parametrize("name", list(MODELS))
+@pytest.mark.parametrize("name", list(JINA_MODELS))
 def test_every_model_is_asked_by_the_vendors_guide(server: JinaStandIn, api: HttpApi, name: str) -> None:
     facts = contract()["embeddings"]["models"][name]
     for dimension in (None, 32):
@@ -67,9 +68,9 @@ def test_every_model_is_asked_by_the_vendors_guide(server: JinaStandIn, api: Htt
         assert vectors.shape == (2, dimension or facts["dimensions"])
         np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-6)
         assert embedder.embed_query("one").shape == (embedder.model.dimension,)
-    assert MODELS[name].dimension == facts["dimensions"]
-    assert MODELS[name].context_tokens <= facts.get("context_tokens", MODELS[name].context_tokens)
-    assert MODELS[name].items_max <= contract()["input_items_max"].get(name, 512)
+    assert JINA_MODELS[name].dimension == facts["dimensions"]
+    assert JINA_MODELS[name].context_tokens <= facts.get("context_tokens", JINA_MODELS[name].context_tokens)
+    assert JINA_MODELS[name].items_max <= contract()["input_items_max"].get(name, 512)
 
 
 def test_the_guide_is_the_shared_one(shared_data: Callable[..., Path]) -> None:

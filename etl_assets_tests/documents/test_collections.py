@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from etl_assets.documents.collection_fields import DEFAULTS, FIELDS, SECTIONS, leaves
 from etl_assets.documents.collections import Collections, template
 from etl_assets.documents.marked_yaml import MAX_CHARACTERS
-from etl_assets.documents.parameters import CollectionSettings
+from etl_assets.documents.parameters import CollectionSettings, EmbedderChoice
 from etl_assets.errors import ConfigError
 
 
@@ -181,11 +181,62 @@ def test_aliases_that_would_multiply_are_refused_before_they_do() -> None:
         ("{chunking: {max_tokens: 300}}", "max_tokens 300 is more than the 254 the minilm embedder reads"),
         ("{embedder: {path: models}}", "kind minilm takes no path; remove path"),
         ("{embedder: {kind: static, path: models}}", "kind static takes no path; remove path"),
+        ("{embedder: {model: jina-embeddings-v3}}", "kind minilm takes no model; remove model"),
+        ("{embedder: {kind: jina, model: ada}}", "Jina model 'ada': use one of jina-embeddings-v3,"),
+        ("{embedder: {kind: jina, dimension: 1025}}", "Jina model jina-embeddings-v3: dimension 1025, use 1 to 1024"),
+        ("{embedder: {kind: jina, shorten: true}}", "kind jina takes no shorten; remove shorten"),
+        ("{embedder: {kind: openai, model: nomic}}", "kind openai needs a dimension; add dimension"),
+        ("{embedder: {kind: openai, model: m, dimension: 8, late_chunking: on}}", "openai takes no late_chunking"),
+        ("{embedder: {kind: static, query_prefix: 'query: '}}", "kind static takes no query_prefix"),
     ],
 )
 def test_values_that_contradict_each_other_are_refused(content: str, expected: str) -> None:
     (mistake,) = mistakes(f"collections: {{acme/x: {content}}}")
     assert expected in mistake
+
+
+def test_a_hosted_model_is_chosen_in_full() -> None:
+    text = """
+defaults: {embedder: {kind: jina, model: jina-embeddings-v5-text-nano, dimension: 256, late_chunking: true}}
+collections:
+  acme/own:
+    embedder:
+      {kind: openai, model: nomic, dimension: 768, context_tokens: 2048, shorten: true,
+       document_prefix: 'search_document: ', query_prefix: 'search_query: '}
+"""
+    collections = Collections.parse(text)
+    assert collections.of("a", "b").embedder == EmbedderChoice(
+        "jina", model="jina-embeddings-v5-text-nano", dimension=256, late_chunking=True
+    )
+    assert collections.of("acme", "own").embedder == EmbedderChoice(
+        "openai", model="nomic", dimension=768, context_tokens=2048, shorten=True,
+        document_prefix="search_document: ", query_prefix="search_query: ",
+    )  # fmt: skip
+
+
+def test_another_kind_begins_without_the_options_of_the_one_it_replaces() -> None:
+    text = """
+defaults: {embedder: {kind: jina, dimension: 256, late_chunking: true}}
+collections: {a/x: {embedder: {kind: static}}, a/y: {embedder: {kind: jina}}, a/z: {embedder: {dimension: 64}}}
+"""
+    collections = Collections.parse(text)
+    assert collections.of("a", "x").embedder == EmbedderChoice("static")
+    assert collections.of("a", "y").embedder == EmbedderChoice("jina", dimension=256, late_chunking=True)
+    assert collections.of("a", "z").embedder == EmbedderChoice("jina", dimension=64, late_chunking=True)
+
+
+def test_a_wrong_model_is_reported_where_it_stands() -> None:
+    assert mistakes("""
+defaults: {embedder: {kind: jina}}
+collections:
+  acme/x: {embedder: {dimension: 4096}}
+  acme/y: {embedder: {model: "two\\nlines"}}
+""") == [
+        "collections.yaml:4:34: collections.acme/x.embedder.dimension: "
+        "Jina model jina-embeddings-v3: dimension 4096, use 1 to 1024",
+        "collections.yaml:5:30: collections.acme/y.embedder.model: "
+        "'two\\nlines'; use a text of 1 to 200 characters in one line, or null",
+    ]
 
 
 def test_a_contradiction_is_reported_where_it_arises_and_not_where_it_is_inherited() -> None:
