@@ -13,7 +13,11 @@ from etl_assets.protocols.embedder import Embedder
 from etl_assets.settings import Settings
 
 if TYPE_CHECKING:
+    from etl_assets.hosted_bindings import Connections
     from etl_assets.ledger.snapshots import CollectionView
+    from etl_assets.protocols.graph import KnowledgeGraph
+    from etl_assets.protocols.indexes import VectorIndex
+    from etl_assets.protocols.objects import Arrivals, Blobs
     from etl_assets.search.model import SearchPlaces
 
 
@@ -25,29 +29,21 @@ def open_platform(settings: Settings) -> Platform:
         PermanentError: the ledger cannot be opened.
     """
     from etl_assets.backends.lancedb_keywords import LanceKeywords
-    from etl_assets.backends.lancedb_vectors import LanceVectors
-    from etl_assets.backends.local_arrivals import LocalArrivals
-    from etl_assets.backends.local_blobs import LocalBlobs
-    from etl_assets.backends.sqlite_graph import SqliteGraph
     from etl_assets.documents.collections import Collections
     from etl_assets.documents.mentions.catalogue import Catalogue
     from etl_assets.documents.parsing.workers import ParserPool
     from etl_assets.documents.publication import Stores
-    from etl_assets.ledger.database import Ledger
+    from etl_assets.hosted_bindings import Connections
     from etl_assets.stages.lake import Lake
 
     home = settings.home.create()
-    stores = Stores(
-        LanceVectors(home.indexes / "vectors"),
-        LanceKeywords(home.indexes / "keywords"),
-        SqliteGraph(home.indexes / "graph.sqlite"),
-    )
+    hosted = Connections(settings)
     return Platform(
-        ledger=Ledger.sqlite(home.ledger_file),
-        arrivals=LocalArrivals(home.objects, scratch=home.tmp),
-        originals=LocalBlobs(home.originals),
-        lake=Lake(LocalBlobs(home.lake)),
-        stores=stores,
+        ledger=hosted.ledger(),
+        arrivals=_arrivals(hosted),
+        originals=_blobs(hosted, "originals"),
+        lake=Lake(_blobs(hosted, "lake")),
+        stores=Stores(_vectors(hosted), LanceKeywords(home.indexes / "keywords"), _graph(hosted)),
         collections=Collections.read(home.collections_file),
         embedder=_embedders(settings),
         parsers=lru_cache(lambda: ParserPool(processes=settings.parser_processes)),
@@ -55,6 +51,33 @@ def open_platform(settings: Settings) -> Platform:
         search_time_limit_s=settings.search_time_limit_s,
         lease_s=settings.lease_s,
     )
+
+
+def _arrivals(hosted: Connections) -> Arrivals:
+    from etl_assets.backends.local_arrivals import LocalArrivals
+
+    home = hosted.settings.home
+    return hosted.arrivals() if hosted.settings.s3 is not None else LocalArrivals(home.objects, scratch=home.tmp)
+
+
+def _blobs(hosted: Connections, folder: str) -> Blobs:
+    from etl_assets.backends.local_blobs import LocalBlobs
+
+    return hosted.blobs(folder) if hosted.settings.s3 is not None else LocalBlobs(hosted.settings.home.root / folder)
+
+
+def _vectors(hosted: Connections) -> VectorIndex:
+    from etl_assets.backends.lancedb_vectors import LanceVectors
+
+    home = hosted.settings.home
+    return hosted.vectors() if hosted.settings.pinecone is not None else LanceVectors(home.indexes / "vectors")
+
+
+def _graph(hosted: Connections) -> KnowledgeGraph:
+    from etl_assets.backends.sqlite_graph import SqliteGraph
+
+    home = hosted.settings.home
+    return hosted.graph() if hosted.settings.neo4j is not None else SqliteGraph(home.indexes / "graph.sqlite")
 
 
 def search_places(platform: Platform) -> SearchPlaces:

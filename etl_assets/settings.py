@@ -6,30 +6,36 @@ Decisions about one collection are not here but in ``collections.yaml`` (``docum
 import difflib
 import errno
 import os
-import re
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
+from io import StringIO
 from pathlib import Path
 from types import MappingProxyType
 
 from etl_assets.errors import ConfigError, PermanentError
 from etl_assets.fields import Field, FolderPath, Real, Whole
+from etl_assets.hosted_settings import (
+    GROUPS,
+    AwsSecretsPlace,
+    CeleryPlace,
+    EncryptionPlace,
+    JinaPlace,
+    Neo4jPlace,
+    OpenAIPlace,
+    PineconePlace,
+    PostgresPlace,
+    RedisPlace,
+    S3Place,
+    VaultPlace,
+    contradictions,
+)
+from etl_assets.variables import Variable, given, shown
 
 PREFIX = "ETL_"
+ENV_FILE = "ETL_ENV_FILE"
 FOREIGN = ("ETL_SHARED_DATA", "ETL_TEST_")
 """Variables, or beginnings of them, that belong to the test suite: no setting, and no mistake either."""
-
-_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH|DSN|URL|URI", re.IGNORECASE)
-_SHOWN_CHARACTERS = 80
-
-
-@dataclass(frozen=True, slots=True)
-class Variable:
-    """Where a setting is read from: the first of ``names`` that is set; two that disagree are a mistake."""
-
-    names: tuple[str, ...]
-    field: Field
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,17 @@ class Settings:
     embedder_threads: int | None = None
     lease_s: float = 20.0
     arrivals_interval_s: int = 30
+    s3: S3Place | None = None
+    postgres: PostgresPlace | None = None
+    pinecone: PineconePlace | None = None
+    neo4j: Neo4jPlace | None = None
+    jina: JinaPlace | None = None
+    openai: OpenAIPlace | None = None
+    redis: RedisPlace | None = None
+    vault: VaultPlace | None = None
+    aws_secrets: AwsSecretsPlace | None = None
+    celery: CeleryPlace | None = None
+    encryption: EncryptionPlace | None = None
 
     @property
     def home(self) -> "Home":
@@ -64,21 +81,74 @@ class Settings:
         values: dict[str, object] = {}
         for name, variable in VARIABLES.items():
             try:
-                given = _given(env, variable)
-                if given is not None:
-                    values[name] = given
+                value = given(env, variable)
             except ConfigError as e:
                 problems.append(str(e))
+                continue
+            if value is not None:
+                values[name] = value
+        places = {name: group.read(env, problems) for name, group in GROUPS.items()}
+        problems += contradictions(places)
         if problems:
             raise ConfigError("the environment cannot be used:\n" + "\n".join(f"  {problem}" for problem in problems))
-        settings = cls(**values)  # type: ignore[arg-type]  # each value was read by the kind of its own field
-        return cls(**{**_values(settings), "home_folder": str(settings.home.root)})  # type: ignore[arg-type]
+        settings = cls(**values, **places)  # type: ignore[arg-type]  # each value was read by the kind of its own field
+        return replace(settings, home_folder=str(settings.home.root))
+
+    @classmethod
+    def from_process(cls) -> "Settings":
+        """The settings of this process: its environment, and below it the file ``.env`` of the current folder.
+
+        ETL_ENV_FILE names another file, which must exist. A variable of the environment wins over the file's.
+
+        Raises:
+            ConfigError: as ``from_environment``; or the file cannot be read.
+        """
+        return cls.from_environment(with_env_file(os.environ))
+
+    def embedded(self) -> "Settings":
+        """The same home and limits with no hosted backend."""
+        return replace(
+            self, s3=None, postgres=None, pinecone=None, neo4j=None, jina=None, openai=None, redis=None, vault=None,
+            aws_secrets=None, celery=None, encryption=None,
+        )  # fmt: skip
 
     def as_environment(self) -> dict[str, str]:
-        """The variables from which another process reads the same settings; what is not set is left out."""
-        return {
-            VARIABLES[name].names[0]: str(value) for name, value in _values(self).items() if value is not None
-        }  # fmt: skip
+        """The variables from which another process reads the same settings; what is not set is left out.
+
+        Credentials are among them: they go to a child's environment and nowhere else.
+        """
+        flat = {name: getattr(self, name) for name in VARIABLES}
+        variables = {VARIABLES[name].names[0]: str(value) for name, value in flat.items() if value is not None}
+        for name, group in GROUPS.items():
+            if (place := getattr(self, name)) is not None:
+                variables |= group.as_environment(place)
+        return variables
+
+
+def with_env_file(env: Mapping[str, str]) -> dict[str, str]:
+    """``env`` over the variables of its ``.env`` file.
+
+    Raises:
+        ConfigError: the file that ETL_ENV_FILE names is not there, or a line of it is no assignment.
+    """
+    path = Path(env.get(ENV_FILE) or ".env")
+    if not path.is_file():
+        if env.get(ENV_FILE):
+            raise ConfigError(f"{ENV_FILE}: there is no file {path}")
+        return dict(env)
+    from dotenv.main import DotEnv
+    from dotenv.parser import parse_stream
+
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as e:
+        raise ConfigError(f"{path}: it cannot be read as UTF-8 text: {type(e).__name__}") from e
+    # The line itself is not shown: what is wrong with it may be that it holds a password.
+    wrong = [str(one.original.line) for one in parse_stream(StringIO(text)) if one.error]
+    if wrong:
+        raise ConfigError(f"{path}: line {', '.join(wrong)}: write NAME=VALUE")
+    values = DotEnv(None, stream=StringIO(text), interpolate=False).dict()
+    return {**{name: value for name, value in values.items() if value is not None}, **env}
 
 
 VARIABLES: Mapping[str, Variable] = MappingProxyType(
@@ -121,36 +191,15 @@ VARIABLES: Mapping[str, Variable] = MappingProxyType(
 """Each setting's variables, by the name of its attribute."""
 
 
-def _values(settings: Settings) -> dict[str, object]:
-    return {field.name: getattr(settings, field.name) for field in fields(settings)}
-
-
-def _given(env: Mapping[str, str], variable: Variable) -> object | None:
-    given = {name: env[name] for name in variable.names if env.get(name)}
-    if len(set(given.values())) > 1:
-        raise ConfigError(f"{' and '.join(given)}: set to different values; keep one of them")
-    for name, text in given.items():
-        try:
-            return variable.field.kind.read(text)
-        except ConfigError as e:
-            raise ConfigError(f"{name}={shown(name, text)}: use {variable.field.allowed}") from e
-    return None
-
-
 def _unknown(env: Mapping[str, str]) -> Iterator[str]:
-    known = [name for variable in VARIABLES.values() for name in variable.names]
+    grouped = [variable for group in GROUPS.values() for variable in group.variables.values()]
+    known = [name for variable in [*VARIABLES.values(), *grouped] for name in variable.names]
+    known = [name for name in known if name.startswith(PREFIX)] + [ENV_FILE]
     for name in sorted(env):
         if name.startswith(PREFIX) and name not in known and not name.startswith(FOREIGN):
             near = difflib.get_close_matches(name, known, n=1)
             advice = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
             yield f"{name}={shown(name, env[name])}: unknown; {advice}"
-
-
-def shown(name: str, value: str) -> str:
-    """``value`` as a message may show it: cut, printable, and not at all where it may hold a secret."""
-    if _SECRET.search(name) or "://" in value:
-        return "(not shown)"
-    return ascii(value if len(value) <= _SHOWN_CHARACTERS else value[:_SHOWN_CHARACTERS] + "...")
 
 
 @dataclass(frozen=True, slots=True)

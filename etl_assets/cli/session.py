@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -29,14 +28,14 @@ def scoped(command: F) -> F:
 
 
 def read_settings() -> Settings:
-    """The settings of the environment.
+    """The settings of the environment and of ``.env``.
 
     Raises:
         ConfigError: every wrong one, in one message.
     """
     from etl_assets.settings import Settings
 
-    return Settings.from_environment(os.environ)
+    return Settings.from_process()
 
 
 @contextmanager

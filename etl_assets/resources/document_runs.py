@@ -1,6 +1,5 @@
 """Hands the documents domain its platform: opened from the environment's settings when a run starts."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -24,7 +23,7 @@ def settings_from_environment() -> "Settings":
     """
     from etl_assets.settings import Settings
 
-    return Settings.from_environment(os.environ)
+    return Settings.from_process()
 
 
 def platform_from_environment() -> Platform:

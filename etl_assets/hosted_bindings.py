@@ -1,0 +1,288 @@
+"""Opens the hosted backends that the settings name. Nothing connects before the first call of what is opened here."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from functools import cached_property
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from etl_assets.errors import ConfigError
+from etl_assets.hosted_settings import JinaPlace, OpenAIPlace, S3Place
+from etl_assets.settings import Settings
+from etl_assets.variables import SECRET_REFERENCE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from etl_assets.backends.circuit import CircuitBreaker, Opening
+    from etl_assets.backends.credentials import Credential
+    from etl_assets.backends.http_calls import HttpApi, Patience
+    from etl_assets.backends.neo4j_graph import Neo4jGraph
+    from etl_assets.backends.pinecone_vectors import PineconeVectors
+    from etl_assets.backends.rate_budget import Budget, Limits
+    from etl_assets.backends.redis_client import RedisServer
+    from etl_assets.backends.s3_arrivals import S3Arrivals
+    from etl_assets.backends.s3_blobs import S3Blobs
+    from etl_assets.backends.s3_client import S3Bucket
+    from etl_assets.ledger.database import Ledger
+    from etl_assets.protocols.cache import ResultCache
+    from etl_assets.protocols.secrets import RotatingSecrets, Secrets
+
+_SUPABASE_TRANSACTION_PORT = 6543
+_log = logging.getLogger(__name__)
+
+
+class Connections:
+    """One installation's hosted backends, each opened at its first use and then shared."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @cached_property
+    def secret_store(self) -> RotatingSecrets | None:
+        """Vault or AWS Secrets Manager, ``None`` when neither is set.
+
+        Raises:
+            ConfigError: the client's library is missing.
+        """
+        vault, aws = self.settings.vault, self.settings.aws_secrets
+        if vault is not None:
+            _needs("vault", "httpx")
+            from etl_assets.backends.credentials import FixedCredential
+            from etl_assets.backends.vault_secrets import AppRoleCredential, VaultSecrets, vault_api
+
+            credential: Credential
+            if vault.token is not None:
+                credential = FixedCredential(vault.token, source="VAULT_TOKEN")
+            else:
+                secret_id = FixedCredential(vault.secret_id or "", source="VAULT_SECRET_ID")
+                login = vault_api(vault.address, None)
+                credential = AppRoleCredential(login, vault.role_id or "", secret_id, namespace=vault.namespace)
+            return VaultSecrets(
+                vault_api(vault.address, credential), mount=vault.mount, namespace=vault.namespace
+            )  # fmt: skip
+        if aws is not None:
+            _needs("aws", "boto3")
+            from etl_assets.backends.aws_secrets import AwsSecrets, secrets_manager
+
+            return AwsSecrets(secrets_manager(region=aws.region, endpoint_url=aws.endpoint_url))
+        return None
+
+    @cached_property
+    def secrets(self) -> Secrets | None:
+        """The same store, what was read kept for 5 minutes."""
+        if self.secret_store is None:
+            return None
+        from etl_assets.backends.kept_secrets import KeptSecrets
+
+        return KeptSecrets(self.secret_store)
+
+    def text(self, value: str) -> str:
+        """``value`` itself, or the secret that it names.
+
+        Raises:
+            ConfigError, PermanentError, TransientError: as ``Secrets.get``.
+        """
+        if not value.startswith(SECRET_REFERENCE):
+            return value
+        if self.secrets is None:
+            raise ConfigError("a setting names a secret, but no store is set; set ETL_VAULT_ADDR")
+        return self.secrets.get(value.removeprefix(SECRET_REFERENCE))
+
+    def credential(self, value: str, *, source: str) -> Credential:
+        """A credential of HTTP calls: one that a store holds is read again when it is refused."""
+        from etl_assets.backends.credentials import FixedCredential, StoredCredential
+
+        if value.startswith(SECRET_REFERENCE) and self.secrets is not None:
+            return StoredCredential(self.secrets, value.removeprefix(SECRET_REFERENCE))
+        return FixedCredential(self.text(value), source=source)
+
+    def ledger(self) -> Ledger:
+        """The ledger: in PostgreSQL when it is set, else in the home.
+
+        Raises:
+            ConfigError, PermanentError, TransientError: as ``Ledger.postgresql`` and ``Ledger.sqlite``.
+        """
+        from etl_assets.ledger.database import Ledger
+
+        place = self.settings.postgres
+        if place is None:
+            return Ledger.sqlite(self.settings.home.ledger_file)
+        url = self.text(place.url)
+        return Ledger.postgresql(url, transaction_pooling=pools_transactions(url, place.pooling))
+
+    def bucket(self, folder: str) -> S3Bucket:
+        """A folder of the home in the bucket: ``originals``, ``lake`` and so on.
+
+        Raises:
+            ConfigError: the client's library is missing, or values contradict each other.
+        """
+        place = self._s3
+        return self._bucket(place, place.bucket, "/".join(part for part in (place.prefix, folder) if part))
+
+    def arrivals(self) -> S3Arrivals:
+        """Where documents arrive on S3."""
+        from etl_assets.backends.s3_arrivals import S3Arrivals
+
+        place = self._s3
+        folder = place.objects_prefix
+        if folder is None:
+            folder = "" if place.objects_bucket else "/".join(part for part in (place.prefix, "objects") if part)
+        return S3Arrivals(self._bucket(place, place.objects_bucket or place.bucket, folder))
+
+    def blobs(self, folder: str) -> S3Blobs:
+        """Originals or segments on S3, with copies on this machine's disk."""
+        from etl_assets.backends.blob_cache import BlobCache
+        from etl_assets.backends.s3_blobs import S3Blobs
+
+        limit = self._s3.cache_mb * 1_000_000 // 2
+        return S3Blobs(self.bucket(folder), BlobCache(self.settings.home.cache / "s3" / folder, limit_bytes=limit))
+
+    def vectors(self) -> PineconeVectors:
+        """Vectors in Pinecone."""
+        place = self.settings.pinecone
+        assert place is not None
+        _needs("pinecone", "pinecone")
+        from etl_assets.backends.circuit import Calls
+        from etl_assets.backends.pinecone_server import BACKOFF, PineconeAccess
+        from etl_assets.backends.pinecone_vectors import PineconeVectors
+
+        access = PineconeAccess(
+            self.text(place.api_key), place.index_prefix, place.cloud, place.region, host=place.host
+        )  # fmt: skip
+        return PineconeVectors(access, Calls(self.breaker("Pinecone"), BACKOFF))
+
+    def graph(self) -> Neo4jGraph:
+        """The knowledge graph in Neo4j."""
+        place = self.settings.neo4j
+        assert place is not None
+        _needs("neo4j", "neo4j")
+        from etl_assets.backends.neo4j_graph import Neo4jGraph
+        from etl_assets.backends.neo4j_server import Neo4jAccess
+
+        access = Neo4jAccess(place.uri, place.user, self.text(place.password), place.database)
+        return Neo4jGraph(access, self.breaker("Neo4j"))
+
+    @cached_property
+    def redis(self) -> RedisServer | None:
+        """Redis, ``None`` when it is not set."""
+        place = self.settings.redis
+        if place is None:
+            return None
+        _needs("redis", "redis")
+        from etl_assets.backends.redis_client import RedisServer
+
+        return RedisServer(self.text(place.url))
+
+    @cached_property
+    def results(self) -> ResultCache:
+        """Results of paid calls: in this process, on disk, and in Redis when it is set."""
+        from etl_assets.backends.result_cache import DiskCache, LayeredCache, MemoryCache
+
+        layers: list[ResultCache] = [MemoryCache(), DiskCache(self.settings.home.cache / "results")]
+        if self.redis is not None:
+            from etl_assets.backends.redis_cache import RedisCache
+
+            layers.append(RedisCache(self.redis))
+        return LayeredCache(layers)
+
+    def jina_api(self, *, timeout_s: float = 60.0, patience: Patience | None = None) -> HttpApi:
+        """Calls of Jina AI.
+
+        Raises:
+            ConfigError: no key is set, or httpx is missing.
+        """
+        place = self.settings.jina
+        if place is None:
+            raise ConfigError("Jina AI needs a key: set JINA_API_KEY")
+        return self._api("jina", "Jina AI", place, timeout_s, patience)
+
+    def openai_api(self, *, timeout_s: float = 60.0, patience: Patience | None = None) -> HttpApi:
+        """Calls of the OpenAI-compatible endpoint; raises as ``jina_api``."""
+        place = self.settings.openai
+        if place is None:
+            raise ConfigError("an OpenAI-compatible endpoint needs a key or an address: set OPENAI_API_KEY")
+        return self._api("openai", "OpenAI-compatible endpoint", place, timeout_s, patience)
+
+    def budgets(self, name: str, place: JinaPlace | OpenAIPlace) -> tuple[Budget, Budget]:
+        """(documents, questions): held in Redis when it is set, else by the processes of this home."""
+        from etl_assets.backends.rate_budget import Limits, file_budgets
+
+        limits = Limits(place.requests_per_minute, place.tokens_per_minute)
+        if self.redis is None:
+            return file_budgets(self._budget_folder(), name, limits)
+        return self._redis_budgets(self.redis, name, limits)
+
+    def breaker(self, backend: str) -> CircuitBreaker:
+        """A circuit breaker whose opening is a line of the log, and so an event of the run that it happens in."""
+        from etl_assets.backends.circuit import CircuitBreaker
+
+        return CircuitBreaker(backend, on_open=told)
+
+    def _redis_budgets(self, redis: RedisServer, name: str, limits: Limits) -> tuple[Budget, Budget]:
+        from etl_assets.backends.redis_budget import RedisBudget
+
+        bulk, queries = limits.split(0.1)
+        return RedisBudget(redis, bulk, name=f"{name} documents"), RedisBudget(redis, queries, name=f"{name} queries")
+
+    def _budget_folder(self) -> Path:
+        folder = self.settings.home.cache / "budgets"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+
+    def _api(
+        self, extra: str, name: str, place: JinaPlace | OpenAIPlace, timeout_s: float, patience: Patience | None
+    ) -> HttpApi:
+        _needs(extra, "httpx")
+        from etl_assets.backends.http_calls import HttpApi
+
+        credential = None
+        if place.api_key is not None:
+            credential = self.credential(place.api_key, source=f"{extra.upper()}_API_KEY")
+        return HttpApi(
+            name, place.base_url, credential=credential, timeout_s=timeout_s, patience=patience,
+            breaker=self.breaker(name),
+        )  # fmt: skip
+
+    @property
+    def _s3(self) -> S3Place:
+        assert self.settings.s3 is not None
+        return self.settings.s3
+
+    def _bucket(self, place: S3Place, bucket: str, prefix: str) -> S3Bucket:
+        _needs("s3", "boto3")
+        from etl_assets.backends.s3_client import S3Bucket, S3Settings
+
+        return S3Bucket(
+            S3Settings(
+                bucket, prefix, place.endpoint_url, place.region, self._maybe(place.access_key_id),
+                self._maybe(place.secret_access_key), self._maybe(place.session_token), place.profile,
+                place.addressing, place.ca_bundle, place.sse, place.kms_key_id, place.lists_versions,
+                place.reads_tags,
+            ),
+            on_open=told,
+        )  # fmt: skip
+
+    def _maybe(self, value: str | None) -> str | None:
+        return None if value is None else self.text(value)
+
+
+def pools_transactions(url: str, pooling: str | None) -> bool:
+    """Whether the URL leads to a pooler by transaction: as it was set, else by Supabase's port for it."""
+    return pooling == "transaction" if pooling is not None else urlsplit(url).port == _SUPABASE_TRANSACTION_PORT
+
+
+def told(opening: Opening) -> None:
+    """Say that a circuit opened. Dagster enters the lines of our loggers in the run; the command line prints them."""
+    _log.warning(
+        "%s does not answer: after %d failures no call is made for %.1f s; last problem: %s",
+        opening.backend, opening.failures, opening.pause_s, opening.problem,
+    )  # fmt: skip
+
+
+def _needs(extra: str, module: str) -> None:
+    """Say what to install before work begins."""
+    if importlib.util.find_spec(module) is None:
+        raise ConfigError(f"{module} is not installed: pip install 'etl-assets[{extra}]'")
