@@ -30,3 +30,7 @@ VERIFY_JOB = "verify_documents"
 TENANT_TAG = "tenant"
 COLLECTION_TAG = "collection"
 """Tags of every run that this package starts; the run queue limits by tenant."""
+
+INTAKE_TAG = "etl_assets/intake"
+TOUCHED = "touched"
+"""A run with this tag and value looks only at the keys that a sensor entered for it, and lists no collection."""

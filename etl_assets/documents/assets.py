@@ -9,12 +9,14 @@ import dagster as dg
 from etl_assets.asset_keys import (
     CHUNKS,
     EMBEDDINGS,
+    INTAKE_TAG,
     KEYWORD_INDEX,
     KNOWLEDGE_GRAPH,
     MENTIONS,
     PAGES,
     PUBLISHED_DOCUMENTS,
     RAW_DOCUMENTS,
+    TOUCHED,
     VECTOR_INDEX,
 )
 from etl_assets.documents import model
@@ -60,7 +62,8 @@ def raw_documents(
 ) -> dg.MaterializeResult[None]:
     """The bytes of every document, copied once per version; new, changed and removed keys of the object store."""
     with partition_runs.step(context.partition_key, context.log.info) as run:
-        return result(*intake_facts(run, run.raw_documents()))
+        only_touched = context.run.tags.get(INTAKE_TAG) == TOUCHED
+        return result(*intake_facts(run, run.raw_documents(only_touched=only_touched)))
 
 
 @document_asset(

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from etl_assets.documents.arrivals import Intake, hold_unusable, original_key, survey, take_in
+from etl_assets.documents.arrivals import Changes, Intake, hold_unusable, original_key, survey, take_in
 from etl_assets.documents.chunking import chunk_pages
 from etl_assets.documents.embedding import embed_rows
 from etl_assets.documents.mentions.find import find_mentions
@@ -17,8 +17,9 @@ from etl_assets.documents.pages import parse_documents
 from etl_assets.documents.parameters import CollectionSettings
 from etl_assets.documents.platform import Platform
 from etl_assets.documents.publication import CommitReport, Publisher, StoreReport
+from etl_assets.documents.touched_arrivals import survey_touched
 from etl_assets.errors import ConfigError
-from etl_assets.ledger import outputs, runs
+from etl_assets.ledger import outputs, runs, touched
 from etl_assets.ledger import publications as ledger_publications
 from etl_assets.ledger.catalogue import Partition, partition
 from etl_assets.ledger.database import digest_of
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     import polars as pl
 
     from etl_assets.protocols.embedder import Embedder, EmbeddingModel
+
+TOUCHED_PER_RUN = 20_000
+"""A run looks at so many of its touched keys, which bounds its memory; the rest is for the next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,21 +168,36 @@ class PartitionRun:
                 unsettled=ledger_publications.is_unsettled(connection, self.partition),
             )
 
-    def raw_documents(self) -> Intake:
-        """List the collection, copy what is new or changed to the originals, end what is gone."""
+    def raw_documents(self, *, only_touched: bool = False) -> Intake:
+        """List the collection, copy what is new or changed to the originals, end what is gone.
+
+        With ``only_touched`` only the keys are looked at that a sensor entered for this partition: what it costs
+        depends on them alone, whatever the size of the collection.
+        """
         place = self.platform
-        tenant, collection = self.partition.tenant, self.partition.collection
         started = time.monotonic()
-        found = survey(place.ledger, place.arrivals, tenant, collection, shards=self.settings.shards)
-        if self.partition.slot_low == 0:
-            hold_unusable(place.ledger, tenant, collection, found.unusable)
-        changes = found.changes[self.partition.key]
+        with place.ledger.reading() as connection:
+            looked_at = touched.touched(connection, self.partition.key, limit=TOUCHED_PER_RUN)
+        if only_touched:
+            changes, seen = survey_touched(place.ledger, place.arrivals, self.partition, looked_at), len(looked_at)
+        else:
+            changes, seen = self._listed()
         intake = Intake()
         if changes:
             intake = take_in(self.lease, place.arrivals, place.originals, changes, self.settings.parsing)
-        intake.listed = found.seen
+        if looked_at and not intake.unsettled:
+            with self.lease.writing() as connection:
+                touched.untouch(connection, looked_at)
+        intake.listed = seen
         self._note("raw_documents", {**_plain(intake), "elapsed_s": round(time.monotonic() - started, 3)})
         return intake
+
+    def _listed(self) -> tuple[Changes, int]:
+        place, tenant, collection = self.platform, self.partition.tenant, self.partition.collection
+        found = survey(place.ledger, place.arrivals, tenant, collection, shards=self.settings.shards)
+        if self.partition.slot_low == 0:
+            hold_unusable(place.ledger, tenant, collection, found.unusable)
+        return found.changes[self.partition.key], found.seen
 
     def pages(self) -> StageReport:
         """Parse what is not parsed."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
 
@@ -41,12 +42,39 @@ class ArrivedObject:
 def known_objects(ledger: Ledger, cid: int) -> dict[str, KnownObject]:
     """Every present document of a collection, by path."""
     table = schema.objects
-    columns = (table.c.document_id, table.c.slot, table.c.path, table.c.version, table.c.fingerprint)
-    query = select(*columns, table.c.content_type, table.c.attributes).where(
-        table.c.cid == cid, table.c.end_seq.is_(None)
-    )
+    query = select(*_columns()).where(table.c.cid == cid, table.c.end_seq.is_(None))
     with ledger.reading() as connection:
         return {row[2]: KnownObject(*row) for row in connection.execute(query).all()}
+
+
+def objects_of(connection: Connection, document_ids: Sequence[str]) -> dict[str, KnownObject]:
+    """Those of these documents that are present, by document id."""
+    table = schema.objects
+    found: dict[str, KnownObject] = {}
+    for start in range(0, len(document_ids), 5000):
+        query = select(*_columns()).where(
+            table.c.document_id.in_(document_ids[start : start + 5000]), table.c.end_seq.is_(None)
+        )
+        found.update((row[0], KnownObject(*row)) for row in connection.execute(query).all())
+    return found
+
+
+def seen_between(connection: Connection, cid: int, after: str, up_to: str | None) -> dict[str, tuple[str, int, str]]:
+    """(document id, slot, fingerprint) by path of a collection's present documents with ``after < path <= up_to``.
+
+    Paths compare by code points; ``None`` is up to the last one.
+    """
+    table = schema.objects
+    query = select(table.c.path, table.c.document_id, table.c.slot, table.c.fingerprint).where(
+        table.c.cid == cid, table.c.end_seq.is_(None), table.c.path > after
+    )
+    if up_to is not None:
+        query = query.where(table.c.path <= up_to)
+    return {row[0]: (row[1], row[2], row[3]) for row in connection.execute(query).all()}
+
+
+def _columns() -> list[Any]:
+    return [schema.objects.c[name] for name in KnownObject.__dataclass_fields__]
 
 
 def fingerprints(connection: Connection, document_ids: Sequence[str]) -> dict[str, str]:

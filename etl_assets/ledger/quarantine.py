@@ -117,6 +117,18 @@ def rows(ledger: Ledger, *, tenant: str | None = None, collection: str | None = 
         return [QuarantineRow(*row) for row in connection.execute(query).all()]
 
 
+def held_fingerprints(connection: Connection, stage: str, document_ids: Sequence[str]) -> dict[str, str]:
+    """Fingerprint of those of these documents that are quarantined at a stage, by document id."""
+    table = schema.quarantine
+    found: dict[str, str] = {}
+    for start in range(0, len(document_ids), 5000):
+        query = select(table.c.document_id, table.c.fingerprint).where(
+            table.c.stage == stage, table.c.document_id.in_(document_ids[start : start + 5000])
+        )
+        found.update((row[0], row[1]) for row in connection.execute(query).all())
+    return found
+
+
 def held_at(ledger: Ledger, stage: str, cid: int | None) -> dict[str, QuarantineRow]:
     """Quarantined at one stage, in one collection or (``None``) outside any, by document id."""
     table = schema.quarantine

@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 3
 
 metadata = MetaData()
 Big = BigInteger().with_variant(Integer, "sqlite")
@@ -90,6 +90,7 @@ objects = Table(
     Column("end_seq", Big),
     PrimaryKeyConstraint("document_id", "begin_seq"),
     Index("ix_objects_open", "cid", "slot", "document_id", unique=True, **_only_open()),
+    Index("ix_objects_path", "cid", "path", **_only_open()),
     Index("ix_objects_version", "version"),
 )  # fmt: skip
 """``input_digest`` is what the first stage reads: the version, and the little else that parsing may depend on."""
@@ -297,6 +298,19 @@ run_requests = Table(
 )  # fmt: skip
 """The last run that the arrival sensor asked for in each partition; ``open`` is 1 until it is known to have ended."""
 
+touched = Table(
+    "touched", metadata,
+    Column("document_id", String(32), primary_key=True),
+    Column("partition", String(160), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("stamp", Big, nullable=False),
+    Index("ix_touched_partition", "partition", "stamp"),
+)  # fmt: skip
+"""Keys that a run is to look at, without listing their collection: those that a sensor saw to differ from the ledger.
+``fingerprint`` is what it saw, "" for a key that was gone; ``stamp`` rises whenever it differs in another way.
+"""
+
 settled_recipes = Table(
     "settled_recipes", metadata,
     Column("partition", String(160), primary_key=True),
@@ -313,6 +327,19 @@ audit = Table(
     Column("detail", JSON, nullable=False),
 )  # fmt: skip
 """What a person asked for: retries, removals, promotions."""
+
+data_keys = Table(
+    "data_keys", metadata,
+    Column("key_id", String(32), primary_key=True),
+    Column("scope", String(200), nullable=False),
+    Column("master", Text, nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("wrapped_at", Float, nullable=False),
+    Index("ix_data_keys_scope", "scope", unique=True),
+)  # fmt: skip
+"""Keys that encrypt blobs, each wrapped by a master key that is kept elsewhere. A destroyed one has no row."""
 
 for _table in metadata.tables.values():
     for _column in _table.columns:

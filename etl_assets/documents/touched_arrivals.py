@@ -1,0 +1,120 @@
+"""Single keys against the ledger: those that a sensor was told of, without listing their collection."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from etl_assets.documents.arrivals import Changes, Sighting
+from etl_assets.documents.model import document_id, slot_of
+from etl_assets.errors import ConfigError, PermanentError
+from etl_assets.ledger import objects, quarantine
+from etl_assets.ledger.catalogue import Partition, ensure_collection
+from etl_assets.ledger.database import Ledger
+from etl_assets.ledger.touched import GONE, Touched
+from etl_assets.protocols.objects import Arrivals, ObjectInfo
+
+
+def survey_touched(ledger: Ledger, store: Arrivals, partition: Partition, touched: Sequence[Touched]) -> Changes:
+    """Look at these keys of a partition and say which are new, changed or gone. Costs one request for each key.
+
+    Raises:
+        PermanentError: part of the store cannot be looked at, or the store seems lost.
+        TransientError: it does not answer now.
+    """
+    found = Changes(partition)
+    prefix = f"{partition.tenant}/{partition.collection}/"
+    seen = _looked(store, [prefix + one.path for one in touched])
+    ids = [one.document_id for one in touched]
+    with ledger.reading() as connection:
+        known = objects.objects_of(connection, ids)
+        held = quarantine.held_fingerprints(connection, quarantine.RAW_STAGE, ids)
+    for one in touched:
+        info, row = seen[prefix + one.path], known.get(one.document_id)
+        if info is None:
+            if row is not None:
+                found.removed.append(row)
+            elif one.document_id in held:
+                found.vanished.append(one.document_id)
+        elif info.fingerprint not in (row.fingerprint if row else None, held.get(one.document_id)):
+            sighting = Sighting(info, one.document_id, slot_of(one.document_id), one.path, row)
+            (found.added if row is None else found.changed).append(sighting)
+    if (found.removed or found.vanished) and not any(seen.values()) and (problem := store.seems_lost()):
+        raise PermanentError(problem)
+    return found
+
+
+@dataclass(slots=True)
+class Compared:
+    """What keys turned out to be. ``touched`` differ from the ledger, ``same`` counts those that do not.
+
+    ``partitions`` are all of the collections concerned. ``outside`` counts keys that lie in no collection or cannot
+    name a document: the next listing holds them. ``refused`` says of keys that may not be looked at why.
+    """
+
+    touched: list[Touched] = field(default_factory=list)
+    partitions: list[str] = field(default_factory=list)
+    same: int = 0
+    outside: int = 0
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def compare_keys(
+    ledger: Ledger, store: Arrivals, shards: Mapping[tuple[str, str], int], keys: Sequence[str]
+) -> Compared:
+    """Look at keys anywhere in the store, each once, and compare them with the ledger; it reads no object.
+
+    ``shards`` is the number for each collection among the keys, should it be new.
+
+    Raises:
+        PermanentError, TransientError: the store cannot be looked at; nothing is known of any key then.
+    """
+    compared = Compared()
+    by_collection: dict[tuple[str, str], list[str]] = {}
+    for key in dict.fromkeys(keys):
+        tenant, _, rest = key.partition("/")
+        collection, _, path = rest.partition("/")
+        if path and (tenant, collection) in shards:
+            by_collection.setdefault((tenant, collection), []).append(path)
+        else:
+            compared.outside += 1
+    for (tenant, collection), paths in sorted(by_collection.items()):
+        try:
+            _compare(ledger, store, (tenant, collection), shards[tenant, collection], paths, compared)
+        except ConfigError as e:
+            compared.refused[f"{tenant}/{collection}"] = str(e)
+    return compared
+
+
+def _compare(
+    ledger: Ledger, store: Arrivals, name: tuple[str, str], shards: int, paths: Sequence[str], compared: Compared
+) -> None:
+    tenant, collection = name
+    seen = _looked(store, [f"{tenant}/{collection}/{path}" for path in paths])
+    ids = {path: document_id(tenant, collection, path) for path in paths}
+    with ledger.reading() as connection:
+        known = objects.fingerprints(connection, list(ids.values()))
+        held = quarantine.held_fingerprints(connection, quarantine.RAW_STAGE, list(ids.values()))
+    differ: list[tuple[str, str]] = []
+    for path, identity in ids.items():
+        info = seen[f"{tenant}/{collection}/{path}"]
+        now = GONE if info is None else info.fingerprint
+        before = {known.get(identity), held.get(identity)} - {None}
+        if now in before or (info is None and not before):
+            compared.same += 1
+        else:
+            differ.append((path, now))
+    if not differ:
+        return
+    places = ensure_collection(ledger, tenant, collection, shards=shards)
+    compared.partitions += [one.key for one in places]
+    compared.touched += [Touched(ids[path], _owner(places, ids[path]), path, now) for path, now in differ]
+
+
+def _owner(places: Sequence[Partition], identity: str) -> str:
+    slot = slot_of(identity)
+    return next(one.key for one in places if one.slot_low <= slot <= one.slot_high)
+
+
+def _looked(store: Arrivals, keys: Sequence[str]) -> dict[str, ObjectInfo | None]:
+    with ThreadPoolExecutor(max(min(store.concurrency, len(keys)), 1), thread_name_prefix="look") as pool:
+        return dict(zip(keys, pool.map(store.look, keys), strict=True))
