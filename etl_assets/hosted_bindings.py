@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -16,8 +16,10 @@ from etl_assets.variables import SECRET_REFERENCE
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from etl_assets.backends.cached_models import CachedReranker
     from etl_assets.backends.circuit import CircuitBreaker, Opening
     from etl_assets.backends.credentials import Credential
+    from etl_assets.backends.hosted_models import HostedModels, Vendor
     from etl_assets.backends.http_calls import HttpApi, Patience
     from etl_assets.backends.neo4j_graph import Neo4jGraph
     from etl_assets.backends.pinecone_vectors import PineconeVectors
@@ -49,7 +51,7 @@ class Connections:
         """
         vault, aws = self.settings.vault, self.settings.aws_secrets
         if vault is not None:
-            _needs("vault", "httpx")
+            needs("vault", "httpx")
             from etl_assets.backends.credentials import FixedCredential
             from etl_assets.backends.vault_secrets import AppRoleCredential, VaultSecrets, vault_api
 
@@ -64,7 +66,7 @@ class Connections:
                 vault_api(vault.address, credential), mount=vault.mount, namespace=vault.namespace
             )  # fmt: skip
         if aws is not None:
-            _needs("aws", "boto3")
+            needs("aws", "boto3")
             from etl_assets.backends.aws_secrets import AwsSecrets, secrets_manager
 
             return AwsSecrets(secrets_manager(region=aws.region, endpoint_url=aws.endpoint_url))
@@ -144,7 +146,7 @@ class Connections:
         """Vectors in Pinecone."""
         place = self.settings.pinecone
         assert place is not None
-        _needs("pinecone", "pinecone")
+        needs("pinecone", "pinecone")
         from etl_assets.backends.circuit import Calls
         from etl_assets.backends.pinecone_server import BACKOFF, PineconeAccess
         from etl_assets.backends.pinecone_vectors import PineconeVectors
@@ -158,7 +160,7 @@ class Connections:
         """The knowledge graph in Neo4j."""
         place = self.settings.neo4j
         assert place is not None
-        _needs("neo4j", "neo4j")
+        needs("neo4j", "neo4j")
         from etl_assets.backends.neo4j_graph import Neo4jGraph
         from etl_assets.backends.neo4j_server import Neo4jAccess
 
@@ -171,7 +173,7 @@ class Connections:
         place = self.settings.redis
         if place is None:
             return None
-        _needs("redis", "redis")
+        needs("redis", "redis")
         from etl_assets.backends.redis_client import RedisServer
 
         return RedisServer(self.text(place.url))
@@ -206,6 +208,51 @@ class Connections:
             raise ConfigError("an OpenAI-compatible endpoint needs a key or an address: set OPENAI_API_KEY")
         return self._api("openai", "OpenAI-compatible endpoint", place, timeout_s, patience)
 
+    @cached_property
+    def models(self) -> HostedModels:
+        """Hosted embedders; each vendor is opened once, with the first collection that chose it."""
+        from etl_assets.backends.hosted_models import OPENAI_HOST, HostedModels
+
+        place = self.settings.openai
+        host = OPENAI_HOST if place is None else urlsplit(place.base_url).hostname or ""
+        return HostedModels(self.results, lru_cache(self._jina_vendor), lru_cache(self._openai_vendor), host)
+
+    def reranker(self) -> CachedReranker | None:
+        """What reorders the hits of a search; ``None`` when none is named. Raises as ``jina_api``."""
+        place = self.settings.jina
+        if place is None or place.reranker is None:
+            return None
+        from etl_assets.backends.hosted_models import RERANKING_LIMIT_S, Vendor
+
+        limit_s = min(RERANKING_LIMIT_S, self.settings.search_time_limit_s)
+        # The vendor counts reranking by itself, so all of it is one budget beside those of embedding.
+        budget = self._whole_budget("jina-reranking", place)
+        return self.models.reranker(place.reranker, Vendor(self.jina_api(timeout_s=limit_s), budget))
+
+    def _jina_vendor(self) -> Vendor:
+        from etl_assets.backends.hosted_models import Vendor
+
+        api, place = self.jina_api(), self.settings.jina
+        assert place is not None  # jina_api says what is missing
+        return Vendor(api, *self.budgets("jina-embeddings", place))
+
+    def _openai_vendor(self) -> Vendor:
+        from etl_assets.backends.hosted_models import Vendor
+
+        api, place = self.openai_api(), self.settings.openai
+        assert place is not None  # as above
+        return Vendor(api, *self.budgets("openai-embeddings", place))
+
+    def _whole_budget(self, name: str, place: JinaPlace) -> Budget:
+        from etl_assets.backends.rate_budget import FileBudget, Limits
+
+        limits = Limits(place.requests_per_minute, place.tokens_per_minute)
+        if self.redis is None:
+            return FileBudget(self._budget_folder() / f"{name}.sqlite", limits, name=name)
+        from etl_assets.backends.redis_budget import RedisBudget
+
+        return RedisBudget(self.redis, limits, name=name)
+
     def budgets(self, name: str, place: JinaPlace | OpenAIPlace) -> tuple[Budget, Budget]:
         """(documents, questions): held in Redis when it is set, else by the processes of this home."""
         from etl_assets.backends.rate_budget import Limits, file_budgets
@@ -235,7 +282,7 @@ class Connections:
     def _api(
         self, extra: str, name: str, place: JinaPlace | OpenAIPlace, timeout_s: float, patience: Patience | None
     ) -> HttpApi:
-        _needs(extra, "httpx")
+        needs(extra, "httpx")
         from etl_assets.backends.http_calls import HttpApi
 
         credential = None
@@ -252,7 +299,7 @@ class Connections:
         return self.settings.s3
 
     def _bucket(self, place: S3Place, bucket: str, prefix: str) -> S3Bucket:
-        _needs("s3", "boto3")
+        needs("s3", "boto3")
         from etl_assets.backends.s3_client import S3Bucket, S3Settings
 
         return S3Bucket(
@@ -282,7 +329,7 @@ def told(opening: Opening) -> None:
     )  # fmt: skip
 
 
-def _needs(extra: str, module: str) -> None:
+def needs(extra: str, module: str) -> None:
     """Say what to install before work begins."""
     if importlib.util.find_spec(module) is None:
         raise ConfigError(f"{module} is not installed: pip install 'etl-assets[{extra}]'")

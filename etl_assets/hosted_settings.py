@@ -35,6 +35,7 @@ class S3Place:
     reads_tags: bool = False
     cache_mb: int = 20_000
     events_queue_url: str | None = None
+    compute_logs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +231,10 @@ _S3: Mapping[str, Variable] = {
     "reads_tags": Variable(("ETL_S3_READS_TAGS",), Field(Switch(), "Keep the tags of tagged objects.")),
     "cache_mb": Variable(
         ("ETL_S3_CACHE_MB",), Field(Whole(0, 10_000_000), "Disk for copies of what was read or written.", "MB")
+    ),
+    "compute_logs": Variable(
+        ("ETL_S3_COMPUTE_LOGS",),
+        Field(Switch(), "Keep what steps print, by dagster-aws, whose client finds credentials by boto3's own chain."),
     ),
     "events_queue_url": _address(
         "ETL_S3_EVENTS_QUEUE_URL", schemes=_WEB, meaning="SQS queue with the bucket's events.", unset="listing only"

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import FrameType
 
 from etl_assets.errors import ConfigError, PermanentError
+from etl_assets.hosted_bindings import Connections, needs
 from etl_assets.settings import Settings
 
 CODE_LOCATION = "etl_assets.definitions"
@@ -32,18 +33,34 @@ load_from:
       module_name: {CODE_LOCATION}
       location_name: etl_assets
 """
-HOME_STORAGE = """
+HOME_EVENTS = """
 event_log_storage:
   module: etl_assets.resources.event_log
   class: PooledSqliteEventLogStorage
   config:
     base_dir: {folder}
-
+"""
+NO_COMPUTE_LOGS = """
 # What steps log is in the events. To catch what they print as well, Dagster starts four more processes for each run
 # and takes the standard streams of the process: a progress bar would be torn.
 compute_logs:
   module: dagster._core.storage.noop_compute_log_manager
   class: NoOpComputeLogManager
+"""
+S3_COMPUTE_LOGS = """
+compute_logs:
+  module: dagster_aws.s3.compute_log_manager
+  class: S3ComputeLogManager
+  config: {config}
+"""
+STORAGE_VARIABLE = "DAGSTER_STORAGE_URL"
+"""Holds the address of Dagster's database, which is so in no file: it has a password in it."""
+
+POSTGRES_STORAGE = f"""
+storage:
+  postgres:
+    postgres_url:
+      env: {STORAGE_VARIABLE}
 """
 READY_WITHIN_S = 180.0
 STOPPED_WITHIN_S = 20.0
@@ -64,10 +81,37 @@ def render_instance(settings: Settings) -> Path:
     """
     folder = settings.home.create().dagster
     instance = files("etl_assets").joinpath("dagster.yaml").read_text()
-    instance += HOME_STORAGE.format(folder=json.dumps(str(folder / "history" / "runs")))
+    instance += _storage(settings, folder) + _compute_logs(settings)
     for name, text in (("dagster.yaml", instance), ("workspace.yaml", WORKSPACE)):
         _write_ours(folder / name, OURS + text)
     return folder
+
+
+def _storage(settings: Settings, folder: Path) -> str:
+    if settings.postgres is None or settings.postgres.dagster_url is None:
+        return HOME_EVENTS.format(folder=json.dumps(str(folder / "history" / "runs")))
+    needs("postgres", "dagster_postgres")
+    url = Connections(settings).text(settings.postgres.dagster_url)
+    # SQLAlchemy takes a plain postgresql:// for psycopg 3, which dagster-postgres does not bring.
+    os.environ[STORAGE_VARIABLE] = f"postgresql+psycopg2://{url.partition('://')[2]}"
+    return POSTGRES_STORAGE
+
+
+def _compute_logs(settings: Settings) -> str:
+    place = settings.s3
+    if place is None or not place.compute_logs:
+        return NO_COMPUTE_LOGS
+    needs("s3", "dagster_aws")
+    prefix = "/".join(part for part in (place.prefix, "logs") if part)
+    config: dict[str, object] = {"bucket": place.bucket, "prefix": prefix, "skip_empty_files": True}
+    if place.endpoint_url is not None:
+        config["endpoint_url"] = place.endpoint_url
+    if place.region is not None:
+        config["region"] = place.region
+    if place.sse is not None:
+        kms = {"SSEKMSKeyId": place.kms_key_id} if place.kms_key_id else {}
+        config["upload_extra_args"] = {"ServerSideEncryption": place.sse, **kms}
+    return S3_COMPUTE_LOGS.format(config=json.dumps(config))
 
 
 @contextmanager

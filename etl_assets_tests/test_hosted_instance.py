@@ -1,0 +1,38 @@
+"""Dagster's own storage and logs on hosted backends: what is written into the home, and what is not."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from etl_assets.serving import STORAGE_VARIABLE, render_instance
+from etl_assets.settings import Settings
+
+
+def test_the_password_of_dagsters_database_is_in_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(STORAGE_VARIABLE, "")
+    settings = Settings.from_environment(
+        {
+            "ETL_HOME": str(tmp_path / "home"), "ETL_POSTGRES_URL": "postgresql://u:canary@h/ledger",
+            "ETL_DAGSTER_POSTGRES_URL": "postgresql://u:canary@h/dagster",
+        }
+    )  # fmt: skip
+    text = (render_instance(settings) / "dagster.yaml").read_text()
+    assert "canary" not in text
+    assert yaml.safe_load(text)["storage"] == {"postgres": {"postgres_url": {"env": STORAGE_VARIABLE}}}
+
+
+def test_compute_logs_go_to_the_bucket_when_they_are_asked_for(tmp_path: Path) -> None:
+    env = {
+        "ETL_HOME": str(tmp_path / "home"), "ETL_S3_BUCKET": "reports", "ETL_S3_PREFIX": "prod", "ETL_S3_SSE": "aws:kms",
+        "ETL_S3_KMS_KEY_ID": "a-key",
+    }  # fmt: skip
+    without = yaml.safe_load((render_instance(Settings.from_environment(env)) / "dagster.yaml").read_text())
+    assert without["compute_logs"]["class"] == "NoOpComputeLogManager"
+    wanted = Settings.from_environment({**env, "ETL_S3_COMPUTE_LOGS": "true"})
+    logs = yaml.safe_load((render_instance(wanted) / "dagster.yaml").read_text())["compute_logs"]
+    assert logs["class"] == "S3ComputeLogManager"
+    assert logs["config"] == {
+        "bucket": "reports", "prefix": "prod/logs", "skip_empty_files": True,
+        "upload_extra_args": {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "a-key"},
+    }  # fmt: skip
