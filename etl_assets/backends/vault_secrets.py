@@ -111,7 +111,7 @@ class VaultSecrets:
     """
 
     def __init__(self, api: HttpApi, *, mount: str = "secret", namespace: str = "") -> None:
-        self._api = api
+        self.api = api
         self._mount = mount.strip("/")
         self._headers = _namespaced(namespace)
 
@@ -165,7 +165,7 @@ class VaultSecrets:
                 raise ConfigError(f"Vault: there is no secret {path} in {self._mount}; write it, or correct its name")
             raise UnusableAnswer(TransientError(f"Vault: an answer for {path} that holds no secret"))
 
-        return self._api.call(Request("GET", self._address(path), headers=self._headers, accepts=(404,)), read)
+        return self.api.call(Request("GET", self._address(path), headers=self._headers, accepts=(404,)), read)
 
     def _write(self, path: str, version: int, data: Mapping[str, Any]) -> int:
         """The version written. Writing again after a lost answer is not refused: the data there is the same."""
@@ -180,7 +180,7 @@ class VaultSecrets:
 
         body = {"options": {"cas": version}, "data": data}
         request = Request("POST", self._address(path), body, headers=self._headers, accepts=(400,))
-        made = self._api.call(request, written)
+        made = self.api.call(request, written)
         if made is not None:
             return made
         there = self._read(path, absent=True)

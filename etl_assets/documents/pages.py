@@ -30,7 +30,7 @@ def parse_documents(tasks: Sequence[Task], *, local: Local, pool: ParserPool, li
 
     Raises:
         TransientError, PermanentError: what ``local`` raises, except FileNotFoundError, which is the failure
-            ``unreadable`` of that document; and what the pool raises.
+            ``unreadable`` of that document, and DataError, which is its failure; and what the pool raises.
     """
     documents: dict[str, ParsedDocument] = {}
     failures: dict[str, DataError] = {}
@@ -66,6 +66,10 @@ class _OpenFiles:
             except FileNotFoundError as e:
                 message = f"{task.path}: its original {task.version[:12]} is missing from the store ({e})"
                 self._failures[task.document_id] = DataError(message, reason="unreadable")
+                continue
+            except DataError as e:
+                # An encrypted original that was altered, or whose key was destroyed.
+                self._failures[task.document_id] = DataError(f"{task.path}: {e}", reason=e.reason)
                 continue
             self._open[task.document_id] = stack
             yield ParseRequest(task.document_id, path, task.path, task.content_type)

@@ -148,6 +148,8 @@ class Blobs(Protocol):
 
         Raises:
             FileNotFoundError: there is no such key.
+            DataError: its bytes were altered (``altered``), or the key that they are encrypted with was destroyed
+                (``key-destroyed``).
         """
         ...
 

@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from etl_assets.errors import PermanentError, TransientError
+from etl_assets.errors import DataError, PermanentError, TransientError
 from etl_assets.ledger.catalogue import Partition
 from etl_assets.ledger.outputs import Segment, SegmentFile
 from etl_assets.protocols.objects import Blobs
@@ -103,6 +103,8 @@ class Lake:
             raise SegmentLost(
                 file.segment_id, f"segment {file.key} is gone; run sync to make its rows again"
             ) from error
+        except DataError as error:
+            raise SegmentLost(file.segment_id, f"{error}; run sync to make its rows again") from error
         if hashlib.sha256(content).hexdigest() != file.sha256:
             raise SegmentLost(file.segment_id, f"segment {file.key} was altered; run sync to make its rows again")
         return content
