@@ -1,7 +1,7 @@
-"""A local folder of LanceDB tables, one per index space: names, opening, lost races, and failures as our errors.
+"""The tables of one kind of LanceDB index, one per index space: names, opening, lost races, and failures as our errors.
 
-LanceDB costs a second of CPU to import, so it is imported by the first call that meets a table, never by a call on a
-space that does not exist.
+They stand in a ``TablePlace``: a local folder (here), or a bucket (``lancedb_s3``). LanceDB costs a second of CPU to
+import, so it is imported by the first call that meets a table, never by a call on a space that does not exist.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from etl_assets.errors import PermanentError, TransientError
+from etl_assets.errors import EtlAssetsError, PermanentError, TransientError
 from etl_assets.protocols.indexes import IndexSpace
 
 if TYPE_CHECKING:
@@ -38,40 +38,117 @@ _ESCAPE = re.compile("Z([0-9a-f]{2})")
 _SOURCE_LINE = re.compile(r",\s+/?[\w./@-]+\.rs:\d+:\d+")
 
 
-class TableFolder:
-    """The tables of one ``kind`` of index (``vector`` or ``keyword``) in ``root``. Shared by threads and processes."""
+class TablePlace(Protocol):
+    """Where tables stand, by name. Its methods raise our errors, LanceDB's, or the file system's."""
 
-    def __init__(self, root: Path, kind: str) -> None:
+    def names(self) -> Sequence[str]:
+        """The names of what may be tables."""
+        ...
+
+    def holds(self, name: str) -> bool:
+        """Whether this table is there: something without a manifest is one whose making was cut short."""
+        ...
+
+    def opened(self, name: str) -> Table | None:
+        """The newest version of a table; ``None`` when there is none."""
+        ...
+
+    def created(self, name: str, schema: pa.Schema) -> Table:
+        """A new, empty table; it is an error when it is there."""
+        ...
+
+    def remove(self, name: str, shown: str) -> None:
+        """Remove a table, its manifests first: a reader then finds it missing, never half of it."""
+        ...
+
+    def attempts(self, error: Exception) -> int:
+        """How often what ended in this error is attempted in all."""
+        ...
+
+    def failure(self, error: Exception, shown: str) -> EtlAssetsError:
+        """Our error for one that the place itself caused; ``shown`` is how messages name the index."""
+        ...
+
+
+class LocalTables:
+    """TablePlace in the folder ``root``, for any number of processes of this machine."""
+
+    def __init__(self, root: Path) -> None:
         self._root = root
-        self._kind = kind
         self._lock = threading.Lock()
         self._connection: DBConnection | None = None
+
+    def names(self) -> Sequence[str]:
+        """See ``TablePlace.names``."""
+        if not self._root.is_dir():
+            return []
+        return [entry.name.removesuffix(SUFFIX) for entry in self._root.iterdir() if entry.name.endswith(SUFFIX)]
+
+    def holds(self, name: str) -> bool:
+        """See ``TablePlace.holds``."""
+        versions = self._folder(name) / "_versions"
+        return versions.is_dir() and any(versions.iterdir())
+
+    def opened(self, name: str) -> Table | None:
+        """See ``TablePlace.opened``."""
+        return self._connected().open_table(name) if self.holds(name) else None
+
+    def created(self, name: str, schema: pa.Schema) -> Table:
+        """See ``TablePlace.created``."""
+        return self._connected().create_table(name, schema=schema)
+
+    def remove(self, name: str, shown: str) -> None:
+        """See ``TablePlace.remove``."""
+        for part in (self._folder(name) / "_versions", self._folder(name)):
+            try:
+                shutil.rmtree(part)
+            except FileNotFoundError:
+                continue
+            except OSError as e:
+                raise PermanentError(f"{shown} cannot be removed: {e}; check the rights of its folder") from e
+
+    def attempts(self, error: Exception) -> int:
+        """See ``TablePlace.attempts``."""
+        return attempts(error)
+
+    def failure(self, error: Exception, shown: str) -> EtlAssetsError:
+        """See ``TablePlace.failure``."""
+        what = plain(error)
+        if "No space left" in what:
+            return PermanentError(f"{shown}: the disk is full: {what}; free space and run again")
+        if "Permission denied" in what or isinstance(error, OSError):
+            return PermanentError(f"{shown}: {what}; check the folder {self._root.name} and its rights")
+        return unusable(what, shown)
+
+    def _connected(self) -> DBConnection:
+        with self._lock:
+            if self._connection is None:
+                self._connection = connect(self._root, timedelta(0))
+            return self._connection
+
+    def _folder(self, name: str) -> Path:
+        return self._root / (name + SUFFIX)
+
+
+class TableFolder:
+    """The tables of one ``kind`` of index (``vector`` or ``keyword``). Shared by threads and processes."""
+
+    def __init__(self, place: TablePlace | Path, kind: str) -> None:
+        self._place: TablePlace = LocalTables(place) if isinstance(place, Path) else place
+        self._kind = kind
 
     def name(self, space: IndexSpace) -> str:
         """How messages name the index of a space."""
         return f"{self._kind} index {space.name}"
 
     def spaces(self) -> Sequence[IndexSpace]:
-        """See ``RowIndex.spaces``; by name. Folders that are no table of ours are passed over."""
-        if not self._root.is_dir():
-            return []
-        names = sorted(entry.name for entry in self._root.iterdir() if entry.name.endswith(SUFFIX))
-        found = (space_of(name.removesuffix(SUFFIX)) for name in names)
-        return [space for space in found if space is not None and self._exists(space)]
+        """See ``RowIndex.spaces``; by name. What is no table of ours is passed over."""
+        found = (space_of(name) for name in sorted(self._place.names()))
+        return [space for space in found if space is not None and self._place.holds(table_name(space))]
 
     def drop(self, space: IndexSpace) -> None:
         """See ``RowIndex.drop``."""
-        folder = self._folder(space)
-        # The manifests go first: a reader then finds the space missing, never half of it.
-        for part in (folder / "_versions", folder):
-            try:
-                shutil.rmtree(part)
-            except FileNotFoundError:
-                continue
-            except OSError as e:
-                raise PermanentError(
-                    f"{self.name(space)} cannot be removed: {e}; check the rights of its folder"
-                ) from e
+        self._place.remove(table_name(space), self.name(space))
 
     def made(self, space: IndexSpace, schema: pa.Schema) -> Table:
         """The table of a space, created where it is missing. To be called inside ``retried``.
@@ -79,10 +156,9 @@ class TableFolder:
         Raises:
             PermanentError: it is there with other columns than ``schema``.
         """
-        connection = self._connected()
-        if not self._exists(space):
-            return connection.create_table(table_name(space), schema=schema)
-        table = connection.open_table(table_name(space))
+        table = self._place.opened(table_name(space))
+        if table is None:
+            return self._place.created(table_name(space), schema)
         if table.schema.types != schema.types:
             held, given = (", ".join(map(str, part.types)) for part in (table.schema, schema))
             raise PermanentError(
@@ -95,9 +171,8 @@ class TableFolder:
         """``call`` on the newest version of the table, or ``missing`` when there is none."""
 
         def opened() -> Answer:
-            if not self._exists(space):
-                return missing
-            return call(self._connected().open_table(table_name(space)))
+            table = self._place.opened(table_name(space))
+            return missing if table is None else call(table)
 
         return self.retried(space, opened)
 
@@ -105,8 +180,8 @@ class TableFolder:
         """``call`` until it loses no race any more.
 
         Raises:
-            TransientError: it lost ATTEMPTS of them.
-            PermanentError: the table or the disk refuses.
+            TransientError: it lost ATTEMPTS of them, or the place is not available.
+            PermanentError: the table or the place refuses.
         """
         attempt = 0
         while True:
@@ -114,38 +189,26 @@ class TableFolder:
                 return call()
             except (RuntimeError, ValueError, OSError) as e:
                 attempt += 1
-                if attempt >= _attempts(e):
+                if attempt >= self._place.attempts(e):
                     raise self.failure(space, e) from e
                 time.sleep(random.uniform(0, min(FIRST_WAIT_S * 2**attempt, LONGEST_WAIT_S)))
 
-    def failure(self, space: IndexSpace, error: Exception) -> PermanentError | TransientError:
-        """Our error for one of LanceDB's or the file system's, without its source lines."""
-        what = _SOURCE_LINE.sub("", str(error)).replace("lance error: ", "")
-        if _is_conflict(error):
-            return TransientError(f"{self.name(space)}: other processes kept writing, {ATTEMPTS} attempts: {what}")
-        if "No space left" in what:
-            return PermanentError(f"{self.name(space)}: the disk is full: {what}; free space and run again")
-        if "Permission denied" in what or isinstance(error, OSError):
-            return PermanentError(f"{self.name(space)}: {what}; check the folder {self._root.name} and its rights")
-        return PermanentError(f"{self.name(space)} cannot be used: {what}; rebuild this index from the lake")
+    def failure(self, space: IndexSpace, error: Exception) -> EtlAssetsError:
+        """Our error for one of LanceDB's or the place's, without its source lines."""
+        if is_conflict(error):
+            shown = self.name(space)
+            return TransientError(f"{shown}: other processes kept writing, {ATTEMPTS} attempts: {plain(error)}")
+        return self._place.failure(error, self.name(space))
 
-    def _connected(self) -> DBConnection:
-        with self._lock:
-            if self._connection is None:
-                # Otherwise asking for index statistics reads every centroid, and warns about that on stderr.
-                os.environ.setdefault("LANCE_INCLUDE_VECTOR_CENTROIDS", "false")
-                import lancedb
 
-                self._connection = lancedb.connect(self._root, read_consistency_interval=timedelta(0))
-            return self._connection
+def connect(root: Path | str, consistency: timedelta | None, options: Mapping[str, str] | None = None) -> DBConnection:
+    """LanceDB over ``root``; an open table follows other writers after ``consistency`` (``None``: never)."""
+    # Otherwise asking for index statistics reads every centroid, and warns about that on stderr.
+    os.environ.setdefault("LANCE_INCLUDE_VECTOR_CENTROIDS", "false")
+    import lancedb
 
-    def _exists(self, space: IndexSpace) -> bool:
-        # A folder without a manifest is a table whose making was cut short: nothing was ever in it.
-        versions = self._folder(space) / "_versions"
-        return versions.is_dir() and any(versions.iterdir())
-
-    def _folder(self, space: IndexSpace) -> Path:
-        return self._root / (table_name(space) + SUFFIX)
+    given = None if options is None else dict(options)
+    return lancedb.connect(root, read_consistency_interval=consistency, storage_options=given)
 
 
 def table_name(space: IndexSpace) -> str:
@@ -171,14 +234,25 @@ def _unescaped(name: str) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
-def _is_conflict(error: Exception) -> bool:
+def plain(error: Exception) -> str:
+    """What LanceDB says, without its source lines."""
+    return _SOURCE_LINE.sub("", str(error)).replace("lance error: ", "")
+
+
+def unusable(what: str, shown: str) -> PermanentError:
+    """The error for a table that is damaged or lost in part."""
+    return PermanentError(f"{shown} cannot be used: {what}; rebuild this index from the lake")
+
+
+def is_conflict(error: Exception) -> bool:
+    """Whether a commit lost against another one."""
     message = str(error).lower()
     return "conflict" in message or "too many concurrent writers" in message
 
 
-def _attempts(error: Exception) -> int:
+def attempts(error: Exception) -> int:
     """How often to try: a lost race for a commit always passes; files that are gone were dropped or cleaned up by
     another process since the table was opened, or are lost."""
     message = str(error).lower()
     gone = "not found" in message or "already exists" in message
-    return ATTEMPTS if _is_conflict(error) else ATTEMPTS_WITHOUT_FILES if gone else 1
+    return ATTEMPTS if is_conflict(error) else ATTEMPTS_WITHOUT_FILES if gone else 1

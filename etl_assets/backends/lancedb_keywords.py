@@ -45,7 +45,7 @@ _EDGES = re.compile(r"^\W+|\W+$")
 
 
 class LanceKeywords(LanceTables):
-    """KeywordIndex in the folder ``root``, one LanceDB table per space."""
+    """KeywordIndex in a folder or another ``TablePlace``, one LanceDB table per space."""
 
     kind = "keyword"
     column = "text"

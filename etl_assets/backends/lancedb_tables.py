@@ -1,6 +1,6 @@
-"""What the LanceDB indexes share: one table per index space in a local folder, its writes, read-back and upkeep.
+"""What the LanceDB indexes share: one table per index space in a folder or a bucket, its writes, read-back and upkeep.
 
-Any number of processes may read and write the same folder.
+Any number of processes may read and write the same place.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from etl_assets.backends.lancedb_filters import condition, in_numbers, in_texts
-from etl_assets.backends.lancedb_folder import TableFolder
+from etl_assets.backends.lancedb_folder import TableFolder, TablePlace
 from etl_assets.errors import PermanentError
 from etl_assets.protocols.indexes import Filters, IndexHit, IndexSpace, StoredRow
 from etl_assets.protocols.visibility import Visibility
@@ -39,7 +39,7 @@ TIES = 16
 
 
 class LanceTables(ABC):
-    """RowIndex over the tables in ``root``, made by the first write. Instances may be shared by threads."""
+    """RowIndex over the tables in ``place``, made by the first write. Instances may be shared by threads."""
 
     kind: str
     """``vector`` or ``keyword``: how messages name the index."""
@@ -47,14 +47,14 @@ class LanceTables(ABC):
     column: str
     """The column that is searched; its digest is read back."""
 
-    def __init__(self, root: Path) -> None:
-        self._tables = TableFolder(root, self.kind)
+    def __init__(self, place: TablePlace | Path) -> None:
+        self._tables = TableFolder(place, self.kind)
 
     def write(self, space: IndexSpace, rows: pa.Table) -> None:
         """See ``RowIndex.write``.
 
         Raises:
-            PermanentError: columns, nulls or the vector width do not fit the table, or the disk refuses.
+            PermanentError: columns, nulls or the vector width do not fit the table, or the place refuses.
         """
         if not rows.num_rows:
             return

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from etl_assets.backends.lancedb_folder import TablePlace
 from etl_assets.backends.lancedb_tables import LanceTables
 from etl_assets.protocols.indexes import Filters, IndexHit, IndexSpace, vector_digest, vector_rows
 from etl_assets.protocols.visibility import Visibility
@@ -32,7 +33,7 @@ LEAST_SEARCHED = 256
 
 
 class LanceVectors(LanceTables):
-    """VectorIndex in the folder ``root``, one LanceDB table per space.
+    """VectorIndex in a folder or another ``TablePlace``, one LanceDB table per space.
 
     ``ann_rows`` is the number of rows from which ``optimise`` builds the approximate index.
     """
@@ -40,8 +41,8 @@ class LanceVectors(LanceTables):
     kind = "vector"
     column = "vector"
 
-    def __init__(self, root: Path, *, ann_rows: int = ANN_ROWS) -> None:
-        super().__init__(root)
+    def __init__(self, place: TablePlace | Path, *, ann_rows: int = ANN_ROWS) -> None:
+        super().__init__(place)
         self._ann_rows = ann_rows
 
     def query(
