@@ -74,6 +74,7 @@ class PartitionRun:
         self._lease: Lease | None = None
         self._work: Work | None = None
         self._publisher: Publisher | None = None
+        self._step: str | None = None
 
     def __enter__(self) -> "PartitionRun":
         return self
@@ -174,6 +175,7 @@ class PartitionRun:
         With ``only_touched`` only the keys are looked at that a sensor entered for this partition: what it costs
         depends on them alone, whatever the size of the collection.
         """
+        self._begin("raw_documents")
         place = self.platform
         started = time.monotonic()
         with place.ledger.reading() as connection:
@@ -216,6 +218,7 @@ class PartitionRun:
         """Embed texts that were never embedded in this tenant by this model."""
         if not self.settings.publications.vector:
             return StageReport(EMBEDDINGS.name)
+        self._begin(EMBEDDINGS.name)
         report = advance(self.work, EMBEDDINGS, compute_rows=lambda rows: embed_rows(rows, embedder=self.embedder))
         self._note(EMBEDDINGS.name, report.as_json())
         return report
@@ -230,12 +233,14 @@ class PartitionRun:
 
     def write_store(self, store: str) -> StoreReport:
         """Write what is due to ``vector``, ``keyword`` or ``graph``; it stays invisible until the commit."""
+        self._begin(f"{store}_index")
         report = self.publisher.write(store)
         self._note(f"{store}_index", _plain(report))
         return report
 
     def published_documents(self) -> CommitReport:
         """Commit, then tidy: end what is unwanted, merge segments, collect what no search can read any more."""
+        self._begin("published_documents")
         report = self.publisher.commit()
         if housekeeping.is_dirty(self.work):
             self._tidy(report)
@@ -261,10 +266,11 @@ class PartitionRun:
             return
         try:
             with self.platform.ledger.writing() as connection:
-                if error is not None:
-                    self.report["error"] = f"{type(error).__name__}: {error}"
-                state = "succeeded" if error is None else "failed"
-                runs.end_run(connection, self.run_id, self.partition.key, state, self.report)
+                message = None if error is None else f"{type(error).__name__}: {error}"
+                runs.end_run(
+                    connection, self.run_id, self.partition.key, self.report, error=message, step=self._step,
+                    others=lease.others(connection) > 0,
+                )  # fmt: skip
         finally:
             lease.release()
 
@@ -291,6 +297,7 @@ class PartitionRun:
         return parse_documents(tasks, local=local, pool=self.platform.parsers(), limits=self.settings.parsing)
 
     def _advance(self, stage: Stage, compute: Any) -> StageReport:
+        self._begin(stage.name)
         report = advance(self.work, stage, compute=compute)
         self._note(stage.name, report.as_json())
         return report
@@ -309,6 +316,11 @@ class PartitionRun:
         housekeeping.delete_dead_segments(self.work, grace_s=grace_s)
         housekeeping.delete_strays(self.work, names)
         housekeeping.mark_clean(self.work)
+
+    def _begin(self, step: str) -> None:
+        """Fence every earlier attempt of the step, whichever process it is in."""
+        self._step = step
+        self.lease.begin_step(step)
 
     def _note(self, step: str, values: Mapping[str, Any]) -> None:
         self.report[step] = dict(values)

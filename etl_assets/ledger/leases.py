@@ -3,6 +3,10 @@
 A lease is a row with a token, a holder and an expiry by the ledger database's clock. On SQLite the holder also keeps
 a POSIX lock on a file of its token: the kernel frees it when the process dies, so a killed holder is replaced at once
 instead of after the expiry.
+
+The processes of one run share a token. Each has a row of its own, its claim, and only the last one that releases lets
+the partition go. Each attempt of a step draws a token for that step, in a row as well, which its transactions prove
+besides: a step that hangs, or that is delivered twice, cannot write once another attempt has begun.
 """
 
 import fcntl
@@ -34,8 +38,12 @@ class LeaseLost(TransientError):
 class Lease:
     """One held partition. ``token`` is drawn when it is taken and never given out again."""
 
-    def __init__(self, ledger: Ledger, partition: str, token: int, holder: str, ttl_s: float, lock: int | None) -> None:
+    def __init__(
+        self, ledger: Ledger, partition: str, token: int, holder: str, ttl_s: float, lock: int | None, claim: int
+    ) -> None:
         self._ledger = ledger
+        self._claim = _claim_name(partition, claim)
+        self._step: tuple[str, int] | None = None
         self.partition = partition
         self.token = token
         self.holder = holder
@@ -57,41 +65,86 @@ class Lease:
             yield connection
 
     def prove(self, connection: Connection) -> None:
-        """Renew the lease inside a transaction, or raise LeaseLost."""
+        """Renew the lease inside a transaction, or raise LeaseLost; also when another attempt of the step has begun."""
+        self._renew(connection)
+        step = self._step
+        if step is None:
+            return
+        table, (name, token) = schema.leases, step
+        # Held to the commit: an attempt that begins in this moment waits for it, and then sees what it wrote.
+        row = select(table.c.token).where(table.c.name == _step_name(self.partition, name)).with_for_update()
+        if connection.scalar(row) != token:
+            raise LeaseLost(
+                f"partition {self.partition}: another attempt of the step {name} of {self.holder} has begun; "
+                "what this one had not committed is left to that one"
+            )
+
+    def begin_step(self, name: str) -> int:
+        """Begin an attempt of a step: its token, under which alone this lease writes from now on.
+
+        Whatever an earlier attempt of the step, in whichever process, has not committed by now it never will.
+
+        Raises:
+            LeaseLost: somebody else holds the partition.
+        """
+        table, row = schema.leases, _step_name(self.partition, name)
+        with self._ledger.writing() as connection:
+            self._renew(connection)
+            token = draw(connection, "token")
+            values = {"token": token, "holder": self.holder}
+            if connection.execute(update(table).where(table.c.name == row).values(**values)).rowcount == 0:
+                connection.execute(insert(table).values(name=row, expires_at=0.0, layout_revision=0, **values))
+        self._step = (name, token)
+        return token
+
+    def others(self, connection: Connection) -> int:
+        """How many other processes of this run hold the partition, as far as they are alive."""
         table = schema.leases
-        renewed = connection.execute(
-            update(table)
-            .where(table.c.name == self.partition, table.c.token == self.token)
-            .values(expires_at=now(connection) + self._ttl_s)
-        )
-        if renewed.rowcount != 1:
+        alive = (table.c.token == self.token) & (table.c.expires_at > now(connection))
+        mine = table.c.name.startswith(_claim_name(self.partition, None), autoescape=True)
+        return len(connection.scalars(select(table.c.name).where(mine, alive, table.c.name != self._claim)).all())
+
+    def renew(self) -> None:
+        """Hold the lease for its whole time again, or raise LeaseLost; whichever attempt of a step has begun."""
+        with self._ledger.writing() as connection:
+            self._renew(connection)
+
+    def _renew(self, connection: Connection) -> None:
+        table = schema.leases
+        until = now(connection) + self._ttl_s
+        held = (table.c.name == self.partition, table.c.token == self.token)
+        if connection.execute(update(table).where(*held).values(expires_at=until)).rowcount != 1:
             raise LeaseLost(
                 f"partition {self.partition}: the lease of {self.holder} was taken over by another run; "
                 "what this run had not committed is left to that one"
             )
+        connection.execute(update(table).where(table.c.name == self._claim).values(expires_at=until))
 
     def _beat(self) -> None:
         while not self._stop.wait(self._ttl_s / 4):
             try:
-                with self.writing():
-                    pass
+                self.renew()
             except LeaseLost:
                 return
             except EtlAssetsError:
                 continue  # a busy database or a full disk: the next beat, or the next write, finds out
 
     def release(self) -> None:
-        """Let somebody else have the partition. The token stays valid until somebody takes it."""
+        """Let somebody else have the partition, unless other processes of this run hold it still.
+
+        The token stays valid until somebody takes it.
+        """
         self._stop.set()
         self._heart.join()
         table = schema.leases
+        held = (table.c.name == self.partition, table.c.token == self.token)
         try:
             with self._ledger.writing() as connection:
-                connection.execute(
-                    update(table)
-                    .where(table.c.name == self.partition, table.c.token == self.token)
-                    .values(expires_at=0.0)
-                )
+                # Of two that release at once, the second one sees that the first has gone.
+                connection.execute(select(table.c.token).where(*held).with_for_update())
+                connection.execute(delete(table).where(table.c.name == self._claim))
+                if not self.others(connection):
+                    connection.execute(update(table).where(*held).values(expires_at=0.0))
         finally:
             if self._lock is not None:
                 os.close(self._lock)
@@ -113,7 +166,7 @@ def acquire(ledger: Ledger, partition: str, *, holder: str, wait_s: float = 0.0,
     while True:
         taken, owner = _take(ledger, partition, holder, ttl_s)
         if taken is not None:
-            return Lease(ledger, partition, taken.token, holder, ttl_s, taken.lock)
+            return Lease(ledger, partition, taken.token, holder, ttl_s, taken.lock, taken.claim)
         if time.monotonic() >= deadline:
             raise TransientError(f"partition {partition} is being worked on by {owner}; try again when it is done")
         time.sleep(_POLL_S)
@@ -121,10 +174,11 @@ def acquire(ledger: Ledger, partition: str, *, holder: str, wait_s: float = 0.0,
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """A token that is ours, and its locked file (``None``: the ledger has no lock files)."""
+    """A token that is ours, its locked file (``None``: the ledger has no lock files) and our claim to it."""
 
     token: int
     lock: int | None
+    claim: int
 
 
 def _take(ledger: Ledger, partition: str, holder: str, ttl_s: float) -> tuple[_Taken | None, str]:
@@ -155,13 +209,28 @@ def _take(ledger: Ledger, partition: str, holder: str, ttl_s: float) -> tuple[_T
                 if row.holder != holder or (gone and not released):
                     token = draw(connection, "token")
                     _remove(path)
+                    dead = table.c.name.startswith(_claim_name(partition, None), autoescape=True)
+                    connection.execute(delete(table).where(dead))
                 connection.execute(update(table).where(table.c.name == partition).values(token=token, **values))
+            claim = draw(connection, "claim")
+            connection.execute(
+                insert(table).values(name=_claim_name(partition, claim), token=token, layout_revision=0, **values)
+            )
             lock = _hold(_lock_path(ledger.lock_folder, partition, token))
     except BaseException:
         if lock is not None:
             os.close(lock)
         raise
-    return _Taken(token, lock), holder
+    return _Taken(token, lock, claim), holder
+
+
+def _claim_name(partition: str, claim: int | None) -> str:
+    """Name of the row of one process that holds the partition; without a claim, what all of them begin with."""
+    return f"{partition}/holders/" + ("" if claim is None else str(claim))
+
+
+def _step_name(partition: str, step: str) -> str:
+    return f"{partition}/steps/{step}"
 
 
 def void_all(connection: Connection) -> None:

@@ -166,7 +166,7 @@ def test_beats_go_on_after_an_error_of_the_database(
         asked.release()
         raise error
 
-    monkeypatch.setattr(lease, "writing", refuse)
+    monkeypatch.setattr(lease, "renew", refuse)
     for _ in range(3):
         assert asked.acquire(timeout=60.0)
     assert lease._heart.is_alive()
