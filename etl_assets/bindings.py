@@ -14,9 +14,11 @@ from etl_assets.settings import Settings
 
 if TYPE_CHECKING:
     from etl_assets.hosted_bindings import Connections
+    from etl_assets.ledger.database import Ledger
     from etl_assets.ledger.snapshots import CollectionView
     from etl_assets.protocols.graph import KnowledgeGraph
     from etl_assets.protocols.indexes import VectorIndex
+    from etl_assets.protocols.keys import MasterKey
     from etl_assets.protocols.objects import Arrivals, Blobs
     from etl_assets.search.model import SearchPlaces
 
@@ -25,7 +27,8 @@ def open_platform(settings: Settings) -> Platform:
     """Everything the documents domain works with. Models, parsers and index libraries load at their first use.
 
     Raises:
-        ConfigError: the home or ``collections.yaml`` cannot be used.
+        ConfigError: the home, ``collections.yaml`` or the master key cannot be used, or the home is encrypted and no
+            master key is set.
         PermanentError: the ledger cannot be opened.
     """
     from etl_assets.backends.lancedb_keywords import LanceKeywords
@@ -38,11 +41,13 @@ def open_platform(settings: Settings) -> Platform:
 
     home = settings.home.create()
     hosted = Connections(settings)
+    ledger = hosted.ledger()
+    originals, segments = _encrypted(hosted, ledger, _blobs(hosted, "originals"), _blobs(hosted, "lake"))
     return Platform(
-        ledger=hosted.ledger(),
+        ledger=ledger,
         arrivals=_arrivals(hosted),
-        originals=_blobs(hosted, "originals"),
-        lake=Lake(_blobs(hosted, "lake")),
+        originals=originals,
+        lake=Lake(segments),
         stores=Stores(_vectors(hosted), LanceKeywords(home.indexes / "keywords"), _graph(hosted)),
         collections=Collections.read(home.collections_file),
         embedder=_embedders(settings),
@@ -64,6 +69,42 @@ def _blobs(hosted: Connections, folder: str) -> Blobs:
     from etl_assets.backends.local_blobs import LocalBlobs
 
     return hosted.blobs(folder) if hosted.settings.s3 is not None else LocalBlobs(hosted.settings.home.root / folder)
+
+
+def _encrypted(hosted: Connections, ledger: Ledger, originals: Blobs, segments: Blobs) -> tuple[Blobs, Blobs]:
+    """Both stores, behind encryption when a master key is set."""
+    from etl_assets.ledger.data_keys import LedgerKeys
+
+    place, rows = hosted.settings.encryption, LedgerKeys(ledger)
+    in_use = rows.any_master()
+    if place is None:
+        if in_use is not None:
+            raise ConfigError(
+                f"this home is encrypted under {in_use}, and no master key is set; set ETL_ENCRYPTION_KEY to it"
+            )
+        return originals, segments
+    from etl_assets.backends.encrypted_blobs import EncryptedBlobs
+    from etl_assets.backends.envelope import Envelope, original_scope, segment_scope
+    from etl_assets.backends.key_ring import open_masters
+
+    keys = Envelope(rows, open_masters(place.key, vault=lambda mount, name: _transit_key(hosted, mount, name)))
+    if in_use is not None:
+        keys.refuse_unless_set(in_use)
+    plain = hosted.settings.home.tmp / "plain"
+    return (
+        EncryptedBlobs(originals, keys, original_scope, plain=plain),
+        EncryptedBlobs(segments, keys, segment_scope, plain=plain),
+    )
+
+
+def _transit_key(hosted: Connections, mount: str, name: str) -> MasterKey:
+    from etl_assets.backends.vault_secrets import VaultSecrets
+    from etl_assets.backends.vault_transit import TransitKey
+
+    store, place = hosted.secret_store, hosted.settings.vault
+    if place is None or not isinstance(store, VaultSecrets):
+        raise ConfigError("ETL_ENCRYPTION_KEY: vault-transit needs ETL_VAULT_ADDR")
+    return TransitKey(store.api, mount, name, namespace=place.namespace)
 
 
 def _vectors(hosted: Connections) -> VectorIndex:

@@ -55,7 +55,9 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "check": ("etl_assets.cli.check:check", "Prove that what is stored is right."),
     "sql": ("etl_assets.cli.sql:sql", "Ask one SELECT of the rows of every stage and the ledger."),
     "evaluate": ("etl_assets.cli.evaluate:evaluate", "Measure search against judged queries."),
+    "keys": ("etl_assets.cli.group:keys", "Make, rotate and list the keys of encryption at rest."),
     "ui": ("etl_assets.cli.ui:ui", "Serve the Dagster UI, with the arrival sensor on."),
+    "workers": ("etl_assets.cli.workers:workers", "Execute queued runs, as one of several machines."),
 }
 
 DOCUMENT: Mapping[str, tuple[str, str]] = {
@@ -69,6 +71,13 @@ DOCUMENT: Mapping[str, tuple[str, str]] = {
 QUARANTINE: Mapping[str, tuple[str, str]] = {
     "list": ("etl_assets.cli.quarantine:list_held", "List what is held back, and why."),
     "retry": ("etl_assets.cli.quarantine:retry", "Try documents again."),
+}
+
+KEYS: Mapping[str, tuple[str, str]] = {
+    "create": ("etl_assets.cli.keys:create", "Make a key file."),
+    "status": ("etl_assets.cli.keys:status", "Show what wraps how many data keys."),
+    "rotate": ("etl_assets.cli.keys:rotate", "Wrap every data key again under the current master key."),
+    "encrypt": ("etl_assets.cli.keys:encrypt", "Encrypt what was stored before a master key was set."),
 }
 
 
@@ -98,3 +107,5 @@ root = LazyGroup(
 document = LazyGroup(DOCUMENT, name="document", help="Add, remove, list and explain documents.")
 
 quarantine = LazyGroup(QUARANTINE, name="quarantine", help="Show what could not be processed, and try it again.")
+
+keys = LazyGroup(KEYS, name="keys", help="Make, rotate and list the keys of encryption at rest.")
