@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from etl_assets.documents.parameters import EmbedderChoice
 from etl_assets.documents.platform import Platform
 from etl_assets.errors import ConfigError
-from etl_assets.protocols.embedder import Embedder
+from etl_assets.protocols.embedder import Embedder, HostedEmbedder, for_tenant
 from etl_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def open_platform(settings: Settings) -> Platform:
         lake=Lake(segments),
         stores=Stores(_vectors(hosted), LanceKeywords(home.indexes / "keywords"), _graph(hosted)),
         collections=Collections.read(home.collections_file),
-        embedder=_embedders(settings),
+        embedder=_embedders(hosted),
+        reranker=lru_cache(hosted.reranker),
         parsers=lru_cache(lambda: ParserPool(processes=settings.parser_processes)),
         catalogue=lru_cache(Catalogue.load),
         search_time_limit_s=settings.search_time_limit_s,
@@ -136,22 +137,31 @@ def search_places(platform: Platform) -> SearchPlaces:
                 problem = e
                 continue
             if embedder.model.digest == view.embedding_digest:
-                return embedder
+                return for_tenant(embedder, view.tenant)
         if problem is not None:
             raise problem
         return None
 
     return SearchPlaces(
         platform.ledger, platform.lake, platform.stores.vector, platform.stores.keyword, platform.stores.graph,
-        embedder_for=embedder_for, time_limit_s=platform.search_time_limit_s,
+        embedder_for=embedder_for, time_limit_s=platform.search_time_limit_s, reranker=platform.reranker(),
     )  # fmt: skip
 
 
-def _embedders(settings: Settings) -> Callable[[EmbedderChoice], Embedder]:
+def _embedders(hosted: Connections) -> Callable[[EmbedderChoice], Embedder]:
+    from etl_assets.backends.result_cache import MemoryCache
+
+    questions = MemoryCache()
+    settings = hosted.settings
+
     @cache
     def opened(choice: EmbedderChoice) -> Embedder:
+        from etl_assets.backends.cached_models import CachedQuestions
         from etl_assets.backends.embedders import open_embedder
 
-        return open_embedder(choice, cache=settings.home.cache, threads=settings.embedder_threads)
+        embedder = open_embedder(
+            choice, cache=settings.home.cache, threads=settings.embedder_threads, hosted=hosted.models
+        )  # fmt: skip
+        return embedder if isinstance(embedder, HostedEmbedder) else CachedQuestions(embedder, questions)
 
     return opened

@@ -2,11 +2,12 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from etl_assets.errors import DataError
+from etl_assets.backends.hosted_embedding import Keep
+from etl_assets.errors import ConfigError, DataError
 from etl_assets.protocols.cache import CacheKey, ResultCache
-from etl_assets.protocols.embedder import Embedder, EmbeddingModel, Tokenizer
+from etl_assets.protocols.embedder import ContextEmbedder, Embedder, EmbeddingModel, Tokenizer, in_context
 from etl_assets.protocols.reranker import Reranker
 
 if TYPE_CHECKING:
@@ -15,6 +16,15 @@ if TYPE_CHECKING:
 
 EMBEDDING, RERANKING = "embedding", "reranking"
 _UNIT_TOLERANCE = 1e-3
+
+
+@runtime_checkable
+class Keeping(Embedder, Protocol):
+    """An embedder that hands out vectors request by request: one that fails later loses nothing."""
+
+    def embed_keeping(self, texts: Sequence[str], keep: Keep) -> "NDArray[np.float32]":
+        """As ``embed_documents``; ``keep`` is told of each request's vectors as they come."""
+        ...
 
 
 class CachedEmbedder:
@@ -64,28 +74,58 @@ class CachedEmbedder:
             self._cache.put({key: _bytes(known)})
         return known
 
+    @property
+    def reads_context(self) -> bool:
+        """Whether vectors depend on the chunks beside them; such vectors are not kept here, but by whoever has them."""
+        return in_context(self._embedder) is not None
+
+    def windows(self, texts: Sequence[str]) -> list[range]:
+        """As the embedder's."""
+        return self._in_context().windows(texts)
+
+    def embed_windows(self, windows: "Sequence[Sequence[str]]") -> "list[NDArray[np.float32]]":
+        """As the embedder's: nothing of it is kept here."""
+        return self._in_context().embed_windows(windows)
+
+    def _in_context(self) -> ContextEmbedder:
+        embedder = in_context(self._embedder)
+        if embedder is None:
+            raise ConfigError(f"{self.model.name} reads no chunks in their context; use embed_documents")
+        return embedder
+
     def _embedded(self, keys: list[CacheKey], texts: list[str]) -> "dict[CacheKey, NDArray[np.float32]]":
         """Vectors by key, kept; where a text is refused, both halves are tried, so that all others are kept first."""
+        made: dict[CacheKey, NDArray[np.float32]] = {}
         if not keys:
-            return {}
+            return made
         try:
-            made = dict(zip(keys, self._embedder.embed_documents(texts), strict=True))
+            self._ask(keys, texts, made)
         except DataError:
-            if len(keys) == 1:
+            left = [(key, text) for key, text in zip(keys, texts, strict=True) if key not in made]
+            if len(left) == 1:
                 raise
-            half = len(keys) // 2
             refused: list[DataError] = []
-            made = {}
-            for part in (slice(None, half), slice(half, None)):
+            for part in (left[: len(left) // 2], left[len(left) // 2 :]):
                 try:
-                    made |= self._embedded(keys[part], texts[part])
+                    made |= self._embedded([key for key, _ in part], [text for _, text in part])
                 except DataError as e:
                     refused.append(e)
             if refused:
                 raise refused[0] from None
-            return made
-        self._cache.put({key: _bytes(vector) for key, vector in made.items()})
         return made
+
+    def _ask(self, keys: list[CacheKey], texts: list[str], made: "dict[CacheKey, NDArray[np.float32]]") -> None:
+        """Put vectors into ``made``, and keep them, as they come."""
+
+        def keep(part: range, vectors: "NDArray[np.float32]") -> None:
+            found = {keys[index]: vector for index, vector in zip(part, vectors, strict=True)}
+            self._cache.put({key: _bytes(vector) for key, vector in found.items()})
+            made.update(found)
+
+        if isinstance(self._embedder, Keeping):
+            self._embedder.embed_keeping(texts, keep)
+        else:
+            keep(range(len(texts)), self._embedder.embed_documents(texts))
 
     def _known(self, keys: Sequence[CacheKey]) -> "dict[CacheKey, NDArray[np.float32]]":
         import numpy as np
@@ -102,6 +142,36 @@ class CachedEmbedder:
         return CacheKey(EMBEDDING, self._scope, f"{self.model.digest}/{use}", _digest(text))
 
 
+class CachedQuestions:
+    """A local ``embedder`` whose questions are kept: computing one takes longer than looking it up.
+
+    Documents are computed each time: what is known of them is in the ledger.
+    """
+
+    def __init__(self, embedder: Embedder, cache: ResultCache) -> None:
+        self._embedder = embedder
+        # One scope for all: a question's vector tells nobody that another one asked it.
+        self._questions = CachedEmbedder(embedder, cache, scope="")
+
+    @property
+    def model(self) -> EmbeddingModel:
+        """Identity of the model that answers."""
+        return self._embedder.model
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer that belongs to the model."""
+        return self._embedder.tokenizer
+
+    def embed_documents(self, texts: Sequence[str]) -> "NDArray[np.float32]":
+        """As the embedder's."""
+        return self._embedder.embed_documents(texts)
+
+    def embed_query(self, text: str) -> "NDArray[np.float32]":
+        """One unit vector, shape (dimension,); raises as the embedder."""
+        return self._questions.embed_query(text)
+
+
 class CachedReranker:
     """``reranker`` with its scores kept for one ``scope``: the same question over the same texts is asked once."""
 
@@ -114,6 +184,10 @@ class CachedReranker:
     def name(self) -> str:
         """Which model it is."""
         return self._reranker.name
+
+    def for_scope(self, scope: str) -> "CachedReranker":
+        """The same reranker and cache for another tenant."""
+        return CachedReranker(self._reranker, self._cache, scope=scope)
 
     def scores(self, query: str, texts: Sequence[str]) -> Sequence[float]:
         """One score for each text, in the order given; raises as the reranker.

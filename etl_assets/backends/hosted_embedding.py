@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from etl_assets.backends.http_calls import Answer, HttpApi, Patience, Request, UnusableAnswer
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 ADAPTER_VERSION = "1"
 """Raise it when the code here changes a vector: it is part of every hosted model's digest."""
+
+Keep = Callable[[range, "NDArray[np.float32]"], None]
+"""(which texts, their vectors), called from several threads."""
 
 QUERY_PATIENCE = Patience(attempts=3, total_s=10.0, base_s=0.1, cap_s=1.0, answers=2)
 """Somebody waits for a search: it goes on without the vectors sooner than an ingest gives up."""
@@ -77,23 +81,47 @@ class EmbeddingCalls:
         self._queries = queries
         self._path = path
 
-    def documents(self, texts: Sequence[str], body: Callable[[list[str]], object]) -> "NDArray[np.float32]":
+    def documents(
+        self, texts: Sequence[str], body: Callable[[list[str]], object], keep: Keep = lambda part, vectors: None
+    ) -> "NDArray[np.float32]":
         """Unit vectors, shape (len(texts), dimension), in the order given; a text past ``max_tokens`` is cut.
+
+        ``keep`` is told of each request's vectors as they come, so that a failure loses none that came before it.
 
         Raises:
             DataError: a text is blank, or the API refuses the texts.
             TransientError, PermanentError, ConfigError: as ``HttpApi.call``; the first failure ends all requests.
         """
+        cut = [self._readable(text) for text in texts]
+        parts = batches([tokens for _, tokens in cut], texts=self._batching.texts, tokens=self._batching.tokens)
+        return self._requests(cut, parts, body, keep)
+
+    def windows(
+        self, windows: Sequence[Sequence[str]], body: Callable[[list[str]], object]
+    ) -> "list[NDArray[np.float32]]":
+        """Unit vectors of each window, one request for each, whatever its size; raises as ``documents``."""
+        cut = [self._readable(text) for window in windows for text in window]
+        ends = list(accumulate(len(window) for window in windows))
+        parts = [range(end - len(window), end) for end, window in zip(ends, windows, strict=True)]
+        vectors = self._requests(cut, [part for part in parts if part], body, lambda part, vectors: None)
+        return [vectors[part.start : part.stop] for part in parts]
+
+    def _requests(
+        self,
+        texts: Sequence[tuple[str, int]],
+        parts: Sequence[range],
+        body: Callable[[list[str]], object],
+        keep: Keep,
+    ) -> "NDArray[np.float32]":
         import numpy as np
 
-        cut = [self._readable(text) for text in texts]
         vectors = np.empty((len(texts), self.model.dimension), np.float32)
-        parts = batches([tokens for _, tokens in cut], texts=self._batching.texts, tokens=self._batching.tokens)
         stop = threading.Event()
 
         def embed(part: range) -> None:
-            chosen = [cut[index] for index in part]
-            vectors[part.start : part.stop] = self._embedded(chosen, body, self._bulk, None, stop)
+            made = self._embedded([texts[index] for index in part], body, self._bulk, None, stop)
+            vectors[part.start : part.stop] = made
+            keep(part, made)
 
         together(embed, parts, in_flight=self._batching.in_flight, stop=stop)
         return vectors
@@ -161,6 +189,28 @@ def batches(token_counts: Sequence[int], *, texts: int, tokens: int) -> list[ran
         total += count
     if start < len(token_counts):
         found.append(range(start, len(token_counts)))
+    return found
+
+
+def stretches(texts: Sequence[str], token_counts: Sequence[int], *, most_texts: int, most_tokens: int) -> list[range]:
+    """Consecutive ranges within these bounds, whose borders follow the texts themselves.
+
+    From half a bound on, a range ends after the first text whose digest begins with two zero bits: so an edit in one
+    range leaves the borders of most others where they were.
+    """
+    found: list[range] = []
+    start, total = 0, 0
+    for index, (text, count) in enumerate(zip(texts, token_counts, strict=True)):
+        if index > start and (index - start >= most_texts or total + count > most_tokens):
+            found.append(range(start, index))
+            start, total = index, 0
+        total += count
+        is_long = 2 * (index + 1 - start) >= most_texts or 2 * total >= most_tokens
+        if is_long and hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=1).digest()[0] < 64:
+            found.append(range(start, index + 1))
+            start, total = index + 1, 0
+    if start < len(texts):
+        found.append(range(start, len(texts)))
     return found
 
 

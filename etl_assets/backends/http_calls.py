@@ -10,6 +10,7 @@ import json
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -168,6 +169,8 @@ class HttpApi:
                     ),
                     transport=self._transport, trust_env=not local, headers={"Accept": "application/json"},
                 )  # fmt: skip
+                # Whoever drops an API may forget to close it: its connections go with it, and at the process' end.
+                weakref.finalize(self, self._client.close)
             return self._client
 
     def send(self, request: Request, credential: str, *, stop: threading.Event) -> tuple[int, "httpx.Headers", bytes]:

@@ -12,9 +12,10 @@ from etl_assets.backends.estimated_tokens import RULE, EstimatedTokenizer, longe
 from etl_assets.backends.hosted_embedding import (
     Batching,
     EmbeddingCalls,
-    batches,
+    Keep,
     encodable,
     model_digest,
+    stretches,
     tokens_spent,
 )
 from etl_assets.backends.http_calls import Answer, HttpApi, Patience, Request, UnusableAnswer
@@ -36,6 +37,9 @@ PASSAGE, QUERY = "retrieval.passage", "retrieval.query"
 
 DOCUMENTS_MAX = 1024
 """Most texts in one reranking request."""
+
+TEXT_TOKENS = 450
+"""What the reranker reads of a query, and of each text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,42 +109,46 @@ class JinaEmbedder:
         """The estimate by which texts are sized."""
         return self._calls.tokenizer
 
+    @property
+    def reads_context(self) -> bool:
+        """Whether vectors depend on the chunks beside them (late chunking)."""
+        return self._wanted.late_chunking
+
     def embed_documents(self, texts: Sequence[str]) -> "NDArray[np.float32]":
         """Unit vectors, shape (len(texts), dimension), in the order given; a text past ``max_tokens`` is cut.
 
         Raises:
             ConfigError: the model is set to late chunking, whose vectors depend on the texts beside them: use
-                ``embed_in_context`` with the chunks of one document.
+                ``embed_windows`` with chunks of one document.
             DataError, TransientError, PermanentError: as ``EmbeddingCalls.documents``.
         """
+        return self.embed_keeping(texts, lambda part, vectors: None)
+
+    def embed_keeping(self, texts: Sequence[str], keep: Keep) -> "NDArray[np.float32]":
+        """As ``embed_documents``; ``keep`` is told of each request's vectors as they come."""
         if self._wanted.late_chunking:
             raise ConfigError(
                 "Jina late_chunking: such a vector depends on the chunks beside it, and may not be reused for the same "
-                "text elsewhere; give the chunks of one document to embed_in_context, or turn late_chunking off"
+                "text elsewhere; give the chunks of one document to embed_windows, or turn late_chunking off"
             )
-        return self._calls.documents(texts, lambda part: self._body(part, PASSAGE))
+        return self._calls.documents(texts, lambda part: self._body(part, PASSAGE), keep)
 
-    def embed_in_context(self, chunks: Sequence[str]) -> "NDArray[np.float32]":
-        """Unit vectors of one document's chunks, read together, in reading order: what late chunking is.
+    def windows(self, texts: Sequence[str]) -> list[range]:
+        """Which of a document's chunks one request holds: all of them, up to the model's context."""
+        counts = [len(self.tokenizer.token_spans(text)) for text in texts]
+        longest = min(self._batching.tokens, self.model.max_tokens)
+        return stretches(texts, counts, most_texts=self._batching.texts, most_tokens=longest)
 
-        A document longer than the model's context is read in several stretches, cut between chunks.
+    def embed_windows(self, windows: "Sequence[Sequence[str]]") -> "list[NDArray[np.float32]]":
+        """Unit vectors of each window's chunks, read together, in reading order: what late chunking is.
 
         Raises:
             ConfigError: the model is not set to late chunking.
             DataError, TransientError, PermanentError: as ``EmbeddingCalls.documents``.
         """
-        import numpy as np
-
         if not self._wanted.late_chunking:
             raise ConfigError("Jina: set late_chunking to embed the chunks of a document in their context")
-        counts = [len(self.tokenizer.token_spans(chunk)) for chunk in chunks]
-        longest = min(self._batching.tokens, self.model.max_tokens)
-        stretches = batches(counts, texts=self._batching.texts, tokens=longest)
-        found = [
-            self._calls.documents(chunks[part.start : part.stop], lambda texts: self._body(texts, PASSAGE))
-            for part in stretches
-        ]
-        return np.concatenate(found) if found else np.empty((0, self.model.dimension), np.float32)
+        return self._calls.windows(windows, lambda texts: self._body(texts, PASSAGE))
 
     def embed_query(self, text: str) -> "NDArray[np.float32]":
         """One unit vector, shape (dimension,), to compare with those of documents; raises as ``embed_documents``."""
@@ -160,7 +168,11 @@ class JinaEmbedder:
 
 
 class JinaReranker:
-    """Reranker over Jina's API. When it cannot answer in ``patience``, it says so at once: the fused order serves."""
+    """Reranker over Jina's API. When it cannot answer in ``patience``, it says so at once: the fused order serves.
+
+    Of a query and of each text the first ``TEXT_TOKENS`` tokens are read, by ``EstimatedTokenizer``: what stands
+    together in one reading then fits the smallest context of these models, 1,024 tokens, on ordinary prose.
+    """
 
     def __init__(
         self,
@@ -195,6 +207,7 @@ class JinaReranker:
         """(index, score) of the ``top_n`` best texts, best first, ties by index; raises as ``scores``."""
         if not texts or top_n < 1:
             return []
+        query, texts = head_of(query, TEXT_TOKENS), [head_of(text, TEXT_TOKENS) for text in texts]
         if len(texts) > DOCUMENTS_MAX:
             raise ConfigError(f"{self.name}: {len(texts)} texts to rerank, at most {DOCUMENTS_MAX} go in one request")
         wanted = min(top_n, len(texts))
@@ -224,6 +237,12 @@ class JinaReranker:
                 )
             )
         return sorted(kept.items(), key=lambda pair: (-pair[1], pair[0]))
+
+
+def head_of(text: str, tokens: int) -> str:
+    """The first so many tokens of ``text``, by the estimate."""
+    spans = EstimatedTokenizer().token_spans(text)
+    return text if len(spans) <= tokens else text[: spans[tokens - 1][1]]
 
 
 def _pair(result: Any) -> tuple[int, float] | None:

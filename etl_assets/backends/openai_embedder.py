@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from etl_assets.backends.estimated_tokens import RULE, EstimatedTokenizer, longest_read_whole
-from etl_assets.backends.hosted_embedding import Batching, EmbeddingCalls, model_digest
+from etl_assets.backends.hosted_embedding import Batching, EmbeddingCalls, Keep, model_digest
 from etl_assets.backends.http_calls import HttpApi
 from etl_assets.backends.rate_budget import Budget
 from etl_assets.errors import ConfigError
@@ -100,7 +100,11 @@ class OpenAIEmbedder:
         Raises:
             DataError, TransientError, PermanentError: as ``EmbeddingCalls.documents``.
         """
-        return self._calls.documents(texts, lambda part: self._body(part, self._wanted.document_prefix))
+        return self.embed_keeping(texts, lambda part, vectors: None)
+
+    def embed_keeping(self, texts: Sequence[str], keep: Keep) -> "NDArray[np.float32]":
+        """As ``embed_documents``; ``keep`` is told of each request's vectors as they come."""
+        return self._calls.documents(texts, lambda part: self._body(part, self._wanted.document_prefix), keep)
 
     def embed_query(self, text: str) -> "NDArray[np.float32]":
         """One unit vector, shape (dimension,), to compare with those of documents; raises as ``embed_documents``."""

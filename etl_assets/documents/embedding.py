@@ -1,10 +1,11 @@
-"""Chunks to vectors: each text once, every vector checked before it is kept."""
+"""Chunks to vectors: each text once, or once in each context, every vector checked before it is kept."""
 
+import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from etl_assets.errors import DataError
-from etl_assets.protocols.embedder import Embedder
+from etl_assets.protocols.embedder import ContextEmbedder, Embedder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,13 +26,92 @@ def embed_rows(rows: "pl.DataFrame", *, embedder: Embedder) -> "pl.DataFrame":
             unit length; the message names the text's digest.
         ConfigError, TransientError: as the embedder says.
     """
+    digests = rows["text_digest"].to_list()
+    return _checked(_embedded(rows["text"].to_list(), digests, embedder), digests, embedder)
+
+
+class WindowedRows:
+    """The rows of one run for an embedder that reads chunks in their context.
+
+    A vector is remembered by its window and its place there, in place of its text: the same text beside others is
+    another vector, and a changed chunk costs the vectors of its window, not those of its document.
+    """
+
+    def __init__(self, embedder: ContextEmbedder) -> None:
+        self._embedder = embedder
+        self._windows: dict[str, list[str]] = {}
+        self._places: dict[str, tuple[str, int]] = {}
+        self._refused: dict[str, DataError] = {}
+
+    def keyed(self, rows: "pl.DataFrame") -> "pl.DataFrame":
+        """Whole documents' chunks, with ``text_digest`` of window and place; what ``embed`` is given comes of these."""
+        import polars as pl
+
+        self._windows, self._places, self._refused = {}, {}, {}
+        documents: dict[str, list[tuple[int, int, str]]] = {}
+        for row, (document, ordinal, text) in enumerate(rows.select("document_id", "ordinal", "text").iter_rows()):
+            documents.setdefault(document, []).append((ordinal, row, text))
+        keys = [""] * rows.height
+        for chunks in documents.values():
+            chunks.sort()
+            for row, key in zip(
+                (row for _, row, _ in chunks), self._keys([text for _, _, text in chunks]), strict=True
+            ):
+                keys[row] = key
+        return rows.with_columns(pl.Series("text_digest", keys, dtype=pl.String))
+
+    def embed(self, rows: "pl.DataFrame") -> "pl.DataFrame":
+        """As ``embed_rows``. Each window is read once, even where only a part of it is asked for.
+
+        Raises:
+            DataError: a window cannot be embedded.
+            ConfigError, TransientError: as the embedder says.
+        """
+        import numpy as np
+
+        keys = rows["text_digest"].to_list()
+        wanted = list(dict.fromkeys(self._places[key][0] for key in keys))
+        for window in wanted:
+            if window in self._refused:
+                raise self._refused[window]
+        try:
+            made = self._embedder.embed_windows([self._windows[window] for window in wanted])
+        except DataError as e:
+            if len(wanted) == 1:
+                self._refused[wanted[0]] = e
+            raise
+        vectors = dict(zip(wanted, made, strict=True))
+        found = [vectors[window][place] for window, place in (self._places[key] for key in keys)]
+        return _checked(np.stack(found), keys, self._embedder)
+
+    def _keys(self, texts: list[str]) -> list[str]:
+        """For each chunk of one document the digest of its window and of its place in it."""
+        keys = []
+        for part in self._embedder.windows(texts):
+            window = texts[part.start : part.stop]
+            digest = _window_digest(window)
+            self._windows[digest] = window
+            for place in range(len(window)):
+                key = hashlib.blake2b(f"{digest}/{place}".encode(), digest_size=16).hexdigest()
+                self._places[key] = (digest, place)
+                keys.append(key)
+        return keys
+
+
+def _window_digest(texts: list[str]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for text in texts:
+        data = text.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()
+
+
+def _checked(vectors: "NDArray[np.float32]", digests: list[str], embedder: Embedder) -> "pl.DataFrame":
     import polars as pl
 
-    digests = rows["text_digest"].to_list()
-    vectors = _embedded(rows["text"].to_list(), digests, embedder)
     check_vectors(vectors, digests, embedder=embedder)
     column = pl.Series("vector", vectors, dtype=pl.Array(pl.Float32, embedder.model.dimension))
-    return pl.DataFrame([rows["text_digest"], column.cast(pl.List(pl.Float32))])
+    return pl.DataFrame([pl.Series("text_digest", digests, dtype=pl.String), column.cast(pl.List(pl.Float32))])
 
 
 def _embedded(texts: list[str], digests: list[str], embedder: Embedder) -> "NDArray[np.float32]":

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from etl_assets.errors import ConfigError
@@ -64,7 +65,11 @@ def chunks_columns() -> "pl.Schema":
 
 
 def embeddings_columns() -> "pl.Schema":
-    """One row per chunk. ``vector`` has unit length; its width is the embedder's dimension."""
+    """One row per chunk. ``vector`` has unit length; its width is the embedder's dimension.
+
+    ``text_digest`` is the key under which the vector is reused: of the text, or of the text in its context where the
+    model reads that.
+    """
     import polars as pl
 
     return pl.Schema({"chunk_id": pl.String(), "text_digest": pl.String(), "vector": pl.List(pl.Float32())})
@@ -112,6 +117,10 @@ MENTIONS = Stage(
     ("page", "start", "end", "entity_id", "name", "chunk_id", "confidence"), batch_documents=1024,
     input_columns=(pages_columns, chunks_columns),
 )  # fmt: skip
+HOSTED_EMBEDDINGS = replace(EMBEDDINGS, batch_rows=4096)
+"""The same stage for a hosted model, which is waited for rather than computed: 64 requests of 64 texts, many at a
+time. What they gave is kept as they come, so that a kill loses no more here."""
+
 STAGES = (PAGES, CHUNKS, EMBEDDINGS, MENTIONS)
 """In the order in which a run advances them. Parsing is dear, so its batches are small; embedding 512 texts takes
 about 15 s on two cores, which is the most that a kill may lose."""

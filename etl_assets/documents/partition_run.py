@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from etl_assets.documents.arrivals import Changes, Intake, hold_unusable, original_key, survey, take_in
 from etl_assets.documents.chunking import chunk_pages
-from etl_assets.documents.embedding import embed_rows
+from etl_assets.documents.embedding import WindowedRows, embed_rows
 from etl_assets.documents.mentions.find import find_mentions
-from etl_assets.documents.model import CHUNKS, EMBEDDINGS, MENTIONS, PAGES, STAGES
+from etl_assets.documents.model import CHUNKS, EMBEDDINGS, HOSTED_EMBEDDINGS, MENTIONS, PAGES, STAGES
 from etl_assets.documents.pages import parse_documents
 from etl_assets.documents.parameters import CollectionSettings
 from etl_assets.documents.platform import Platform
@@ -26,6 +26,7 @@ from etl_assets.ledger.database import digest_of
 from etl_assets.ledger.leases import Lease, acquire
 from etl_assets.ledger.outputs import Recipe, Step
 from etl_assets.ledger.settings_history import record_settings
+from etl_assets.protocols.embedder import HostedEmbedder, for_tenant, in_context
 from etl_assets.stages import housekeeping
 from etl_assets.stages.engine import Work, advance
 from etl_assets.stages.report import StageReport, Watcher, ignore
@@ -92,7 +93,7 @@ class PartitionRun:
     @property
     def embedder(self) -> "Embedder":
         """The collection's embedder; its weights are loaded at its first use."""
-        return self.platform.embedder(self.settings.embedder)
+        return for_tenant(self.platform.embedder(self.settings.embedder), self.partition.tenant)
 
     @property
     def lease(self) -> Lease:
@@ -219,7 +220,14 @@ class PartitionRun:
         if not self.settings.publications.vector:
             return StageReport(EMBEDDINGS.name)
         self._begin(EMBEDDINGS.name)
-        report = advance(self.work, EMBEDDINGS, compute_rows=lambda rows: embed_rows(rows, embedder=self.embedder))
+        embedder = self.embedder
+        contextual = in_context(embedder)
+        if contextual is not None:
+            rows = WindowedRows(contextual)
+            report = advance(self.work, EMBEDDINGS, compute_rows=rows.embed, keyed=rows.keyed)
+        else:
+            stage = HOSTED_EMBEDDINGS if isinstance(embedder, HostedEmbedder) else EMBEDDINGS
+            report = advance(self.work, stage, compute_rows=lambda rows: embed_rows(rows, embedder=embedder))
         self._note(EMBEDDINGS.name, report.as_json())
         return report
 

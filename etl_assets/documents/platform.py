@@ -11,6 +11,7 @@ from etl_assets.documents.publication import Stores
 from etl_assets.ledger.database import Ledger
 from etl_assets.protocols.embedder import Embedder
 from etl_assets.protocols.objects import Arrivals, Blobs
+from etl_assets.protocols.reranker import Reranker
 from etl_assets.stages.lake import Lake
 
 
@@ -29,3 +30,4 @@ class Platform:
     catalogue: Callable[[], Catalogue]
     search_time_limit_s: float
     lease_s: float
+    reranker: Callable[[], Reranker | None] = lambda: None

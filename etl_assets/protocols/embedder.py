@@ -1,10 +1,14 @@
-"""Text to vectors. A vector depends on its own text and the model alone, never on what stood beside it in a batch."""
+"""Text to vectors.
+
+A vector depends on its own text and the model alone, never on what stood beside it in a batch; the one exception are
+models that read the chunks of a document in their context, and those say so (``in_context``).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,3 +57,43 @@ class Embedder(Protocol):
     def embed_query(self, text: str) -> NDArray[np.float32]:
         """One unit vector, shape (dimension,), to compare with those of documents."""
         ...
+
+
+@runtime_checkable
+class HostedEmbedder(Embedder, Protocol):
+    """An embedder that waits for a network more than it computes, and keeps what it paid for, tenant by tenant."""
+
+    def for_scope(self, scope: str) -> Embedder:
+        """The same embedder for another tenant: what is kept for one is never seen by another."""
+        ...
+
+
+@runtime_checkable
+class ContextEmbedder(Embedder, Protocol):
+    """An embedder that can read chunks in the context of their document. ``embed_documents`` is not for those."""
+
+    @property
+    def reads_context(self) -> bool:
+        """Whether this one does: a chunk's vector depends on its window."""
+        ...
+
+    def windows(self, texts: Sequence[str]) -> list[range]:
+        """Which of a document's chunks, in reading order, are read together: consecutive ranges that hold them all.
+
+        A change of one chunk moves few borders of other windows.
+        """
+        ...
+
+    def embed_windows(self, windows: Sequence[Sequence[str]]) -> list[NDArray[np.float32]]:
+        """For each window its vectors, shape (len(window), dimension), in the order given."""
+        ...
+
+
+def for_tenant(embedder: Embedder, tenant: str) -> Embedder:
+    """The embedder to use for a tenant's texts and questions."""
+    return embedder.for_scope(tenant) if isinstance(embedder, HostedEmbedder) else embedder
+
+
+def in_context(embedder: Embedder) -> ContextEmbedder | None:
+    """The embedder as one that reads windows of a document; None when a text is enough for a vector."""
+    return embedder if isinstance(embedder, ContextEmbedder) and embedder.reads_context else None

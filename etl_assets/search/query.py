@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import date
 
 from etl_assets.errors import TransientError
+from etl_assets.protocols.reranker import for_tenant
 from etl_assets.search.citations import ChunkRow, cite
 from etl_assets.search.deadline import Deadline, run_all
 from etl_assets.search.evaluation import judged_id
@@ -26,6 +27,10 @@ SOURCES_SHARE = 0.6
 """Of the time limit: what the indexes may take of it, so that there is time left to read what they found."""
 
 EVALUATION_LIMIT_S = 60.0
+
+ALL_TENANTS = "*"
+"""In whose name a search over all tenants is reranked; no tenant can have this name."""
+
 MOST_CHUNKS = 5000
 
 _PARTS = ("embed", "snapshot", "vector", "keyword", "verify", "fuse", "cite", "rerank", "facets", "graph", "total")
@@ -175,6 +180,7 @@ class _Search:
         }
         outcomes = run_all(calls, deadline)
         self._seconds |= {name: outcome.seconds for name, outcome in outcomes.items()}
+        self._seconds["cite"] -= self._seconds.get("rerank", 0.0)
         hits = outcomes["cite"].result()
         entities = outcomes["facets"]
         if entities.error is not None:
@@ -199,19 +205,23 @@ class _Search:
 
     def _reranked(self, hits: list[Hit], deadline: Deadline) -> list[Hit]:
         """In the reranker's order; in the fused one, and that said, when it does not answer."""
-        reranker = self._places.reranker
-        if reranker is None or not hits:
+        if self._places.reranker is None or not hits:
             return hits
-        call = {"rerank": lambda: reranker.scores(self._request.query, [hit.quote for hit in hits])}
+        reranker = for_tenant(self._places.reranker, self._request.tenant or ALL_TENANTS)
+        # What is deeper than the pool keeps its place behind it: the price of a search does not grow with its limit.
+        head, tail = hits[: self._places.ranking.rerank_pool], hits[self._places.ranking.rerank_pool :]
+        call = {"rerank": lambda: reranker.scores(self._request.query, [hit.quote for hit in head])}
         outcome = run_all(call, deadline.earlier(0.8))["rerank"]
         self._seconds["rerank"] = outcome.seconds
-        if outcome.value is None or len(outcome.value) != len(hits):
-            why = outcome.error or f"{len(outcome.value or ())} scores for {len(hits)} texts"
+        if outcome.value is None or len(outcome.value) != len(head):
+            why = outcome.error or f"{len(outcome.value or ())} scores for {len(head)} texts"
             self._degraded.append(Degraded("reranker", f"{reranker.name}: {why}; hits are in the fused order"))
             return hits
         self._sources.add(reranker.name)
-        scored = sorted(zip(outcome.value, range(len(hits)), strict=True), key=lambda pair: (-pair[0], pair[1]))
-        return [_rescored(hits[index], float(score)) for score, index in scored]
+        scored = sorted(zip(outcome.value, range(len(head)), strict=True), key=lambda pair: (-pair[0], pair[1]))
+        best = [replace(head[index], score=float(score)) for score, index in scored]
+        # A fused score is below 1, so these fall on from the least of the others.
+        return best + [replace(hit, score=best[-1].score - 1.0 + hit.score) for hit in tail]
 
     def _related(
         self, pools: Pools, hits: Sequence[Hit], confirmed: Confirmed, deadline: Deadline
@@ -237,21 +247,8 @@ class _Search:
         return related
 
     def _timings(self) -> dict[str, float]:
-        parts = (
-            "embed",
-            "snapshot",
-            "vector",
-            "keyword",
-            "verify",
-            "fuse",
-            "cite",
-            "rerank",
-            "facets",
-            "graph",
-            "total",
-        )
         unused = {"rerank"} - self._seconds.keys()
-        return {part: round(self._seconds.get(part, 0.0) * 1000, 3) for part in parts if part not in unused}
+        return {part: round(self._seconds.get(part, 0.0) * 1000, 3) for part in _PARTS if part not in unused}
 
 
 def _hit(found: PoolHit, row: ChunkRow, fused: Fused[Key]) -> Hit:
@@ -263,8 +260,3 @@ def _hit(found: PoolHit, row: ChunkRow, fused: Fused[Key]) -> Hit:
         document_type=record.get("document_type"), date=record.get("date"), heading=row.heading,
         publication=document.publication, ranks=dict(fused.ranks),
     )  # fmt: skip
-
-
-def _rescored(hit: Hit, score: float) -> Hit:
-
-    return replace(hit, score=score)

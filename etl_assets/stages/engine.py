@@ -43,12 +43,19 @@ class Work:
 
 
 def advance(
-    work: Work, stage: Stage, *, compute: Compute | None = None, compute_rows: ComputeRows | None = None
+    work: Work,
+    stage: Stage,
+    *,
+    compute: Compute | None = None,
+    compute_rows: ComputeRows | None = None,
+    keyed: ComputeRows | None = None,
 ) -> StageReport:
     """Compute what is wanted and missing at ``stage``. A no-op reads the ledger only.
 
-    Exactly one of ``compute`` and ``compute_rows`` is given; the latter for stages with a memo. Documents that fail
-    go to quarantine, their neighbours go on.
+    Exactly one of ``compute`` and ``compute_rows`` is given; the latter for stages with a memo. ``keyed`` is then
+    given a batch's input rows first, and returns them with the keys by which they are remembered; it has whole
+    documents before it, where ``compute_rows`` has only rows that are new. Documents that fail go to quarantine,
+    their neighbours go on.
 
     Raises:
         LeaseLost: somebody else has the partition now.
@@ -63,7 +70,7 @@ def advance(
     output_id, segment_id = _draw_numbers(work, len(todo), len(batches))
     for i, batch in enumerate(batches):
         try:
-            _Batch(work, stage, batch, report, output_id + done, segment_id + i).run(compute, compute_rows)
+            _Batch(work, stage, batch, report, output_id + done, segment_id + i).run(compute, compute_rows, keyed)
         except SegmentLost as lost:
             strike_out(work, lost.segment_id)
             raise
@@ -117,7 +124,7 @@ class _Batch:
         self._todo = todo
         self._report = report
 
-    def run(self, compute: Compute | None, compute_rows: ComputeRows | None) -> None:
+    def run(self, compute: Compute | None, compute_rows: ComputeRows | None, keyed: ComputeRows | None = None) -> None:
         twins = self._twins()
         fresh = [one for one in self._todo if one.input_digest not in twins]
         began = time.monotonic()
@@ -125,7 +132,9 @@ class _Batch:
         if not fresh:
             made = Computed(self._empty())
         elif compute_rows is not None:
-            results = memoised(self._work, self._stage, self._step, self._input_rows(fresh, 0), compute_rows)
+            rows = self._input_rows(fresh, 0)
+            rows = keyed(rows) if keyed is not None else rows
+            results = memoised(self._work, self._stage, self._step, rows, compute_rows)
             made = results.computed
         elif compute is not None:
             made = compute(self._tasks(fresh), *(self._input_rows(fresh, i) for i in range(len(self._step.inputs))))

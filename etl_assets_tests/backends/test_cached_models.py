@@ -7,13 +7,21 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from etl_assets.backends.cached_models import CachedEmbedder, CachedReranker
+from etl_assets.backends.cached_models import CachedEmbedder, CachedQuestions, CachedReranker
+from etl_assets.backends.credentials import FixedCredential
 from etl_assets.backends.estimated_tokens import EstimatedTokenizer
+from etl_assets.backends.hosted_embedding import Batching
+from etl_assets.backends.http_calls import HttpApi, Patience
+from etl_assets.backends.jina import JinaEmbedder, JinaModel
 from etl_assets.backends.result_cache import MemoryCache
 from etl_assets.documents.embedding import embed_rows
-from etl_assets.errors import DataError
+from etl_assets.errors import ConfigError, DataError, TransientError
 from etl_assets.protocols.cache import CacheKey
-from etl_assets.protocols.embedder import EmbeddingModel
+from etl_assets.protocols.embedder import EmbeddingModel, HostedEmbedder, for_tenant, in_context
+from etl_assets.protocols.reranker import TenantReranker
+from etl_assets.protocols.reranker import for_tenant as reranker_for_tenant
+from etl_assets_tests.servers.jina_standin import JinaStandIn
+from etl_assets_tests.servers.standin import Fault
 from etl_assets_tests.servers.vectors import score_of, vector_of
 
 
@@ -109,3 +117,55 @@ def test_the_same_question_over_the_same_texts_is_scored_once() -> None:
     reranker.scores("q", ["a a", "b"])
     assert len(inner.asked) == 3
     assert reranker.name == "counting"
+
+
+def test_what_came_before_a_failure_is_not_sent_again() -> None:
+    with JinaStandIn() as server:
+        key = FixedCredential("test-key", source="JINA_API_KEY")
+        api = HttpApi("Jina", f"{server.url}/v1", credential=key, patience=Patience(attempts=1))
+        inner = JinaEmbedder(api, JinaModel(dimension=8), batching=Batching(texts=1, in_flight=1))
+        embedder = CachedEmbedder(inner, MemoryCache(), scope="acme")
+        server.misbehave(None, None, Fault("error"))
+        with pytest.raises(TransientError):
+            embedder.embed_documents(["one", "two", "three", "four"])
+        assert embedder.embed_documents(["one", "two", "three", "four"]).shape == (4, 8)
+        asked = [text for one in server.requests if one.status == 200 for text in one.body["input"]]
+        assert sorted(asked) == ["four", "one", "three", "two"]
+        api.close()
+
+
+def test_vectors_that_depend_on_their_neighbours_are_not_kept_by_text() -> None:
+    with JinaStandIn() as server:
+        key = FixedCredential("test-key", source="JINA_API_KEY")
+        api = HttpApi("Jina", f"{server.url}/v1", credential=key)
+        late = CachedEmbedder(JinaEmbedder(api, JinaModel(dimension=8, late_chunking=True)), MemoryCache(), scope="a")
+        assert in_context(late) is late and late.windows(["one", "two"]) == [range(2)]
+        together, alone = late.embed_windows([["one", "two"], ["one"]])
+        assert not np.allclose(together[0], alone[0])
+        plain = CachedEmbedder(JinaEmbedder(api, JinaModel(dimension=8)), MemoryCache(), scope="a")
+        assert in_context(plain) is None
+        with pytest.raises(ConfigError, match="reads no chunks in their context"):
+            plain.embed_windows([["one"]])
+        api.close()
+
+
+def test_a_local_models_questions_are_kept_and_its_documents_are_not() -> None:
+    inner = Counting()
+    embedder = CachedQuestions(inner, MemoryCache())
+    np.testing.assert_array_equal(embedder.embed_query("a"), embedder.embed_query("a"))
+    embedder.embed_documents(["a"])
+    embedder.embed_documents(["a"])
+    assert inner.asked == [["? a"], ["a"], ["a"]]
+    assert embedder.model is inner.model and embedder.tokenizer is inner.tokenizer
+    assert not isinstance(embedder, HostedEmbedder) and for_tenant(embedder, "acme") is embedder
+
+
+def test_each_tenant_has_its_own_scope() -> None:
+    inner, cache = Counting(), MemoryCache()
+    embedder, reranker = CachedEmbedder(inner, cache, scope=""), CachedReranker(inner, cache, scope="")
+    assert isinstance(embedder, HostedEmbedder) and isinstance(reranker, TenantReranker)
+    for tenant in ("acme", "rival", "acme"):
+        for_tenant(embedder, tenant).embed_query("q")
+        reranker_for_tenant(reranker, tenant).scores("q", ["a"])
+    assert inner.asked == [["? q"], ["q", "a"]] * 2
+    assert reranker_for_tenant(inner, "acme") is inner

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from etl_assets.backends.credentials import FixedCredential
 from etl_assets.backends.estimated_tokens import SPAN_BYTES, EstimatedTokenizer, longest_read_whole
-from etl_assets.backends.hosted_embedding import Batching, batches, encodable
+from etl_assets.backends.hosted_embedding import Batching, batches, encodable, stretches
 from etl_assets.backends.http_calls import HttpApi, Patience
 from etl_assets.backends.jina import DOCUMENTS_MAX, JinaEmbedder, JinaModel, JinaReranker
 from etl_assets.backends.rate_budget import Limits, file_budgets
@@ -181,18 +181,41 @@ def test_budgets_are_kept_and_questions_do_not_wait_for_documents(
 
 
 def test_late_chunking_reads_the_chunks_of_a_document_together(server: JinaStandIn, api: HttpApi) -> None:
-    embedder = JinaEmbedder(api, JinaModel(dimension=16, late_chunking=True), batching=Batching(texts=3))
-    vectors = embedder.embed_in_context(["one", "two", "three", "four"])
-    assert vectors.shape == (4, 16)
-    assert [one.body["input"] for one in server.requests] == [["one", "two", "three"], ["four"]]
+    embedder = JinaEmbedder(api, JinaModel(dimension=16, late_chunking=True))
+    first, second, none = embedder.embed_windows([["one", "two", "three"], ["one"], []])
+    assert first.shape == (3, 16) and second.shape == (1, 16) and none.shape == (0, 16)
+    assert sorted(one.body["input"] for one in server.requests) == [["one"], ["one", "two", "three"]]
     assert all(one.body["late_chunking"] for one in server.requests)
-    assert embedder.embed_in_context([]).shape == (0, 16)
+    assert not np.allclose(first[0], second[0]), "the same text beside others is another vector"
     embedder.embed_query("one")
     assert "late_chunking" not in server.requests[-1].body
-    with pytest.raises(ConfigError, match="embed_in_context"):
+    with pytest.raises(ConfigError, match="embed_windows"):
         embedder.embed_documents(["one"])
     with pytest.raises(ConfigError, match="set late_chunking"):
-        JinaEmbedder(api, SMALL).embed_in_context(["one"])
+        JinaEmbedder(api, SMALL).embed_windows([["one"]])
+
+
+def test_windows_hold_a_document_in_order_within_the_context(api: HttpApi) -> None:
+    embedder = JinaEmbedder(api, JinaModel(late_chunking=True))
+    texts = [f"chunk {number} " + "word " * (number % 90) for number in range(400)]
+    windows = embedder.windows(texts)
+    assert [index for window in windows for index in window] == list(range(400))
+    sizes = [sum(len(embedder.tokenizer.token_spans(texts[index])) for index in window) for window in windows]
+    assert max(sizes) <= embedder.model.max_tokens and max(map(len, windows)) <= Batching().texts
+    assert embedder.windows([]) == []
+
+
+@pytest.mark.parametrize("place", range(0, 400, 13))
+def test_an_edit_moves_the_borders_of_few_windows(place: int) -> None:
+    texts = [f"chunk {number} " + "word " * (number % 90) for number in range(400)]
+    edited = [*texts[:place], f"another text in place of {place}", *texts[place + 1 :]]
+
+    def windows(of: list[str]) -> set[tuple[str, ...]]:
+        ranges = stretches(of, [len(text.split()) + 1 for text in of], most_texts=64, most_tokens=1365)
+        return {tuple(of[index] for index in one) for one in ranges}
+
+    before, after = windows(texts), windows(edited)
+    assert len(after - before) <= 8 < len(before) / 1.5
 
 
 def test_the_identity_covers_what_decides_a_vector() -> None:

@@ -175,7 +175,7 @@ def test_foreign_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize(
     ("choice", "message"),
-    [(EmbedderChoice(kind="folder"), "needs `path`"), (EmbedderChoice(kind="bert"), "use minilm, static or folder"),  # type: ignore[arg-type]
+    [(EmbedderChoice(kind="folder"), "needs `path`"), (EmbedderChoice(kind="bert"), "use minilm, static, folder"),  # type: ignore[arg-type]
      (EmbedderChoice(kind="folder", path="/nowhere/at/all"), "/nowhere/at/all does not exist")],
 )  # fmt: skip
 def test_a_choice_that_cannot_be_opened_says_why(choice: EmbedderChoice, message: str, tmp_path: Path) -> None:
