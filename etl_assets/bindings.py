@@ -62,8 +62,15 @@ def open_platform(settings: Settings) -> Platform:
 def _arrivals(hosted: Connections) -> Arrivals:
     from etl_assets.backends.local_arrivals import LocalArrivals
 
-    home = hosted.settings.home
-    return hosted.arrivals() if hosted.settings.s3 is not None else LocalArrivals(home.objects, scratch=home.tmp)
+    home, tenants = hosted.settings.home, hosted.settings.allowed_tenants
+    store: Arrivals = LocalArrivals(home.objects, scratch=home.tmp)
+    if hosted.settings.s3 is not None:
+        store = hosted.arrivals()
+    if tenants:
+        from etl_assets.backends.allowed_arrivals import AllowedArrivals
+
+        store = AllowedArrivals(store, tenants)
+    return store
 
 
 def _blobs(hosted: Connections, folder: str) -> Blobs:

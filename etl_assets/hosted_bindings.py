@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from etl_assets.backends.s3_arrivals import S3Arrivals
     from etl_assets.backends.s3_blobs import S3Blobs
     from etl_assets.backends.s3_client import S3Bucket
+    from etl_assets.backends.sqs_events import SqsEvents
     from etl_assets.ledger.database import Ledger
     from etl_assets.protocols.cache import ResultCache
     from etl_assets.protocols.secrets import RotatingSecrets, Secrets
@@ -128,11 +129,32 @@ class Connections:
         """Where documents arrive on S3."""
         from etl_assets.backends.s3_arrivals import S3Arrivals
 
+        return S3Arrivals(self.arrivals_bucket())
+
+    def arrival_events(self) -> SqsEvents | None:
+        """The queue with events of the bucket where documents arrive; ``None`` when none is set.
+
+        Raises:
+            ConfigError: the client's library is missing, or the URL cannot be used.
+        """
+        place = self.settings.s3
+        if place is None or place.events_queue_url is None:
+            return None
+        needs("s3", "boto3")
+        from etl_assets.backends.sqs_events import SqsEvents, queue_client
+
+        settings = self.arrivals_bucket().settings
+        client = queue_client(
+            place.events_queue_url, region=settings.region, access_key_id=settings.access_key_id,
+            secret_access_key=settings.secret_access_key, session_token=settings.session_token,
+            profile=settings.profile,
+        )  # fmt: skip
+        return SqsEvents(client, place.events_queue_url, bucket=settings.bucket, prefix=settings.key_prefix)
+
+    def arrivals_bucket(self) -> S3Bucket:
+        """The bucket, or folder of one, where documents arrive."""
         place = self._s3
-        folder = place.objects_prefix
-        if folder is None:
-            folder = "" if place.objects_bucket else "/".join(part for part in (place.prefix, "objects") if part)
-        return S3Arrivals(self._bucket(place, place.objects_bucket or place.bucket, folder))
+        return self._bucket(place, place.objects_bucket or place.bucket, _objects_folder(place))
 
     def blobs(self, folder: str) -> S3Blobs:
         """Originals or segments on S3, with copies on this machine's disk."""
@@ -314,6 +336,12 @@ class Connections:
 
     def _maybe(self, value: str | None) -> str | None:
         return None if value is None else self.text(value)
+
+
+def _objects_folder(place: S3Place) -> str:
+    if place.objects_prefix is not None:
+        return place.objects_prefix
+    return "" if place.objects_bucket else "/".join(part for part in (place.prefix, "objects") if part)
 
 
 def pools_transactions(url: str, pooling: str | None) -> bool:

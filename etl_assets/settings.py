@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from etl_assets.errors import ConfigError, PermanentError
-from etl_assets.fields import Field, FolderPath, Real, Whole
+from etl_assets.fields import Field, FolderPath, Matching, Real, Whole
 from etl_assets.hosted_settings import (
     GROUPS,
     AwsSecretsPlace,
@@ -33,6 +33,7 @@ from etl_assets.hosted_settings import (
 from etl_assets.variables import Variable, given, shown
 
 PREFIX = "ETL_"
+_TENANTS = r"\s*[a-z0-9_*?-]+\s*(,\s*[a-z0-9_*?-]+\s*)*"
 ENV_FILE = "ETL_ENV_FILE"
 FOREIGN = ("ETL_SHARED_DATA", "ETL_TEST_")
 """Variables, or beginnings of them, that belong to the test suite: no setting, and no mistake either."""
@@ -51,6 +52,8 @@ class Settings:
     embedder_threads: int | None = None
     lease_s: float = 20.0
     arrivals_interval_s: int = 30
+    reconcile_interval_s: int = 3600
+    tenants: str | None = None
     s3: S3Place | None = None
     postgres: PostgresPlace | None = None
     pinecone: PineconePlace | None = None
@@ -62,6 +65,11 @@ class Settings:
     aws_secrets: AwsSecretsPlace | None = None
     celery: CeleryPlace | None = None
     encryption: EncryptionPlace | None = None
+
+    @property
+    def allowed_tenants(self) -> tuple[str, ...]:
+        """Names and patterns of the tenants let in; none when all are."""
+        return tuple(one.strip() for one in (self.tenants or "").split(",") if one.strip())
 
     @property
     def home(self) -> "Home":
@@ -185,6 +193,22 @@ VARIABLES: Mapping[str, Variable] = MappingProxyType(
         "arrivals_interval_s": Variable(
             ("ETL_ARRIVALS_INTERVAL_S",),
             Field(Whole(5, 86_400), "Time between two looks of the arrival sensor at the store.", "seconds"),
+        ),
+        "reconcile_interval_s": Variable(
+            ("ETL_RECONCILE_INTERVAL_S",),
+            Field(
+                Whole(60, 604_800),
+                "The same where a queue tells of arrivals: the listing then finds only what no event told of.",
+                "seconds",
+            ),
+        ),
+        "tenants": Variable(
+            ("ETL_TENANTS",),
+            Field(
+                Matching(_TENANTS, "names or patterns such as acme,beta-*, separated by commas"),
+                "Tenants whose documents are processed; what others drop is reported and left alone.",
+                unset="all",
+            ),
         ),
     }
 )

@@ -18,6 +18,7 @@ from etl_assets.ledger import requests, settled
 from etl_assets.ledger.catalogue import Partition, partitions
 from etl_assets.ledger.database import Ledger, clock, digest_of
 from etl_assets.ledger.requests import RunRequest
+from etl_assets.protocols.arrival_events import ArrivalEvents
 
 MISSING_AFTER_S = 120.0
 """A run that was asked for so long ago and that Dagster has never heard of was lost with the tick that asked."""
@@ -52,6 +53,9 @@ class ArrivalStore(Protocol):
     @property
     def platform(self) -> Platform: ...
 
+    @property
+    def events(self) -> ArrivalEvents | None: ...
+
 
 @dataclass(slots=True)
 class Wanted:
@@ -85,7 +89,7 @@ def watch(
     """
     started = clock_s()
     wanted = Wanted()
-    known = _settle_ended(platform, runs)
+    known = settle_ended(platform, runs)
     busy = runs.busy()
     found: dict[str, _Due] = {}
     names = _names(platform, wanted) if not resume else _collections(platform)
@@ -101,7 +105,7 @@ def watch(
     return wanted
 
 
-def _settle_ended(platform: Platform, runs: RunStates) -> dict[str, RunRequest]:
+def settle_ended(platform: Platform, runs: RunStates) -> dict[str, RunRequest]:
     """The last request of every partition, those whose run has ended settled."""
     with platform.ledger.reading() as connection:
         known = requests.requests(connection)

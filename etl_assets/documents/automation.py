@@ -1,14 +1,15 @@
-"""When documents are processed: the arrival sensor, and the jobs it and people start."""
+"""When documents are processed: the sensors of arrivals, and the jobs that they and people start."""
 
 import time
 from collections.abc import Sequence
 
 import dagster as dg
 
-from etl_assets.asset_keys import DOCUMENT_SHARDS, INGEST_JOB, VERIFY_JOB
+from etl_assets.asset_keys import DOCUMENT_SHARDS, INGEST_JOB, INTAKE_TAG, TOUCHED, VERIFY_JOB
 from etl_assets.documents.arrival_watch import ArrivalStore, Cursor, Wanted, watch
 from etl_assets.documents.assets import DOCUMENT_ASSETS
 from etl_assets.documents.checks import every_check
+from etl_assets.documents.event_watch import Heard, watch_events
 from etl_assets.documents.partitions import document_shards, run_tags
 from etl_assets.documents.platform import Platform
 from etl_assets.failures import without_secrets
@@ -20,6 +21,8 @@ UNFINISHED = [
     dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING,
 ]  # fmt: skip
+EVENTS_INTERVAL_S = 10
+"""The time between two looks into the queue of events."""
 TICK_INTERVAL_S = 5
 """The shortest time between two looks that may be set. Loading definitions reads no setting, so a tick that comes
 before ETL_ARRIVALS_INTERVAL_S has passed is skipped, and opens nothing.
@@ -98,6 +101,41 @@ def document_arrivals(context: dg.SensorEvaluationContext, arrivals: dg.Resource
         dynamic_partitions_requests=_new_partitions(context.instance, wanted.partitions),
         cursor=Cursor(wanted.resume, time.time()).written(),
     )
+
+
+@dg.sensor(
+    name="document_events", job_name=INGEST_JOB, minimum_interval_seconds=EVENTS_INTERVAL_S,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)  # fmt: skip
+def document_events(context: dg.SensorEvaluationContext, arrivals: dg.ResourceParam[ArrivalStore]) -> dg.SensorResult:
+    """Starts one run for each partition that events in a queue tell of; it takes in the keys they name, and no more."""
+    if arrivals.events is None:
+        return dg.SensorResult(skip_reason="no queue of events is set (ETL_S3_EVENTS_QUEUE_URL)")
+    platform = arrivals.platform
+    heard = watch_events(platform, InstanceRuns(context.instance, platform), arrivals.events)
+    problems = [without_secrets(problem) for problem in heard.problems]
+    for problem in problems:
+        context.log.error(problem)
+    if heard.messages:
+        context.log.info(_heard(heard))
+    return dg.SensorResult(
+        run_requests=[
+            dg.RunRequest(
+                run_key=one.run_key, partition_key=one.partition, tags={**run_tags(one.partition), INTAKE_TAG: TOUCHED}
+            )
+            for one in heard.requests
+        ],
+        skip_reason=None if heard.requests else "; ".join([_heard(heard), *problems]),
+        dynamic_partitions_requests=_new_partitions(context.instance, sorted(heard.partitions)),
+    )
+
+
+def _heard(heard: Heard) -> str:
+    parts = {
+        "messages": heard.messages, "keys to take in": heard.differed, "known already": heard.same,
+        "in no collection": heard.outside, "strange messages": heard.strange, "not taken out": heard.left,
+    }  # fmt: skip
+    return ", ".join(f"{count} {name}" for name, count in parts.items()) + (", more to come" if heard.has_more else "")
 
 
 def _new_partitions(instance: dg.DagsterInstance, keys: Sequence[str]) -> list[dg.AddDynamicPartitionsRequest]:

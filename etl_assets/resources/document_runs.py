@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -12,6 +13,7 @@ from etl_assets.documents.partition_runs import PartitionRuns
 from etl_assets.documents.platform import Platform
 
 if TYPE_CHECKING:
+    from etl_assets.protocols.arrival_events import ArrivalEvents
     from etl_assets.settings import Settings
 
 
@@ -67,8 +69,18 @@ class OpenedArrivals:
 
     @property
     def interval_s(self) -> float:
-        """Seconds between two looks."""
-        return self._settings.arrivals_interval_s if self._interval_s is None else self._interval_s
+        """Seconds between two looks: with a queue of events behind which the listing only reconciles, more."""
+        if self._interval_s is not None:
+            return self._interval_s
+        has_events = self._settings.s3 is not None and self._settings.s3.events_queue_url is not None
+        return self._settings.reconcile_interval_s if has_events else self._settings.arrivals_interval_s
+
+    @cached_property
+    def events(self) -> "ArrivalEvents | None":
+        """The queue of events, opened; ``None`` when none is set."""
+        from etl_assets.hosted_bindings import Connections
+
+        return Connections(self._settings).arrival_events()
 
     @property
     def platform(self) -> Platform:
