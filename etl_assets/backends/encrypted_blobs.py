@@ -50,7 +50,10 @@ class EncryptedBlobs:
         return size
 
     def put_all(self, items: Sequence[tuple[str, Path]]) -> None:
-        """``put`` each (key, source), together where the inner store can; raises as ``put``."""
+        """``put`` each (key, source), together where the inner store can; raises as ``put``.
+
+        A source is gone once it is encrypted, also when the store then fails.
+        """
         if not items:
             return
         for key, _ in items:
@@ -61,9 +64,9 @@ class EncryptedBlobs:
             for number, ((key, source), data_key) in enumerate(zip(items, data_keys, strict=True)):
                 _sealed(source, folder / str(number), data_key, key)
                 sealed.append((key + ENDING, folder / str(number)))
+                # Before the inner store syncs its volume, or the plain bytes would be brought to the disk too.
+                source.unlink(missing_ok=True)
             self.inner.put_all(sealed)
-        for _, source in items:
-            source.unlink(missing_ok=True)
 
     @contextmanager
     def local(self, key: str) -> Iterator[Path]:
