@@ -20,6 +20,18 @@ from etl_assets.backends.s3_errors import Redaction, translated
 from etl_assets.errors import ConfigError
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What another library needs to make requests of its own: region (``None``: unknown) and credentials in use."""
+
+    region: str | None
+    access_key_id: str = field(repr=False)
+    secret_access_key: str = field(repr=False)
+    session_token: str | None = field(repr=False)
+
+
 _LIBRARY_LOGGERS = ("boto3", "botocore")
 
 
@@ -122,7 +134,7 @@ class S3Bucket:
         self.settings = settings
         self.calls = Calls(CircuitBreaker(f"S3 {settings.shown}", on_open=on_open), settings.backoff)
         self._lock = threading.Lock()
-        self._opened: tuple[int, Any, Redaction] | None = None
+        self._opened: tuple[int, Any, Any, Redaction] | None = None
 
     def request(self, operation: str, doing: str, needs: Sequence[str] = (), **parameters: object) -> dict[str, Any]:
         """The answer to one request, attempted again while the service is unavailable.
@@ -171,8 +183,30 @@ class S3Bucket:
         try:
             yield
         except (BotoCoreError, ClientError, HTTPError) as e:
-            redaction = self._opened[2] if self._opened is not None else Redaction(self._set_secrets)
-            raise translated(redaction.clean(e), f"{self.settings.shown}: {doing}") from e
+            raise translated(self.redaction.clean(e), f"{self.settings.shown}: {doing}") from e
+
+    @property
+    def redaction(self) -> Redaction:
+        """Takes the credentials in use out of errors."""
+        return self._opened[3] if self._opened is not None else Redaction(self._set_secrets)
+
+    def access(self) -> Access:
+        """The credentials in use now: temporary ones are replaced, by boto3, before they expire.
+
+        Raises:
+            ConfigError: there are none.
+            Unavailable: they cannot be had now.
+        """
+
+        # No request to this service: the circuit neither counts nor stops it.
+        with self._errors("reading the credentials"):
+            client = self._client()
+            assert self._opened is not None
+            given = self._opened[2].get_credentials()
+            if given is None:
+                raise ConfigError(f"{self.settings.shown}: no credentials were found; set the access key id and secret")
+            frozen = given.get_frozen_credentials()
+            return Access(client.meta.region_name, frozen.access_key, frozen.secret_key, frozen.token)
 
     def _set_secrets(self) -> list[str]:
         given = (self.settings.secret_access_key, self.settings.session_token, self.settings.access_key_id)
@@ -188,7 +222,7 @@ class S3Bucket:
         return opened[1]
 
 
-def _open(settings: S3Settings) -> tuple[Any, Redaction]:
+def _open(settings: S3Settings) -> tuple[Any, Any, Redaction]:
     import boto3
 
     _quieten()
@@ -210,7 +244,7 @@ def _open(settings: S3Settings) -> tuple[Any, Redaction]:
         )  # fmt: skip
     except ValueError as e:
         raise ConfigError(f"{settings.shown}: the endpoint or region cannot be used") from e
-    return client, Redaction(lambda: _secrets(session))
+    return client, session, Redaction(lambda: _secrets(session))
 
 
 def _config(settings: S3Settings) -> Any:

@@ -1,11 +1,14 @@
 """What the processes do that tests of the indexes start: write beside others, tidy, read, or write until killed."""
 
+import json
 import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from etl_assets.backends.lancedb_keywords import LanceKeywords
+from etl_assets.backends.lancedb_s3 import S3Tables
+from etl_assets.backends.s3_client import S3Bucket, S3Settings
 from etl_assets.backends.sqlite_graph import SqliteGraph
 from etl_assets_tests.conformance.index_rows import ALL, NO_FILTERS, SPACE, Row, keyword_table
 from etl_assets_tests.conformance.test_knowledge_graph import EVERYTHING, edge
@@ -19,9 +22,17 @@ def batch(number: int) -> list[Row]:
     return [Row(number, f"chunk-{n}", text=f"zebra {number} {n}") for n in range(ROWS)]
 
 
+def keywords(folder: Path) -> LanceKeywords:
+    """The index in ``folder``, or in the bucket of which its file ``s3.json`` tells."""
+    told = folder / "s3.json"
+    if not told.exists():
+        return LanceKeywords(folder)
+    return LanceKeywords(S3Tables(S3Bucket(S3Settings(**json.loads(told.read_text())))))
+
+
 def write_rows(folder: Path, worker: int) -> None:
     """Write BATCHES publications, two at a time; rewrite some, remove every third, and tidy in between."""
-    index = LanceKeywords(folder)
+    index = keywords(folder)
     for number in range(worker * 1_000, worker * 1_000 + BATCHES):
         index.write(SPACE, keyword_table(batch(number)))
         if number % 4 == 1:
@@ -34,7 +45,7 @@ def write_rows(folder: Path, worker: int) -> None:
 
 def read_rows(folder: Path) -> None:
     """Search and read back until a file ``stop`` appears: nothing may fail, and no publication may be seen in part."""
-    index = LanceKeywords(folder)
+    index = keywords(folder)
     rounds = 0
     print("reading", flush=True)
     while not (folder / "stop").exists() or rounds < 5:
@@ -46,7 +57,7 @@ def read_rows(folder: Path) -> None:
 
 def write_rows_for_ever(folder: Path) -> None:
     """Write publication after publication, and say so after each."""
-    index = LanceKeywords(folder)
+    index = keywords(folder)
     for number in range(1, 100_000):
         index.write(SPACE, keyword_table(batch(number)))
         print(number, flush=True)
