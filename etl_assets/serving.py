@@ -62,6 +62,15 @@ storage:
     postgres_url:
       env: {STORAGE_VARIABLE}
 """
+QUEUED_RUNS = """
+# Runs are put into a queue at RabbitMQ, from which the workers of every machine take them.
+run_launcher:
+  module: etl_assets.resources.run_launcher
+  class: QueuedRuns
+"""
+START_WITHIN_S = 7 * 24 * 3600
+"""A run may wait for a worker for a week: it is in the queue, and lost there it would be noticed by nobody sooner."""
+
 READY_WITHIN_S = 180.0
 STOPPED_WITHIN_S = 20.0
 _POLL_S = 0.2
@@ -80,11 +89,40 @@ def render_instance(settings: Settings) -> Path:
         ConfigError: the home cannot be used.
     """
     folder = settings.home.create().dagster
-    instance = files("etl_assets").joinpath("dagster.yaml").read_text()
+    instance = _limited(settings, files("etl_assets").joinpath("dagster.yaml").read_text())
+    instance += _launcher(settings)
     instance += _storage(settings, folder) + _compute_logs(settings)
     for name, text in (("dagster.yaml", instance), ("workspace.yaml", WORKSPACE)):
         _write_ours(folder / name, OURS + text)
     return folder
+
+
+def _limited(settings: Settings, instance: str) -> str:
+    """The instance with the limits of these settings, which hold for all machines that share its storage."""
+    pools = "" if settings.pool_limit is None else f"\n    default_limit: {settings.pool_limit}"
+    changes = {
+        "max_concurrent_runs: 5": f"max_concurrent_runs: {settings.max_runs}",
+        "        limit: 2": f"        limit: {settings.tenant_runs}",
+        "    granularity: op": f"    granularity: op{pools}",
+    }
+    if settings.celery is not None:
+        changes["start_timeout_seconds: 300"] = f"start_timeout_seconds: {START_WITHIN_S}\n  poll_interval_seconds: 5"
+    for before, after in changes.items():
+        assert instance.count(before) == 1, before
+        instance = instance.replace(before, after)
+    return instance
+
+
+def _launcher(settings: Settings) -> str:
+    if settings.celery is None:
+        return ""
+    needs("celery", "dagster_celery")
+    if settings.postgres is None or settings.postgres.dagster_url is None:
+        raise ConfigError(
+            "ETL_CELERY_BROKER_URL: workers of several machines need Dagster's storage in common; "
+            "set ETL_DAGSTER_POSTGRES_URL too"
+        )
+    return QUEUED_RUNS
 
 
 def _storage(settings: Settings, folder: Path) -> str:

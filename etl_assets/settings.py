@@ -54,6 +54,9 @@ class Settings:
     arrivals_interval_s: int = 30
     reconcile_interval_s: int = 3600
     tenants: str | None = None
+    max_runs: int = 5
+    tenant_runs: int = 2
+    pool_limit: int | None = None
     s3: S3Place | None = None
     postgres: PostgresPlace | None = None
     pinecone: PineconePlace | None = None
@@ -208,6 +211,23 @@ VARIABLES: Mapping[str, Variable] = MappingProxyType(
                 Matching(_TENANTS, "names or patterns such as acme,beta-*, separated by commas"),
                 "Tenants whose documents are processed; what others drop is reported and left alone.",
                 unset="all",
+            ),
+        ),
+        "max_runs": Variable(
+            ("ETL_MAX_RUNS",),
+            Field(Whole(1, 10_000), "Runs at work at one time, on all machines together; others wait in the queue."),
+        ),
+        "tenant_runs": Variable(
+            ("ETL_TENANT_RUNS",),
+            Field(Whole(1, 10_000), "Runs of one tenant at one time, so that its backfill leaves room for others."),
+        ),
+        "pool_limit": Variable(
+            ("ETL_POOL_LIMIT",),
+            Field(
+                Whole(1, 10_000),
+                "Steps at one time in each pool, on all machines together: one pool for embeddings and one for each "
+                "publication. Set it where a daemon runs: it alone takes slots back from runs that were killed.",
+                unset="no limit",
             ),
         ),
     }
