@@ -13,6 +13,9 @@ from etl_assets.protocols.embedder import Embedder, HostedEmbedder, for_tenant
 from etl_assets.settings import Settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from etl_assets.backends.lancedb_folder import TablePlace
     from etl_assets.hosted_bindings import Connections
     from etl_assets.ledger.database import Ledger
     from etl_assets.ledger.snapshots import CollectionView
@@ -48,7 +51,7 @@ def open_platform(settings: Settings) -> Platform:
         arrivals=_arrivals(hosted),
         originals=originals,
         lake=Lake(segments),
-        stores=Stores(_vectors(hosted), LanceKeywords(home.indexes / "keywords"), _graph(hosted)),
+        stores=Stores(_vectors(hosted), LanceKeywords(_tables(hosted, "keywords")), _graph(hosted)),
         collections=Collections.read(home.collections_file),
         embedder=_embedders(hosted),
         reranker=lru_cache(hosted.reranker),
@@ -56,6 +59,7 @@ def open_platform(settings: Settings) -> Platform:
         catalogue=lru_cache(Catalogue.load),
         search_time_limit_s=settings.search_time_limit_s,
         lease_s=settings.lease_s,
+        close_backends=hosted.close,
     )
 
 
@@ -118,8 +122,14 @@ def _transit_key(hosted: Connections, mount: str, name: str) -> MasterKey:
 def _vectors(hosted: Connections) -> VectorIndex:
     from etl_assets.backends.lancedb_vectors import LanceVectors
 
-    home = hosted.settings.home
-    return hosted.vectors() if hosted.settings.pinecone is not None else LanceVectors(home.indexes / "vectors")
+    return hosted.vectors() if hosted.settings.pinecone is not None else LanceVectors(_tables(hosted, "vectors"))
+
+
+def _tables(hosted: Connections, kind: str) -> TablePlace | Path:
+    from etl_assets.backends.lancedb_s3 import S3Tables
+
+    folder = hosted.settings.home.indexes / kind
+    return S3Tables(hosted.bucket(f"indexes/{kind}")) if hosted.settings.s3 is not None else folder
 
 
 def _graph(hosted: Connections) -> KnowledgeGraph:

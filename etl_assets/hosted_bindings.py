@@ -14,6 +14,7 @@ from etl_assets.settings import Settings
 from etl_assets.variables import SECRET_REFERENCE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from etl_assets.backends.cached_models import CachedReranker
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from etl_assets.protocols.cache import ResultCache
     from etl_assets.protocols.secrets import RotatingSecrets, Secrets
 
+
 _SUPABASE_TRANSACTION_PORT = 6543
 _log = logging.getLogger(__name__)
 
@@ -42,6 +44,12 @@ class Connections:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._opened: list[Callable[[], None]] = []
+
+    def close(self) -> None:
+        """Close the connections of everything that was opened here; each opens again at its next use."""
+        for close in self._opened:
+            close()
 
     @cached_property
     def secret_store(self) -> RotatingSecrets | None:
@@ -176,7 +184,9 @@ class Connections:
         access = PineconeAccess(
             self.text(place.api_key), place.index_prefix, place.cloud, place.region, host=place.host
         )  # fmt: skip
-        return PineconeVectors(access, Calls(self.breaker("Pinecone"), BACKOFF))
+        vectors = PineconeVectors(access, Calls(self.breaker("Pinecone"), BACKOFF))
+        self._opened.append(vectors.close)
+        return vectors
 
     def graph(self) -> Neo4jGraph:
         """The knowledge graph in Neo4j."""
@@ -187,7 +197,9 @@ class Connections:
         from etl_assets.backends.neo4j_server import Neo4jAccess
 
         access = Neo4jAccess(place.uri, place.user, self.text(place.password), place.database)
-        return Neo4jGraph(access, self.breaker("Neo4j"))
+        graph = Neo4jGraph(access, self.breaker("Neo4j"))
+        self._opened.append(graph.close)
+        return graph
 
     @cached_property
     def redis(self) -> RedisServer | None:
@@ -198,7 +210,9 @@ class Connections:
         needs("redis", "redis")
         from etl_assets.backends.redis_client import RedisServer
 
-        return RedisServer(self.text(place.url))
+        server = RedisServer(self.text(place.url))
+        self._opened.append(server.close)
+        return server
 
     @cached_property
     def results(self) -> ResultCache:
@@ -310,10 +324,12 @@ class Connections:
         credential = None
         if place.api_key is not None:
             credential = self.credential(place.api_key, source=f"{extra.upper()}_API_KEY")
-        return HttpApi(
+        api = HttpApi(
             name, place.base_url, credential=credential, timeout_s=timeout_s, patience=patience,
             breaker=self.breaker(name),
         )  # fmt: skip
+        self._opened.append(api.close)
+        return api
 
     @property
     def _s3(self) -> S3Place:

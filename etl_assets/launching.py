@@ -139,7 +139,7 @@ def run_partitions(
                     break
     finally:
         if platform is None:
-            place.ledger.close()
+            place.close()
     _pass_on(stopped_by())
     return outcomes
 

@@ -47,7 +47,7 @@ def opened(settings: Settings | None = None) -> Iterator[Platform]:
     try:
         yield platform
     finally:
-        platform.ledger.close()
+        platform.close()
 
 
 def chosen_partitions(platform: Platform, tenant: str | None, collection: str | None) -> list[Partition]:

@@ -77,7 +77,7 @@ class PartitionRuns:
     def shut(self) -> None:
         """Close what was opened: the ledger's connections. Not for a platform that somebody else goes on using."""
         if self._platform is not None:
-            self._platform.ledger.close()
+            self._platform.close()
             self._platform = None
 
     def _run(self, key: str) -> PartitionRun:

@@ -31,3 +31,9 @@ class Platform:
     search_time_limit_s: float
     lease_s: float
     reranker: Callable[[], Reranker | None] = lambda: None
+    close_backends: Callable[[], None] = lambda: None
+
+    def close(self) -> None:
+        """Give back every connection. What is used afterwards opens again."""
+        self.ledger.close()
+        self.close_backends()

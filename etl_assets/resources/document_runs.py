@@ -94,7 +94,7 @@ class OpenedArrivals:
     def close(self) -> None:
         """Close what was opened."""
         if self._platform is not None:
-            self._platform.ledger.close()
+            self._platform.close()
 
 
 class ArrivalsResource(dg.ConfigurableResource[ArrivalStore]):
