@@ -94,7 +94,7 @@ def chunks(
 
 @document_asset(
     key=EMBEDDINGS, deps=[CHUNKS], group_name="documents", kinds={"parquet", "onnx"},
-    code_version=model.EMBEDDINGS.code_version, tags={"domain": "documents", "step": "stage"},
+    code_version=model.EMBEDDINGS.code_version, pool="embeddings", tags={"domain": "documents", "step": "stage"},
 )  # fmt: skip
 @reports_failures
 def embeddings(
@@ -124,7 +124,7 @@ def mentions(
 
 @document_asset(
     key=VECTOR_INDEX, deps=[EMBEDDINGS, MENTIONS], group_name="publication", kinds={"lancedb"}, code_version="1",
-    tags={"domain": "documents", "step": "store"},
+    pool="vector_index", tags={"domain": "documents", "step": "store"},
 )  # fmt: skip
 @reports_failures
 def vector_index(
@@ -137,7 +137,7 @@ def vector_index(
 
 @document_asset(
     key=KEYWORD_INDEX, deps=[CHUNKS, EMBEDDINGS, MENTIONS], group_name="publication", kinds={"lancedb"},
-    code_version="1", tags={"domain": "documents", "step": "store"},
+    code_version="1", pool="keyword_index", tags={"domain": "documents", "step": "store"},
 )  # fmt: skip
 @reports_failures
 def keyword_index(
@@ -150,7 +150,7 @@ def keyword_index(
 
 @document_asset(
     key=KNOWLEDGE_GRAPH, deps=[MENTIONS, EMBEDDINGS], group_name="publication", kinds={"sqlite"}, code_version="1",
-    tags={"domain": "documents", "step": "store"},
+    pool="knowledge_graph", tags={"domain": "documents", "step": "store"},
 )  # fmt: skip
 @reports_failures
 def knowledge_graph(
