@@ -56,6 +56,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "sql": ("etl_assets.cli.sql:sql", "Ask one SELECT of the rows of every stage and the ledger."),
     "evaluate": ("etl_assets.cli.evaluate:evaluate", "Measure search against judged queries."),
     "keys": ("etl_assets.cli.group:keys", "Make, rotate and list the keys of encryption at rest."),
+    "backends": ("etl_assets.cli.group:backends", "Try the backend of every role."),
+    "migrate": ("etl_assets.cli.migrate:migrate", "Bring ledger, graph and vector indexes up to date."),
     "ui": ("etl_assets.cli.ui:ui", "Serve the Dagster UI, with the arrival sensor on."),
     "workers": ("etl_assets.cli.workers:workers", "Execute queued runs, as one of several machines."),
 }
@@ -78,6 +80,10 @@ KEYS: Mapping[str, tuple[str, str]] = {
     "status": ("etl_assets.cli.keys:status", "Show what wraps how many data keys."),
     "rotate": ("etl_assets.cli.keys:rotate", "Wrap every data key again under the current master key."),
     "encrypt": ("etl_assets.cli.keys:encrypt", "Encrypt what was stored before a master key was set."),
+}
+
+BACKENDS: Mapping[str, tuple[str, str]] = {
+    "check": ("etl_assets.cli.backends:check", "Reachable, version, latency, rights and limits of each."),
 }
 
 
@@ -109,3 +115,5 @@ document = LazyGroup(DOCUMENT, name="document", help="Add, remove, list and expl
 quarantine = LazyGroup(QUARANTINE, name="quarantine", help="Show what could not be processed, and try it again.")
 
 keys = LazyGroup(KEYS, name="keys", help="Make, rotate and list the keys of encryption at rest.")
+
+backends = LazyGroup(BACKENDS, name="backends", help="Try the backend of every role.")

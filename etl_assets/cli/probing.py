@@ -1,0 +1,475 @@
+"""Which backend fills which role of an installation, and how each is tried: all at once, each for a limited time."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from etl_assets.errors import ConfigError, EtlAssetsError
+from etl_assets.hosted_settings import GROUPS
+from etl_assets.protocols.probes import Finding, Probe
+from etl_assets.variables import SECRET_REFERENCE
+
+if TYPE_CHECKING:
+    from etl_assets.backends.neo4j_probe import ProbedNeo4j
+    from etl_assets.backends.s3_client import S3Bucket
+    from etl_assets.documents.parameters import EmbedderChoice
+    from etl_assets.hosted_bindings import Connections
+    from etl_assets.settings import Settings
+
+TIME_LIMIT_S = 10.0
+_SHORTEST_SECRET = 4
+_LIBRARIES = {
+    "s3": "boto3", "aws_secrets": "boto3", "pinecone": "pinecone", "neo4j": "neo4j", "redis": "redis",
+    "celery": "kombu", "jina": "httpx", "openai": "httpx", "vault": "httpx",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """One role. ``group`` is the attribute of ``Settings`` that fills it, "" for the embedded default.
+
+    ``backend`` tells people what fills it; ``try_it`` is ``None`` where there is nothing to try.
+    """
+
+    name: str
+    backend: str
+    try_it: Probe | None
+    group: str = ""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """A role after its probe."""
+
+    role: Role
+    variables: tuple[str, ...]
+    found: Finding = field(default_factory=Finding)
+    is_done: bool = False
+
+    @property
+    def passed(self) -> bool:
+        """Whether the role can be filled."""
+        return self.is_done and not self.found.problems
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs; see docs/reference/json.md."""
+        found = self.found
+        return {
+            "role": self.role.name, "backend": self.role.backend, "hosted": bool(self.role.group),
+            "variables": list(self.variables), "passed": self.passed, "version": found.version,
+            "latency_ms": found.latency_ms, "rights": dict(found.rights), "limits": dict(found.limits),
+            "notes": list(found.notes), "problems": list(found.problems),
+        }  # fmt: skip
+
+
+def probed(
+    settings: Settings, env: Mapping[str, str], *, paid: bool = False, limit_s: float = TIME_LIMIT_S
+) -> list[Outcome]:
+    """Every role, tried; in the order of ``roles``. ``env`` tells which variables chose a backend.
+
+    Raises:
+        ConfigError: the home cannot be used.
+    """
+    from etl_assets.hosted_bindings import Connections
+
+    settings.home.create()
+    hosted = Connections(settings)
+    outcomes = [Outcome(role, _chosen_by(role.group, env)) for role in roles(hosted, paid=paid)]
+    _load(settings)
+    run_probes([(one.role, one) for one in outcomes], limit_s)
+    hidden = secrets_in(settings, hosted)
+    for one in outcomes:
+        one.found.notes = [without(text, hidden) for text in one.found.notes]
+        one.found.problems = [without(text, hidden) for text in one.found.problems]
+        one.found.version = without(one.found.version, hidden)
+    return outcomes
+
+
+def run_probes(work: Sequence[tuple[Role, Outcome]], limit_s: float) -> None:
+    """Try all at once. One that has not come back after ``limit_s`` is left behind, with what it has found so far."""
+    threads = []
+    for role, outcome in work:
+        thread = threading.Thread(target=_try, args=(role, outcome), name=f"probe {role.name}", daemon=True)
+        thread.start()
+        threads.append(thread)
+    ends = time.monotonic() + limit_s
+    for thread, (_, outcome) in zip(threads, work, strict=True):
+        thread.join(max(0.0, ends - time.monotonic()))
+        if not outcome.is_done:
+            # A copy: the thread may go on writing into its own.
+            partial = outcome.found
+            outcome.found = Finding(
+                partial.version, partial.latency_ms, dict(partial.rights), dict(partial.limits), list(partial.notes),
+                [*partial.problems, f"no answer within {limit_s:g} s; check address, firewall and load"],
+            )  # fmt: skip
+
+
+def _try(role: Role, outcome: Outcome) -> None:
+    found = outcome.found
+    try:
+        if role.try_it is not None:
+            role.try_it(found)
+    except EtlAssetsError as e:
+        found.problems.append(str(e))
+    except Exception as e:  # noqa: BLE001  # the border of a thread: whatever a client raises, its role says
+        found.problems.append(f"{type(e).__name__}: {e}")
+    outcome.is_done = True
+
+
+def roles(hosted: Connections, *, paid: bool) -> Iterator[Role]:
+    """Every role with what fills it."""
+    yield from _objects(hosted)
+    yield from _databases(hosted)
+    yield from _indexes(hosted, paid)
+    yield from _models(hosted, paid)
+    yield from _services(hosted)
+
+
+def _objects(hosted: Connections) -> Iterator[Role]:
+    from etl_assets.backends.probe_stores import probe_bucket, probe_folder
+
+    home = hosted.settings.home
+    place = hosted.settings.s3
+    for name, folder in (("objects", home.objects), ("originals", home.originals), ("lake", home.lake)):
+        if place is None:
+            yield Role(name, "folder", _bound(probe_folder, folder))
+            continue
+        bucket = place.objects_bucket or place.bucket if name == "objects" else place.bucket
+
+        def probe(found: Finding, name: str = name) -> None:
+            store = _arrivals_bucket(hosted) if name == "objects" else hosted.bucket(name)
+            probe_bucket(found, store)
+
+        yield Role(name, f"S3 bucket {bucket}", probe, "s3")
+
+
+def _arrivals_bucket(hosted: Connections) -> S3Bucket:
+    from etl_assets.backends.s3_client import S3Bucket
+
+    place = hosted.settings.s3
+    assert place is not None
+    below = hosted.bucket("objects").settings
+    prefix = place.objects_prefix
+    if prefix is None:
+        prefix = "" if place.objects_bucket else below.prefix
+    return S3Bucket(replace(below, bucket=place.objects_bucket or place.bucket, prefix=prefix))
+
+
+def _databases(hosted: Connections) -> Iterator[Role]:
+    from etl_assets.backends.probe_stores import probe_folder
+    from etl_assets.hosted_bindings import pools_transactions
+    from etl_assets.ledger.probes import probe_postgres, probe_sqlite_ledger
+
+    place, home = hosted.settings.postgres, hosted.settings.home
+    if place is None:
+
+        def file(found: Finding) -> None:
+            probe_folder(found, home.ledger)
+            probe_sqlite_ledger(found, home.ledger_file)
+
+        yield Role("ledger", "SQLite", file)
+    else:
+
+        def ledger(found: Finding) -> None:
+            url = hosted.text(place.url)
+            probe_postgres(found, url, transaction_pooling=pools_transactions(url, place.pooling), is_ledger=True)
+
+        yield Role("ledger", _server("PostgreSQL", place.url), ledger, "postgres")
+    if place is None or place.dagster_url is None:
+        yield Role("Dagster storage", "SQLite", _bound(probe_folder, home.dagster))
+        return
+    address = place.dagster_url
+
+    def storage(found: Finding) -> None:
+        probe_postgres(found, hosted.text(address), transaction_pooling=False, is_ledger=False)
+
+    yield Role("Dagster storage", _server("PostgreSQL", address), storage, "postgres")
+
+
+def _indexes(hosted: Connections, paid: bool) -> Iterator[Role]:
+    from etl_assets.backends.probe_stores import probe_graph_file, probe_lance, probe_pinecone
+
+    settings, indexes = hosted.settings, hosted.settings.home.indexes
+    if (pinecone := settings.pinecone) is None:
+        yield Role("vectors", "LanceDB", _bound(probe_lance, indexes / "vectors"))
+    else:
+
+        def vectors(found: Finding) -> None:
+            from etl_assets.backends.pinecone_server import PineconeAccess
+
+            key = hosted.text(pinecone.api_key)
+            access = PineconeAccess(key, pinecone.index_prefix, pinecone.cloud, pinecone.region, host=pinecone.host)
+            probe_pinecone(found, access, paid=paid)
+
+        yield Role("vectors", f"Pinecone, indexes {pinecone.index_prefix}-*", vectors, "pinecone")
+    yield Role("keywords", "LanceDB", _bound(probe_lance, indexes / "keywords"))
+    if settings.neo4j is None:
+        yield Role("graph", "SQLite", _bound(probe_graph_file, indexes / "graph.sqlite"))
+        return
+
+    def graph(found: Finding) -> None:
+        server = probed_graph(hosted)
+        try:
+            server.probe(found)
+        finally:
+            server.close()
+
+    yield Role("graph", _server("Neo4j", settings.neo4j.uri), graph, "neo4j")
+
+
+def probed_graph(hosted: Connections, *, patient: bool = False) -> ProbedNeo4j:
+    """The Neo4j server of the settings, to look at; unless ``patient`` it gives up within seconds."""
+    from etl_assets.backends.neo4j_probe import ProbedNeo4j
+    from etl_assets.backends.neo4j_server import Neo4jAccess
+
+    place = hosted.settings.neo4j
+    assert place is not None
+    access = Neo4jAccess(place.uri, place.user, hosted.text(place.password), place.database)
+    quick = replace(access, connect_timeout_s=4.0, acquire_timeout_s=5.0, retry_time_s=1.0)
+    return ProbedNeo4j(access if patient else quick)
+
+
+def _models(hosted: Connections, paid: bool) -> Iterator[Role]:
+    try:
+        choices = chosen_embedders(hosted.settings)
+    except ConfigError as e:
+        problem = str(e)
+
+        def unusable(found: Finding) -> None:
+            raise ConfigError(problem)
+
+        yield Role("embedder", "collections.yaml", unusable)
+        choices = []
+    for choice in choices:
+        yield _embedder(hosted, choice, paid)
+    jina = hosted.settings.jina
+    if jina is None or jina.reranker is None:
+        yield Role("reranker", "none", None)
+        return
+    body = {"model": jina.reranker, "query": "probe", "documents": ["probe"]}
+    probe = _asking(hosted.jina_api, "/rerank", body, paid, "documents")
+    yield Role("reranker", f"Jina AI {jina.reranker}", probe, "jina")
+
+
+def _embedder(hosted: Connections, choice: EmbedderChoice, paid: bool) -> Role:
+    from etl_assets.backends.probe_services import probe_embedder
+    from etl_assets.protocols.hosted_models import JINA_DEFAULT
+
+    name = f"embedder {choice.kind}"
+    if choice.kind in ("jina", "openai"):
+        model = choice.model or JINA_DEFAULT
+        open_api = hosted.jina_api if choice.kind == "jina" else hosted.openai_api
+        vendor = "Jina AI" if choice.kind == "jina" else "OpenAI-compatible"
+        return Role(
+            name, f"{vendor} {model}",
+            _asking(open_api, "/embeddings", {"model": model, "input": ["probe"]}, paid, "input"), choice.kind,
+        )  # fmt: skip
+
+    def probe(found: Finding) -> None:
+        from etl_assets.backends.embedders import open_embedder
+
+        settings = hosted.settings
+        probe_embedder(found, open_embedder(choice, cache=settings.home.cache, threads=settings.embedder_threads))
+
+    return Role(name, "local folder" if choice.kind == "folder" else "packaged", probe)
+
+
+def _asking(
+    open_api: Callable[..., Any], path: str, body: Mapping[str, object], paid: bool, empty: str
+) -> Probe:  # fmt: skip
+    def probe(found: Finding) -> None:
+        from etl_assets.backends.probe_services import QUICK, QUICK_S, probe_api
+
+        api = open_api(timeout_s=QUICK_S, patience=QUICK)
+        try:
+            probe_api(found, api, path, body, paid=paid, empty=empty)
+        finally:
+            api.close()
+
+    return probe
+
+
+def chosen_embedders(settings: Settings) -> list[EmbedderChoice]:
+    """The models of the collections that the file names, and of those that it does not.
+
+    Raises:
+        ConfigError: ``collections.yaml`` cannot be used.
+    """
+    from etl_assets.documents.collections import Collections
+
+    decided = Collections.read(settings.home.collections_file)
+    every = [decided.of("", ""), *(decided.of(*key) for key in decided.named)]
+    return list(dict.fromkeys(one.embedder for one in every))
+
+
+def _services(hosted: Connections) -> Iterator[Role]:
+    settings = hosted.settings
+    yield _cache(hosted)
+    yield _secrets(hosted)
+    if (celery := settings.celery) is None:
+        yield Role("queue", "processes of this machine", None)
+    else:
+
+        def broker(found: Finding) -> None:
+            from etl_assets.backends.probe_services import probe_broker
+
+            probe_broker(found, hosted.text(celery.broker_url))
+
+        yield Role("queue", _server("RabbitMQ", celery.broker_url), broker, "celery")
+    if (s3 := settings.s3) is None or s3.events_queue_url is None:
+        yield Role("events", "none: the store is listed", None)
+    else:
+        url = s3.events_queue_url
+
+        def events(found: Finding) -> None:
+            from etl_assets.backends.probe_services import probe_queue
+
+            named = (s3.access_key_id, s3.secret_access_key, s3.session_token)
+            keys = [None if one is None else hosted.text(one) for one in named]
+            probe_queue(found, url, region=s3.region, keys=keys)
+
+        yield Role("events", _server("SQS", url), events, "s3")
+    yield _encryption(hosted)
+
+
+def _cache(hosted: Connections) -> Role:
+    from etl_assets.backends.probe_stores import probe_folder
+
+    place = hosted.settings.redis
+    if place is None:
+        return Role("cache", "folder", _bound(probe_folder, hosted.settings.home.cache))
+
+    def probe(found: Finding) -> None:
+        from etl_assets.backends.probe_services import QUICK_S, probe_redis
+        from etl_assets.backends.redis_client import RedisServer
+
+        probe_redis(found, RedisServer(hosted.text(place.url), timeout_s=QUICK_S, pause_s=0.0))
+
+    return Role("cache", _server("Redis", place.url), probe, "redis")
+
+
+def _secrets(hosted: Connections) -> Role:
+    settings = hosted.settings
+    names = sorted(references(settings))
+    if (vault := settings.vault) is not None:
+
+        def look(found: Finding) -> None:
+            from etl_assets.backends.probe_services import probe_vault
+
+            store: Any = hosted.secret_store
+            probe_vault(found, store, mount=vault.mount, namespace=vault.namespace, names=names)
+
+        return Role("secrets", _server("Vault", vault.address), look, "vault")
+    if settings.aws_secrets is not None:
+
+        def read(found: Finding) -> None:
+            from etl_assets.backends.probe_services import probe_secrets
+
+            assert hosted.secret_store is not None
+            probe_secrets(found, hosted.secret_store, names)
+
+        return Role("secrets", "AWS Secrets Manager", read, "aws_secrets")
+    return Role("secrets", "the environment", None)
+
+
+def _encryption(hosted: Connections) -> Role:
+    place = hosted.settings.encryption
+    if place is None:
+        return Role("encryption key", "none", None)
+
+    def probe(found: Finding) -> None:
+        from etl_assets.backends.key_ring import open_masters
+        from etl_assets.backends.probe_services import probe_master_keys
+        from etl_assets.backends.vault_transit import TransitKey
+
+        vault = hosted.settings.vault
+        store: Any = hosted.secret_store
+        namespace = "" if vault is None else vault.namespace
+        masters = open_masters(
+            place.key, vault=lambda mount, name: TransitKey(store.api, mount, name, namespace=namespace)
+        )
+        probe_master_keys(found, masters)
+
+    kinds = [part.strip().partition(":")[0] for part in place.key.split(",")]
+    return Role("encryption key", ", ".join(kinds), probe, "encryption")
+
+
+def references(settings: Settings) -> dict[str, list[tuple[str, str]]]:
+    """The secrets that settings name, each with the (group, attribute) that name it."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for group, attribute, value in _credentials(settings):
+        if value.startswith(SECRET_REFERENCE):
+            found.setdefault(value.removeprefix(SECRET_REFERENCE), []).append((group, attribute))
+    return found
+
+
+def _credentials(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    """(group, attribute, value) of every credential that is set."""
+    for group, about in GROUPS.items():
+        place = getattr(settings, group)
+        for attribute, variable in about.variables.items():
+            value = getattr(place, attribute, None)
+            if variable.field.secret and isinstance(value, str):
+                yield group, attribute, value
+
+
+def secrets_in(settings: Settings, hosted: Connections | None = None) -> list[str]:
+    """The texts that no output may hold: credentials, and the passwords in addresses; longest first."""
+    found: set[str] = set()
+    for _, _, value in _credentials(settings):
+        text = value
+        if value.startswith(SECRET_REFERENCE):
+            if hosted is None:
+                continue
+            text = ""
+            # A store that is away has told nobody anything: there is nothing of it to hide.
+            with suppress(EtlAssetsError):
+                text = hosted.text(value)
+        found.add(text)
+        if "://" in text:
+            password = urlsplit(text).password or ""
+            found |= {password, unquote(password)}
+    return sorted((one for one in found if len(one) >= _SHORTEST_SECRET), key=len, reverse=True)
+
+
+def without(text: str, hidden: Sequence[str]) -> str:
+    """``text`` with none of ``hidden`` in it: a last guard, since clients repeat what they were given."""
+    for secret in hidden:
+        text = text.replace(secret, "(not shown)")
+    return text
+
+
+def _chosen_by(group: str, env: Mapping[str, str]) -> tuple[str, ...]:
+    if not group:
+        return ()
+    return tuple(name for variable in GROUPS[group].variables.values() for name in variable.names if env.get(name))
+
+
+def _load(settings: Settings) -> None:
+    """Import the clients before any clock runs: on a busy machine that takes longer than most answers."""
+    wanted = {_LIBRARIES[group] for group in _LIBRARIES if getattr(settings, group) is not None}
+    if settings.postgres is not None:
+        wanted.add("psycopg")
+    for module in sorted(wanted):
+        with suppress(ModuleNotFoundError):  # the probe says what to install
+            importlib.import_module(module)
+
+
+def _server(product: str, address: str) -> str:
+    """Product and host; an address that is a secret's name, or holds one, is not shown."""
+    if address.startswith(SECRET_REFERENCE):
+        return product
+    parts = urlsplit(address)
+    return f"{product} at {parts.hostname}{f':{parts.port}' if parts.port else ''}"
+
+
+def _bound(probe: Callable[[Finding, Path], None], folder: Path) -> Probe:
+    return lambda found: probe(found, folder)
