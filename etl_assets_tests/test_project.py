@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-NAMES = {"ahocorasick_rs": "ahocorasick-rs", "yaml": "pyyaml"}
+NAMES = {"ahocorasick_rs": "ahocorasick-rs", "dotenv": "python-dotenv", "yaml": "pyyaml"}
 """Distributions that are not called like what they install."""
 
 
