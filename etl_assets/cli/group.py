@@ -58,6 +58,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "keys": ("etl_assets.cli.group:keys", "Make, rotate and list the keys of encryption at rest."),
     "backends": ("etl_assets.cli.group:backends", "Try the backend of every role."),
     "migrate": ("etl_assets.cli.migrate:migrate", "Bring ledger, graph and vector indexes up to date."),
+    "secrets": ("etl_assets.cli.group:secrets", "Change secrets that a store holds."),
     "ui": ("etl_assets.cli.ui:ui", "Serve the Dagster UI, with the arrival sensor on."),
     "workers": ("etl_assets.cli.workers:workers", "Execute queued runs, as one of several machines."),
 }
@@ -80,6 +81,10 @@ KEYS: Mapping[str, tuple[str, str]] = {
     "status": ("etl_assets.cli.keys:status", "Show what wraps how many data keys."),
     "rotate": ("etl_assets.cli.keys:rotate", "Wrap every data key again under the current master key."),
     "encrypt": ("etl_assets.cli.keys:encrypt", "Encrypt what was stored before a master key was set."),
+}
+
+SECRETS: Mapping[str, tuple[str, str]] = {
+    "rotate": ("etl_assets.cli.secrets:rotate", "Put a new value into use once its backend accepted it."),
 }
 
 BACKENDS: Mapping[str, tuple[str, str]] = {
@@ -117,3 +122,5 @@ quarantine = LazyGroup(QUARANTINE, name="quarantine", help="Show what could not 
 keys = LazyGroup(KEYS, name="keys", help="Make, rotate and list the keys of encryption at rest.")
 
 backends = LazyGroup(BACKENDS, name="backends", help="Try the backend of every role.")
+
+secrets = LazyGroup(SECRETS, name="secrets", help="Change secrets that a store holds.")
