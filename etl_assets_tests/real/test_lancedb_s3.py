@@ -17,10 +17,12 @@ from etl_assets.backends.lancedb_keywords import LanceKeywords
 from etl_assets.backends.lancedb_s3 import S3Tables
 from etl_assets.backends.s3_client import S3Bucket
 from etl_assets.backends.s3_listing import pages
+from etl_assets.bindings import open_platform
 from etl_assets.errors import PermanentError, TransientError
+from etl_assets.settings import Settings
 from etl_assets_tests.backends.index_worker import BATCHES, ROWS, batch
 from etl_assets_tests.backends.processes import finished, started
-from etl_assets_tests.conformance.index_rows import ALL, NO_FILTERS, SPACE, Row, keyword_table
+from etl_assets_tests.conformance.index_rows import ALL, NO_FILTERS, SPACE, Row, keyword_table, vector_table
 from etl_assets_tests.real.s3_buckets import new_bucket, write
 from etl_assets_tests.servers.fixtures import Variables
 from etl_assets_tests.servers.model import Server
@@ -185,3 +187,24 @@ def test_a_damaged_table_is_named_with_what_to_do_and_can_be_dropped(bucket: S3B
     index.drop(SPACE)
     index.write(SPACE, one_row(2))
     assert found(index) == [2]
+
+
+def test_indexes_stand_in_the_bucket_of_a_home_that_is_given_one(shared: S3Bucket, tmp_path: Path) -> None:
+    given, prefix = shared.settings, f"homes/{uuid4().hex}"
+    settings = Settings.from_environment(
+        {
+            "ETL_HOME": str(tmp_path / "home"),
+            "ETL_S3_BUCKET": given.bucket,
+            "ETL_S3_PREFIX": prefix,
+            "AWS_ENDPOINT_URL": str(given.endpoint_url),
+            "AWS_ACCESS_KEY_ID": str(given.access_key_id),
+            "AWS_SECRET_ACCESS_KEY": str(given.secret_access_key),
+        }  # fmt: skip
+    )
+    stores = open_platform(settings).stores
+    stores.keyword.write(SPACE, keyword_table(batch(1)))
+    stores.vector.write(SPACE, vector_table(batch(1)))
+    home = S3Bucket(replace(given, prefix=prefix))
+    keys = {"/".join(e.key.split("/")[:3]) for page in pages(home, "indexes/", "listing") for e in page.entries}
+    assert keys == {f"indexes/{kind}/acme.reports.1.lance" for kind in ("keywords", "vectors")}
+    assert [*(tmp_path / "home" / "indexes").rglob("*.lance")] == []
