@@ -24,7 +24,8 @@ def test_the_password_of_dagsters_database_is_in_no_file(tmp_path: Path, monkeyp
 
 def test_compute_logs_go_to_the_bucket_when_they_are_asked_for(tmp_path: Path) -> None:
     env = {
-        "ETL_HOME": str(tmp_path / "home"), "ETL_S3_BUCKET": "reports", "ETL_S3_PREFIX": "prod", "ETL_S3_SSE": "aws:kms",
+        "ETL_HOME": str(tmp_path / "home"), "ETL_S3_BUCKET": "reports", "ETL_S3_PREFIX": "prod",
+        "ETL_S3_SSE": "aws:kms",
         "ETL_S3_KMS_KEY_ID": "a-key",
     }  # fmt: skip
     without = yaml.safe_load((render_instance(Settings.from_environment(env)) / "dagster.yaml").read_text())
