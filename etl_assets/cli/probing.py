@@ -19,7 +19,6 @@ from etl_assets.variables import SECRET_REFERENCE
 
 if TYPE_CHECKING:
     from etl_assets.backends.neo4j_probe import ProbedNeo4j
-    from etl_assets.backends.s3_client import S3Bucket
     from etl_assets.documents.parameters import EmbedderChoice
     from etl_assets.hosted_bindings import Connections
     from etl_assets.settings import Settings
@@ -145,22 +144,10 @@ def _objects(hosted: Connections) -> Iterator[Role]:
         bucket = place.objects_bucket or place.bucket if name == "objects" else place.bucket
 
         def probe(found: Finding, name: str = name) -> None:
-            store = _arrivals_bucket(hosted) if name == "objects" else hosted.bucket(name)
+            store = hosted.arrivals_bucket() if name == "objects" else hosted.bucket(name)
             probe_bucket(found, store)
 
         yield Role(name, f"S3 bucket {bucket}", probe, "s3")
-
-
-def _arrivals_bucket(hosted: Connections) -> S3Bucket:
-    from etl_assets.backends.s3_client import S3Bucket
-
-    place = hosted.settings.s3
-    assert place is not None
-    below = hosted.bucket("objects").settings
-    prefix = place.objects_prefix
-    if prefix is None:
-        prefix = "" if place.objects_bucket else below.prefix
-    return S3Bucket(replace(below, bucket=place.objects_bucket or place.bucket, prefix=prefix))
 
 
 def _databases(hosted: Connections) -> Iterator[Role]:
@@ -195,11 +182,11 @@ def _databases(hosted: Connections) -> Iterator[Role]:
 
 
 def _indexes(hosted: Connections, paid: bool) -> Iterator[Role]:
-    from etl_assets.backends.probe_stores import probe_graph_file, probe_lance, probe_pinecone
+    from etl_assets.backends.probe_stores import probe_graph_file, probe_pinecone
 
     settings, indexes = hosted.settings, hosted.settings.home.indexes
     if (pinecone := settings.pinecone) is None:
-        yield Role("vectors", "LanceDB", _bound(probe_lance, indexes / "vectors"))
+        yield _tables(hosted, "vectors")
     else:
 
         def vectors(found: Finding) -> None:
@@ -210,7 +197,7 @@ def _indexes(hosted: Connections, paid: bool) -> Iterator[Role]:
             probe_pinecone(found, access, paid=paid)
 
         yield Role("vectors", f"Pinecone, indexes {pinecone.index_prefix}-*", vectors, "pinecone")
-    yield Role("keywords", "LanceDB", _bound(probe_lance, indexes / "keywords"))
+    yield _tables(hosted, "keywords")
     if settings.neo4j is None:
         yield Role("graph", "SQLite", _bound(probe_graph_file, indexes / "graph.sqlite"))
         return
@@ -223,6 +210,19 @@ def _indexes(hosted: Connections, paid: bool) -> Iterator[Role]:
             server.close()
 
     yield Role("graph", _server("Neo4j", settings.neo4j.uri), graph, "neo4j")
+
+
+def _tables(hosted: Connections, kind: str) -> Role:
+    from etl_assets.backends.probe_stores import probe_bucket, probe_lance
+
+    place = hosted.settings.s3
+    if place is None:
+        return Role(kind, "LanceDB", _bound(probe_lance, hosted.settings.home.indexes / kind))
+
+    def probe(found: Finding) -> None:
+        probe_bucket(found, hosted.bucket(f"indexes/{kind}"))
+
+    return Role(kind, f"LanceDB in S3 bucket {place.bucket}", probe, "s3")
 
 
 def probed_graph(hosted: Connections, *, patient: bool = False) -> ProbedNeo4j:

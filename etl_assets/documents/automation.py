@@ -34,8 +34,9 @@ _DOCUMENTS = dg.AssetSelection.assets(*DOCUMENT_ASSETS)
 ingest_documents = dg.define_asset_job(
     INGEST_JOB, selection=_DOCUMENTS, executor_def=dg.in_process_executor,
     description="Brings one partition up to date: takes in what arrived, computes what is missing, publishes it.",
-    # A run that died is started again; one in which a step failed is not, whatever the instance is set to.
-    tags={"dagster/retry_on_asset_or_op_failure": "false"},
+    # A run that died is started again; one in which a step failed is not, whatever the instance is set to. From its
+    # first step: what a step staged under the dead run's lease is abandoned, so skipping it would publish nothing.
+    tags={"dagster/retry_on_asset_or_op_failure": "false", "dagster/retry_strategy": "ALL_STEPS"},
 )  # fmt: skip
 
 
