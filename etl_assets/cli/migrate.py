@@ -37,7 +37,7 @@ def migrate() -> None:
 def _refuse_newer_graph(hosted: Connections) -> None:
     from etl_assets.backends.neo4j_probe import newer_graph
     from etl_assets.backends.neo4j_server import SCHEMA_VERSION
-    from etl_assets.cli.probing import probed_graph
+    from etl_assets.cli.probed_roles import probed_graph
 
     if hosted.settings.neo4j is None:
         return
@@ -70,7 +70,7 @@ def _ledger(hosted: Connections) -> str:
 
 def _graph(hosted: Connections) -> str:
     from etl_assets.backends.neo4j_server import SCHEMA_VERSION
-    from etl_assets.cli.probing import probed_graph
+    from etl_assets.cli.probed_roles import probed_graph
 
     server = probed_graph(hosted, patient=True)
     try:
@@ -90,7 +90,7 @@ def _step(before: int, now: int) -> str:
 def _vectors(hosted: Connections, settings: Settings) -> list[str]:
     from etl_assets.backends.embedders import open_embedder
     from etl_assets.backends.pinecone_server import PineconeAccess, PineconeServer
-    from etl_assets.cli.probing import chosen_embedders
+    from etl_assets.cli.probed_roles import chosen_embedders
 
     place = settings.pinecone
     assert place is not None

@@ -49,7 +49,7 @@ def rotate(name: str, from_file: str | None) -> None:
 
 def _named(settings: Settings, name: str, env: dict[str, str]) -> str:
     """The store's name of the secret; it must be one that a setting names, or nothing could tell whether it holds."""
-    from etl_assets.cli.probing import references
+    from etl_assets.cli.configured_secrets import references
     from etl_assets.variables import SECRET_REFERENCE
 
     known = references(settings)
@@ -85,7 +85,9 @@ def verify(settings: Settings, secret: str, text: str) -> None:
     Raises:
         PermanentError: one of them does not accept it.
     """
-    from etl_assets.cli.probing import Outcome, references, roles, run_probes, without
+    from etl_assets.cli.configured_secrets import references, without
+    from etl_assets.cli.probed_roles import roles
+    from etl_assets.cli.probing import Outcome, run_probes
     from etl_assets.hosted_bindings import Connections
 
     places = references(settings)[secret]

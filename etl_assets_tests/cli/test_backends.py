@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from etl_assets.cli.probing import Outcome, Role, run_probes
+from etl_assets.cli.probed_roles import Role
+from etl_assets.cli.probing import Outcome, run_probes
 from etl_assets.protocols.probes import Finding, number_of, too_old
 from etl_assets_tests.cli.conftest import Command
 
