@@ -14,6 +14,7 @@ from sqlalchemy.engine import make_url
 from etl_assets.bindings import open_platform, search_places
 from etl_assets.search.query import search
 from etl_assets.settings import Settings
+from etl_assets_tests.real.graphs import access_to, alone_with
 from etl_assets_tests.real.s3_buckets import new_bucket
 from etl_assets_tests.servers.fixtures import server
 from etl_assets_tests.servers.pinecone_standin import PineconeStandIn
@@ -27,7 +28,9 @@ def hosted_environment(folder: Path) -> Iterator[dict[str, str]]:
     """Variables of an installation on PostgreSQL, S3, Pinecone's stand-in, Neo4j and Redis; all of it is its own."""
     bucket = new_bucket(server("minio")).settings
     graph, redis = server("neo4j"), server("redis")
-    with _databases() as (ledger, dagster), PineconeStandIn(keys={KEY}) as pinecone:
+    with (
+        alone_with(access_to(graph)), _databases() as (ledger, dagster), PineconeStandIn(keys={KEY}) as pinecone,
+    ):  # fmt: skip
         yield {
             **EMBEDDED, "ETL_HOME": str(folder), "SUPABASE_DB_URL": ledger, "ETL_DAGSTER_POSTGRES_URL": dagster,
             "ETL_S3_BUCKET": bucket.bucket, "AWS_ENDPOINT_URL": str(bucket.endpoint_url),

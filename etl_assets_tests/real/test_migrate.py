@@ -9,6 +9,7 @@ from sqlalchemy.engine import make_url
 
 from etl_assets.cli import run
 from etl_assets.ledger.schema import SCHEMA_VERSION
+from etl_assets_tests.real.graphs import access_to, alone_with
 from etl_assets_tests.servers.fixtures import Variables
 from etl_assets_tests.servers.pinecone_standin import PineconeStandIn
 
@@ -27,7 +28,7 @@ def database(postgres: Variables, databases: str) -> Iterator[str]:
 def test_everything_is_made_once_and_a_newer_schema_is_refused(
     database: str, neo4j: Variables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with PineconeStandIn(keys={KEY}) as pinecone:
+    with alone_with(access_to(neo4j)), PineconeStandIn(keys={KEY}) as pinecone:
         settings = {
             "ETL_HOME": str(tmp_path), "ETL_POSTGRES_URL": database, "NEO4J_URI": neo4j["ETL_TEST_NEO4J_URI"],
             "NEO4J_USERNAME": neo4j["ETL_TEST_NEO4J_USER"], "NEO4J_PASSWORD": neo4j["ETL_TEST_NEO4J_PASSWORD"],
