@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from moto import mock_aws
 
 from etl_assets.backends.aws_secrets import AwsSecrets, secrets_manager
 from etl_assets.errors import ConfigError, PermanentError, TransientError
@@ -18,10 +19,9 @@ class Refusing(Exception):
 
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    moto = pytest.importorskip("moto", reason="moto is not installed")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
-    with moto.mock_aws():
+    with mock_aws():
         opened = secrets_manager(region="eu-central-1")
         yield opened
         opened.close()

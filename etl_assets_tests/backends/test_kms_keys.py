@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
+from moto import mock_aws
 
 from etl_assets.backends.kms_keys import KmsKey, kms_client
 from etl_assets.errors import ConfigError, PermanentError, TransientError
@@ -13,10 +15,9 @@ from etl_assets.protocols.keys import Wrapping
 
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    moto = pytest.importorskip("moto", reason="moto is not installed")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
-    with moto.mock_aws():
+    with mock_aws():
         opened = kms_client("x", region="eu-central-1")
         yield opened
         opened.close()
@@ -56,7 +57,6 @@ def test_the_region_is_that_of_the_arn(client: Any) -> None:
 
 
 def test_a_missing_region_is_a_wrong_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("boto3")
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
@@ -98,8 +98,7 @@ def refusing(error: Exception) -> Any:
     ],
 )
 def test_a_refusal_names_the_key_and_tells_what_to_do(code: str, kind: type[Exception], words: str) -> None:
-    errors = pytest.importorskip("botocore.exceptions")
-    master = KmsKey(refusing(errors.ClientError({"Error": {"Code": code}}, "Decrypt")), "alias/main")
+    master = KmsKey(refusing(ClientError({"Error": {"Code": code}}, "Decrypt")), "alias/main")
     wrapping = Wrapping("aws-kms:arn:the-key", "", b"wrapped")
     with pytest.raises(kind, match=words) as caught:
         master.unwrap(wrapping, "context")
@@ -107,10 +106,9 @@ def test_a_refusal_names_the_key_and_tells_what_to_do(code: str, kind: type[Exce
 
 
 def test_silence_may_pass_and_missing_credentials_do_not() -> None:
-    errors = pytest.importorskip("botocore.exceptions")
-    silent = KmsKey(refusing(errors.EndpointConnectionError(endpoint_url="x")), "alias/main")
+    silent = KmsKey(refusing(EndpointConnectionError(endpoint_url="x")), "alias/main")
     with pytest.raises(TransientError, match="does not answer"):
         silent.wrap(b"s", "context")
-    nameless = KmsKey(refusing(errors.NoCredentialsError()), "alias/main")
+    nameless = KmsKey(refusing(NoCredentialsError()), "alias/main")
     with pytest.raises(ConfigError, match="AWS_ACCESS_KEY_ID"):
         nameless.wrap(b"s", "context")
