@@ -5,7 +5,6 @@ Nothing here imports Dagster: the children are commands of their own.
 
 import ctypes
 import fcntl
-import json
 import os
 import signal
 import socket
@@ -19,6 +18,7 @@ from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from etl_assets.errors import ConfigError, PermanentError
 from etl_assets.hosted_bindings import Connections, needs
@@ -33,41 +33,14 @@ load_from:
       module_name: {CODE_LOCATION}
       location_name: etl_assets
 """
-HOME_EVENTS = """
-event_log_storage:
-  module: etl_assets.resources.event_log
-  class: PooledSqliteEventLogStorage
-  config:
-    base_dir: {folder}
-"""
-NO_COMPUTE_LOGS = """
 # What steps log is in the events. To catch what they print as well, Dagster starts four more processes for each run
 # and takes the standard streams of the process: a progress bar would be torn.
-compute_logs:
-  module: dagster._core.storage.noop_compute_log_manager
-  class: NoOpComputeLogManager
-"""
-S3_COMPUTE_LOGS = """
-compute_logs:
-  module: dagster_aws.s3.compute_log_manager
-  class: S3ComputeLogManager
-  config: {config}
-"""
+NO_COMPUTE_LOGS = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
 STORAGE_VARIABLE = "DAGSTER_STORAGE_URL"
 """Holds the address of Dagster's database, which is so in no file: it has a password in it."""
 
-POSTGRES_STORAGE = f"""
-storage:
-  postgres:
-    postgres_url:
-      env: {STORAGE_VARIABLE}
-"""
-QUEUED_RUNS = """
 # Runs are put into a queue at RabbitMQ, from which the workers of every machine take them.
-run_launcher:
-  module: etl_assets.resources.run_launcher
-  class: QueuedRuns
-"""
+QUEUED_RUNS = {"module": "etl_assets.resources.run_launcher", "class": "QueuedRuns"}
 START_WITHIN_S = 7 * 24 * 3600
 """A run may wait for a worker for a week: it is in the queue, and lost there it would be noticed by nobody sooner."""
 
@@ -75,6 +48,7 @@ READY_WITHIN_S = 180.0
 STOPPED_WITHIN_S = 20.0
 _POLL_S = 0.2
 OURS = "# Written by etl-assets at every start. Remove this line to keep your own changes.\n"
+WHY = "# The reasons for these values are in the dagster.yaml that came with the package etl_assets.\n"
 _PR_SET_PDEATHSIG = 1
 _STORAGE_LOCK = "storage.lock"
 _MAKE_STORAGE = "import sys; from dagster import DagsterInstance as I; I.from_config(sys.argv[1]).dispose()"
@@ -88,34 +62,33 @@ def render_instance(settings: Settings) -> Path:
     Raises:
         ConfigError: the home cannot be used.
     """
+    import yaml
+
     folder = settings.home.create().dagster
-    instance = _limited(settings, files("etl_assets").joinpath("dagster.yaml").read_text())
-    instance += _launcher(settings)
-    instance += _storage(settings, folder) + _compute_logs(settings)
+    instance = WHY + yaml.safe_dump(_instance(settings, folder), sort_keys=False)
     for name, text in (("dagster.yaml", instance), ("workspace.yaml", WORKSPACE)):
         _write_ours(folder / name, OURS + text)
     return folder
 
 
-def _limited(settings: Settings, instance: str) -> str:
-    """The instance with the limits of these settings, which hold for all machines that share its storage."""
-    pools = "" if settings.pool_limit is None else f"\n    default_limit: {settings.pool_limit}"
-    changes = {
-        "max_concurrent_runs: 5": f"max_concurrent_runs: {settings.max_runs}",
-        "        limit: 2": f"        limit: {settings.tenant_runs}",
-        "    granularity: op": f"    granularity: op{pools}",
-    }
+def _instance(settings: Settings, folder: Path) -> dict[str, Any]:
+    """The package's ``dagster.yaml`` with the limits, which hold for all who share the storage, and the places."""
+    import yaml
+
+    instance: dict[str, Any] = yaml.safe_load(files("etl_assets").joinpath("dagster.yaml").read_text())
+    concurrency, monitoring = instance["concurrency"], instance["run_monitoring"]
+    concurrency["runs"]["max_concurrent_runs"] = settings.max_runs
+    (by_tenant,) = concurrency["runs"]["tag_concurrency_limits"]
+    by_tenant["limit"] = settings.tenant_runs
+    if settings.pool_limit is not None:
+        concurrency["pools"]["default_limit"] = settings.pool_limit
     if settings.celery is not None:
-        changes["start_timeout_seconds: 300"] = f"start_timeout_seconds: {START_WITHIN_S}\n  poll_interval_seconds: 5"
-    for before, after in changes.items():
-        assert instance.count(before) == 1, before
-        instance = instance.replace(before, after)
-    return instance
+        monitoring.update(start_timeout_seconds=START_WITHIN_S, poll_interval_seconds=5)
+        instance["run_launcher"] = _launcher(settings)
+    return {**instance, **_storage(settings, folder), "compute_logs": _compute_logs(settings)}
 
 
-def _launcher(settings: Settings) -> str:
-    if settings.celery is None:
-        return ""
+def _launcher(settings: Settings) -> dict[str, str]:
     needs("celery", "dagster_celery")
     if settings.postgres is None or settings.postgres.dagster_url is None:
         raise ConfigError(
@@ -125,17 +98,18 @@ def _launcher(settings: Settings) -> str:
     return QUEUED_RUNS
 
 
-def _storage(settings: Settings, folder: Path) -> str:
+def _storage(settings: Settings, folder: Path) -> dict[str, Any]:
     if settings.postgres is None or settings.postgres.dagster_url is None:
-        return HOME_EVENTS.format(folder=json.dumps(str(folder / "history" / "runs")))
+        events = {"module": "etl_assets.resources.event_log", "class": "PooledSqliteEventLogStorage"}
+        return {"event_log_storage": {**events, "config": {"base_dir": str(folder / "history" / "runs")}}}
     needs("postgres", "dagster_postgres")
     url = Connections(settings).text(settings.postgres.dagster_url)
     # SQLAlchemy takes a plain postgresql:// for psycopg 3, which dagster-postgres does not bring.
     os.environ[STORAGE_VARIABLE] = f"postgresql+psycopg2://{url.partition('://')[2]}"
-    return POSTGRES_STORAGE
+    return {"storage": {"postgres": {"postgres_url": {"env": STORAGE_VARIABLE}}}}
 
 
-def _compute_logs(settings: Settings) -> str:
+def _compute_logs(settings: Settings) -> dict[str, Any]:
     place = settings.s3
     if place is None or not place.compute_logs:
         return NO_COMPUTE_LOGS
@@ -149,7 +123,7 @@ def _compute_logs(settings: Settings) -> str:
     if place.sse is not None:
         kms = {"SSEKMSKeyId": place.kms_key_id} if place.kms_key_id else {}
         config["upload_extra_args"] = {"ServerSideEncryption": place.sse, **kms}
-    return S3_COMPUTE_LOGS.format(config=json.dumps(config))
+    return {"module": "dagster_aws.s3.compute_log_manager", "class": "S3ComputeLogManager", "config": config}
 
 
 @contextmanager
