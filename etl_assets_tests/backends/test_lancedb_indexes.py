@@ -228,7 +228,7 @@ def test_a_lost_race_is_tried_again_and_then_called_transient(tmp_path: Path, mo
 
     def lose() -> None:
         tries.append(1)
-        raise RuntimeError("lance error: Retryable commit conflict for version 3, /root/x/lance-13.0.0/src/io.rs:1:2")
+        raise RuntimeError("lance error: Retryable commit conflict for version 3, /build/x/lance-13.0.0/src/io.rs:1:2")
 
     with pytest.raises(TransientError, match="kept writing.*version 3$"):
         TableFolder(tmp_path, "vector").retried(SPACE, lose)
