@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from etl_assets.backends.s3_arrivals import S3Arrivals
-from etl_assets.backends.s3_client import S3Bucket, S3Settings
+from etl_assets.backends.s3_client import S3Bucket
+from etl_assets.backends.s3_settings import S3Settings
 from etl_assets.protocols.objects import ObjectInfo
 from etl_assets_tests.backends.scripted_s3 import ACCESS_KEY, BUCKET, SECRET_KEY, ScriptedS3, serving
 from etl_assets_tests.real.s3_buckets import new_bucket

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+from dataclasses import fields
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -15,11 +16,9 @@ from etl_assets.variables import SECRET_REFERENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from etl_assets.backends.cached_models import CachedReranker
     from etl_assets.backends.circuit import CircuitBreaker, Opening
-    from etl_assets.backends.credentials import Credential
     from etl_assets.backends.hosted_models import HostedModels, Vendor
     from etl_assets.backends.http_calls import HttpApi, Patience
     from etl_assets.backends.neo4j_graph import Neo4jGraph
@@ -32,10 +31,13 @@ if TYPE_CHECKING:
     from etl_assets.backends.sqs_events import SqsEvents
     from etl_assets.ledger.database import Ledger
     from etl_assets.protocols.cache import ResultCache
-    from etl_assets.protocols.secrets import RotatingSecrets, Secrets
+    from etl_assets.protocols.secrets import Credential, RotatingSecrets, Secrets
 
 
 _SUPABASE_TRANSACTION_PORT = 6543
+_SHARE_OF_QUESTIONS = 0.1
+"""Of an account's limits, kept for embedding the questions of searches."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -131,7 +133,7 @@ class Connections:
             ConfigError: the client's library is missing, or values contradict each other.
         """
         place = self._s3
-        return self._bucket(place, place.bucket, "/".join(part for part in (place.prefix, folder) if part))
+        return self._bucket(place.bucket, "/".join(part for part in (place.prefix, folder) if part))
 
     def arrivals(self) -> S3Arrivals:
         """Where documents arrive on S3."""
@@ -162,7 +164,7 @@ class Connections:
     def arrivals_bucket(self) -> S3Bucket:
         """The bucket, or folder of one, where documents arrive."""
         place = self._s3
-        return self._bucket(place, place.objects_bucket or place.bucket, _objects_folder(place))
+        return self._bucket(place.objects_bucket or place.bucket, _objects_folder(place))
 
     def blobs(self, folder: str) -> S3Blobs:
         """Originals or segments on S3, with copies on this machine's disk."""
@@ -262,7 +264,7 @@ class Connections:
 
         limit_s = min(RERANKING_LIMIT_S, self.settings.search_time_limit_s)
         # The vendor counts reranking by itself, so all of it is one budget beside those of embedding.
-        budget = self._whole_budget("jina-reranking", place)
+        budget = self._budget("jina-reranking", _limits(place))
         return self.models.reranker(place.reranker, Vendor(self.jina_api(timeout_s=limit_s), budget))
 
     def _jina_vendor(self) -> Vendor:
@@ -270,50 +272,35 @@ class Connections:
 
         api, place = self.jina_api(), self.settings.jina
         assert place is not None  # jina_api says what is missing
-        return Vendor(api, *self.budgets("jina-embeddings", place))
+        return Vendor(api, *self._budgets("jina-embeddings", _limits(place)))
 
     def _openai_vendor(self) -> Vendor:
         from etl_assets.backends.hosted_models import Vendor
 
         api, place = self.openai_api(), self.settings.openai
         assert place is not None  # as above
-        return Vendor(api, *self.budgets("openai-embeddings", place))
+        return Vendor(api, *self._budgets("openai-embeddings", _limits(place)))
 
-    def _whole_budget(self, name: str, place: JinaPlace) -> Budget:
-        from etl_assets.backends.rate_budget import FileBudget, Limits
+    def _budgets(self, name: str, limits: Limits) -> tuple[Budget, Budget]:
+        """(documents, questions): one account's, apart so that no question stands in line behind an ingest."""
+        documents, questions = limits.split(_SHARE_OF_QUESTIONS)
+        return self._budget(f"{name}-documents", documents), self._budget(f"{name}-questions", questions)
 
-        limits = Limits(place.requests_per_minute, place.tokens_per_minute)
-        if self.redis is None:
-            return FileBudget(self._budget_folder() / f"{name}.sqlite", limits, name=name)
-        from etl_assets.backends.redis_budget import RedisBudget
+    def _budget(self, name: str, limits: Limits) -> Budget:
+        """Held in Redis when it is set, else by the processes of this home."""
+        if self.redis is not None:
+            from etl_assets.backends.redis_budget import RedisBudget
 
-        return RedisBudget(self.redis, limits, name=name)
+            return RedisBudget(self.redis, limits, name=name)
+        from etl_assets.backends.rate_budget import FileBudget
 
-    def budgets(self, name: str, place: JinaPlace | OpenAIPlace) -> tuple[Budget, Budget]:
-        """(documents, questions): held in Redis when it is set, else by the processes of this home."""
-        from etl_assets.backends.rate_budget import Limits, file_budgets
-
-        limits = Limits(place.requests_per_minute, place.tokens_per_minute)
-        if self.redis is None:
-            return file_budgets(self._budget_folder(), name, limits)
-        return self._redis_budgets(self.redis, name, limits)
+        return FileBudget(self.settings.home.cache / "budgets" / f"{name}.sqlite", limits, name=name)
 
     def breaker(self, backend: str) -> CircuitBreaker:
         """A circuit breaker whose opening is a line of the log, and so an event of the run that it happens in."""
         from etl_assets.backends.circuit import CircuitBreaker
 
         return CircuitBreaker(backend, on_open=told)
-
-    def _redis_budgets(self, redis: RedisServer, name: str, limits: Limits) -> tuple[Budget, Budget]:
-        from etl_assets.backends.redis_budget import RedisBudget
-
-        bulk, queries = limits.split(0.1)
-        return RedisBudget(redis, bulk, name=f"{name} documents"), RedisBudget(redis, queries, name=f"{name} queries")
-
-    def _budget_folder(self) -> Path:
-        folder = self.settings.home.cache / "budgets"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        return folder
 
     def _api(
         self, extra: str, name: str, place: JinaPlace | OpenAIPlace, timeout_s: float, patience: Patience | None
@@ -336,22 +323,25 @@ class Connections:
         assert self.settings.s3 is not None
         return self.settings.s3
 
-    def _bucket(self, place: S3Place, bucket: str, prefix: str) -> S3Bucket:
+    def _bucket(self, bucket: str, prefix: str) -> S3Bucket:
         needs("s3", "boto3")
-        from etl_assets.backends.s3_client import S3Bucket, S3Settings
+        from etl_assets.backends.s3_client import S3Bucket
+        from etl_assets.backends.s3_settings import S3Settings, S3Store
 
-        return S3Bucket(
-            S3Settings(
-                bucket, prefix, place.endpoint_url, place.region, self._maybe(place.access_key_id),
-                self._maybe(place.secret_access_key), self._maybe(place.session_token), place.profile,
-                place.addressing, place.ca_bundle, place.sse, place.kms_key_id, place.lists_versions,
-                place.reads_tags,
-            ),
-            on_open=told,
-        )  # fmt: skip
+        place = self._s3
+        store = {one.name: getattr(place, one.name) for one in fields(S3Store)}
+        for secret in ("access_key_id", "secret_access_key", "session_token"):
+            store[secret] = self._maybe(store[secret])
+        return S3Bucket(S3Settings(**{**store, "bucket": bucket, "prefix": prefix}), on_open=told)
 
     def _maybe(self, value: str | None) -> str | None:
         return None if value is None else self.text(value)
+
+
+def _limits(place: JinaPlace | OpenAIPlace) -> Limits:
+    from etl_assets.backends.rate_budget import Limits
+
+    return Limits(place.requests_per_minute, place.tokens_per_minute)
 
 
 def _objects_folder(place: S3Place) -> str:

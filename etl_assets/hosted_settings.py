@@ -8,31 +8,18 @@ from dataclasses import MISSING, dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, Literal
 
+from etl_assets.backends.s3_settings import S3Store
 from etl_assets.errors import ConfigError
 from etl_assets.fields import Address, Choice, Field, Matching, Switch, Whole, Words
 from etl_assets.variables import SECRET_REFERENCE, Variable, given
 
 
 @dataclass(frozen=True, slots=True)
-class S3Place:
+class S3Place(S3Store):
     """Objects, originals, lake and LanceDB's indexes in a bucket; the folders of a home stand below ``prefix``."""
 
-    bucket: str
-    prefix: str = ""
     objects_bucket: str | None = None
     objects_prefix: str | None = None
-    endpoint_url: str | None = None
-    region: str | None = None
-    access_key_id: str | None = field(default=None, repr=False)
-    secret_access_key: str | None = field(default=None, repr=False)
-    session_token: str | None = field(default=None, repr=False)
-    profile: str | None = None
-    addressing: Literal["auto", "path", "virtual"] = "auto"
-    ca_bundle: str | None = None
-    sse: Literal["AES256", "aws:kms", "aws:kms:dsse"] | None = None
-    kms_key_id: str | None = None
-    lists_versions: bool = False
-    reads_tags: bool = False
     cache_mb: int = 20_000
     events_queue_url: str | None = None
     compute_logs: bool = False

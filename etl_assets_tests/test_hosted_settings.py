@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from etl_assets.errors import ConfigError
+from etl_assets.errors import ConfigError, TransientError
 from etl_assets.hosted_bindings import Connections, pools_transactions
 from etl_assets.hosted_settings import GROUPS
 from etl_assets.settings import Settings, with_env_file
@@ -115,3 +115,18 @@ def test_a_missing_client_library_is_said_with_what_installs_it(monkeypatch: pyt
     ):  # fmt: skip
         with pytest.raises(ConfigError, match=rf"pip install 'etl-assets\[{extra}\]'"):
             open_it()
+
+
+def test_a_tenth_of_an_accounts_limits_is_kept_for_questions(tmp_path: Path) -> None:
+    env = {"ETL_HOME": str(tmp_path / "home"), "JINA_API_KEY": "canary", "ETL_JINA_REQUESTS_PER_MINUTE": "10"}
+    settings = Settings.from_environment(env)
+    settings.home.create()
+    one, other = (Connections(settings).models.jina() for _ in range(2))
+    assert one.bulk is not None and one.queries is not None and other.queries is not None
+    for _ in range(9):
+        assert one.bulk.reserve(1, patience_s=0).wait_s == 0
+    with pytest.raises(TransientError, match="jina-embeddings-documents: 9 requests"):
+        one.bulk.reserve(1, patience_s=0)
+    assert one.queries.reserve(1, patience_s=0).wait_s == 0
+    with pytest.raises(TransientError, match="jina-embeddings-questions: 1 requests"):
+        other.queries.reserve(1, patience_s=0)

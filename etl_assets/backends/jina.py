@@ -76,9 +76,8 @@ class JinaModel:
 class JinaEmbedder:
     """Embedder over Jina's API. Safe from several threads.
 
-    ``bulk`` and ``queries`` are the budgets of documents and of questions (``rate_budget.file_budgets``). Sizes are
-    counted by ``EstimatedTokenizer``: the vendor's vocabularies are not at hand, and no text so sized is longer than
-    the model reads.
+    ``bulk`` and ``queries`` are the budgets of documents and of questions. Sizes are counted by ``EstimatedTokenizer``:
+    the vendor's vocabularies are not at hand, and no text so sized is longer than the model reads.
     """
 
     def __init__(

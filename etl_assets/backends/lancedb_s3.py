@@ -19,9 +19,10 @@ from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 from etl_assets.backends.lancedb_folder import SUFFIX, attempts, connect, plain, unusable
-from etl_assets.backends.s3_client import Access, S3Bucket, S3Settings
+from etl_assets.backends.s3_client import Access, S3Bucket
 from etl_assets.backends.s3_errors import S3Refusal
 from etl_assets.backends.s3_listing import pages
+from etl_assets.backends.s3_settings import S3Settings
 from etl_assets.errors import ConfigError, EtlAssetsError, PermanentError, TransientError
 
 if TYPE_CHECKING:

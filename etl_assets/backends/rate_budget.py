@@ -185,18 +185,6 @@ class FileBudget:
         return connection
 
 
-def file_budgets(folder: Path, name: str, limits: Limits, *, query_share: float = 0.1) -> tuple[FileBudget, FileBudget]:
-    """(documents, questions): the budgets of one account, apart so that no question stands in line behind an ingest.
-
-    ``name`` stands for the account and the kind of call, and is part of the files' names.
-    """
-    bulk, queries = limits.split(query_share)
-    return (
-        FileBudget(folder / f"{name}.documents.sqlite", bulk, name=f"{name} documents"),
-        FileBudget(folder / f"{name}.queries.sqlite", queries, name=f"{name} queries"),
-    )
-
-
 def out_of_budget(name: str, limits: Limits, wait_s: float, patience_s: float) -> TransientError:
     """Says that a request's turn would come too late."""
     allowed = f"{limits.requests or 'any'} requests and {limits.tokens or 'any'} tokens in {limits.window_s:g} s"

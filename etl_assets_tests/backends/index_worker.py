@@ -8,7 +8,8 @@ from pathlib import Path
 
 from etl_assets.backends.lancedb_keywords import LanceKeywords
 from etl_assets.backends.lancedb_s3 import S3Tables
-from etl_assets.backends.s3_client import S3Bucket, S3Settings
+from etl_assets.backends.s3_client import S3Bucket
+from etl_assets.backends.s3_settings import S3Settings
 from etl_assets.backends.sqlite_graph import SqliteGraph
 from etl_assets_tests.conformance.index_rows import ALL, NO_FILTERS, SPACE, Row, keyword_table
 from etl_assets_tests.conformance.test_knowledge_graph import EVERYTHING, edge

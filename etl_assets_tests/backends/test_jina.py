@@ -14,7 +14,7 @@ from etl_assets.backends.estimated_tokens import SPAN_BYTES, EstimatedTokenizer,
 from etl_assets.backends.hosted_embedding import Batching, batches, encodable, stretches
 from etl_assets.backends.http_calls import HttpApi, Patience
 from etl_assets.backends.jina import DOCUMENTS_MAX, JinaEmbedder, JinaModel, JinaReranker
-from etl_assets.backends.rate_budget import Limits, file_budgets
+from etl_assets.backends.rate_budget import FileBudget, Limits
 from etl_assets.errors import ConfigError, DataError, PermanentError, TransientError
 from etl_assets.protocols.hosted_models import JINA_MODELS
 from etl_assets_tests.servers.jina_standin import JinaStandIn, contract
@@ -167,7 +167,8 @@ def test_a_long_text_is_cut_where_the_model_may_stop_reading(server: JinaStandIn
 def test_budgets_are_kept_and_questions_do_not_wait_for_documents(
     server: JinaStandIn, api: HttpApi, tmp_path: Path
 ) -> None:
-    bulk, queries = file_budgets(tmp_path, "jina", Limits(requests=10, tokens=100_000))
+    bulk = FileBudget(tmp_path / "bulk", Limits(requests=9, tokens=90_000), name="jina documents")
+    queries = FileBudget(tmp_path / "queries", Limits(requests=1, tokens=10_000), name="jina queries")
     embedder = JinaEmbedder(api, SMALL, batching=Batching(texts=1, in_flight=3), bulk=bulk, queries=queries)
     server.windows.requests = 10
     embedder.embed_documents(TEXTS[:9])

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etl_assets.backends.rate_budget import MARGIN, FileBudget, Limits, file_budgets
+from etl_assets.backends.rate_budget import MARGIN, FileBudget, Limits
 from etl_assets.errors import ConfigError, TransientError
 
 EVER = 1e9
@@ -125,15 +125,6 @@ def test_a_split_stays_within_the_whole(requests: int, share: float) -> None:
     assert bulk.requests is not None and queries.requests is not None
     assert bulk.requests + queries.requests == requests and min(bulk.requests, queries.requests) >= 1
     assert bulk.tokens is queries.tokens is None
-
-
-def test_documents_and_questions_have_budgets_of_their_own(tmp_path: Path) -> None:
-    bulk, queries = file_budgets(tmp_path, "jina", Limits(10))
-    for _ in range(9):
-        assert bulk.reserve(1, patience_s=0).wait_s == 0
-    with pytest.raises(TransientError):
-        bulk.reserve(1, patience_s=0)
-    assert queries.reserve(1, patience_s=0).wait_s == 0
 
 
 @pytest.mark.parametrize("wrong", [{"requests": 0}, {"tokens": 0}, {"window_s": 0}])

@@ -19,8 +19,9 @@ from etl_assets.backends.blob_cache import BlobCache
 from etl_assets.backends.circuit import Backoff, CircuitOpen, Opening, Unavailable
 from etl_assets.backends.s3_arrivals import TAGS, S3Arrivals
 from etl_assets.backends.s3_blobs import S3Blobs
-from etl_assets.backends.s3_client import S3Bucket, S3Settings
+from etl_assets.backends.s3_client import S3Bucket
 from etl_assets.backends.s3_errors import S3Refusal
+from etl_assets.backends.s3_settings import S3Settings
 from etl_assets.errors import ConfigError, DataError, EtlAssetsError, PermanentError, TransientError
 from etl_assets.protocols.objects import ObjectAttributes, ObjectInfo, UnusableKey
 from etl_assets_tests.backends.scripted_s3 import (

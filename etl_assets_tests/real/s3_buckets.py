@@ -7,7 +7,8 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from etl_assets.backends.s3_client import S3Bucket, S3Settings
+from etl_assets.backends.s3_client import S3Bucket
+from etl_assets.backends.s3_settings import S3Settings
 from etl_assets_tests.servers.fixtures import server
 
 SERVERS = ("minio", "moto")
