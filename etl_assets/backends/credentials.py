@@ -1,28 +1,12 @@
 """The credential that calls of one backend carry, and what keeps it out of every message."""
 
 import threading
-from typing import Protocol
 
-from etl_assets.protocols.secrets import Secrets
+from etl_assets.protocols.secrets import Credential, Secrets
 
 NOT_SHOWN = "(not shown)"
 _SHORTEST_REDACTED = 4
 """A shorter text is no credential, and taking it out would garble every message."""
-
-
-class Credential(Protocol):
-    """``source`` tells people where the credential is set; it is no secret."""
-
-    @property
-    def source(self) -> str: ...
-
-    def value(self) -> str:
-        """The text to send now; "" for none. Raises as ``Secrets.get``."""
-        ...
-
-    def renewed(self, refused: str) -> str | None:
-        """Another text than ``refused``, which the backend did not accept; None when there is none."""
-        ...
 
 
 class FixedCredential:
@@ -66,6 +50,11 @@ class StoredCredential:
             kept = self._secrets.get(self._name)
             found = kept if kept != refused else self._secrets.reread(self._name).text
         return found if found != refused else None
+
+
+def credential_of(given: str | Credential, *, source: str) -> Credential:
+    """``given`` itself, or a text as a credential that never changes; ``source`` tells people where it is set."""
+    return FixedCredential(given, source=source) if isinstance(given, str) else given
 
 
 def redacted(text: str, *secrets: str) -> str:

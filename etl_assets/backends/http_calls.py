@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from etl_assets.backends.circuit import CircuitBreaker, CircuitOpen, Unavailable
-from etl_assets.backends.credentials import Credential, redacted
+from etl_assets.backends.credentials import redacted
 from etl_assets.backends.http_failures import is_untrusted, retry_after_s, words_of
 from etl_assets.backends.rate_budget import Budget, Reservation
 from etl_assets.errors import ConfigError, EtlAssetsError, PermanentError, TransientError
+from etl_assets.protocols.secrets import Credential
 
 if TYPE_CHECKING:
     import httpx

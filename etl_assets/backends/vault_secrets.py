@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from etl_assets.backends.credentials import Credential
 from etl_assets.backends.http_calls import Answer, HttpApi, Patience, Request, UnusableAnswer
 from etl_assets.errors import ConfigError, EtlAssetsError, PermanentError, TransientError
-from etl_assets.protocols.secrets import SecretValue
+from etl_assets.protocols.secrets import Credential, SecretValue
 
 SECRET_PATIENCE = Patience(attempts=4, total_s=15.0, base_s=0.2, cap_s=3.0)
 DEFAULT_FIELD = "value"

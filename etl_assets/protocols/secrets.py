@@ -44,6 +44,21 @@ class Secrets(Protocol):
         ...
 
 
+class Credential(Protocol):
+    """What calls of one backend carry. ``source`` tells people where it is set; it is no secret."""
+
+    @property
+    def source(self) -> str: ...
+
+    def value(self) -> str:
+        """The text to send now; "" for none. Raises as ``Secrets.get``."""
+        ...
+
+    def renewed(self, refused: str) -> str | None:
+        """Another text than ``refused``, which the backend did not accept; None when there is none."""
+        ...
+
+
 class RotatingSecrets(Secrets, Protocol):
     """A store that can hold a new value beside the one in use."""
 
