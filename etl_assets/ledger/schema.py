@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 metadata = MetaData()
 Big = BigInteger().with_variant(Integer, "sqlite")
@@ -46,8 +46,11 @@ collections = Table(
     Column("shards", Integer, nullable=False),
     Column("layout_revision", Integer, nullable=False),
     Column("generation_revision", Integer, nullable=False),
+    Column("wanted_recipe", String(64)),
     Index("ix_collections_name", "tenant", "collection", unique=True),
 )  # fmt: skip
+
+"""``wanted_recipe`` is what the settings asked for when generations were last begun or given up for them."""
 
 collection_settings = Table(
     "collection_settings", metadata,
@@ -165,9 +168,18 @@ generations = Table(
     Column("dimension", Integer, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("retired_at", Float),
+    Column("settings", JSON),
+    Column("recipe", String(64)),
+    Column("origin", String(16)),
+    Column("verdict", JSON),
+    Column("dropped_at", Float),
     Index("ix_generations_cid", "cid"),
 )  # fmt: skip
-"""``state`` is ``building``, ``live`` or ``retired``."""
+"""``state`` is ``building``, ``live``, ``previous`` (kept up to date, for a rollback) or ``retired``.
+
+``settings`` define it, and ``recipe`` is their digest and the model's; ``origin`` is ``settings`` or ``command``;
+``verdict`` is its last comparison with the live one; ``dropped_at`` is when its index spaces were removed.
+"""
 
 reigns = Table(
     "reigns", metadata,
@@ -260,9 +272,10 @@ quarantine = Table(
     Column("attempts", Integer, nullable=False),
     Column("first_at", Float, nullable=False),
     Column("last_at", Float, nullable=False),
-    PrimaryKeyConstraint("document_id", "stage"),
+    PrimaryKeyConstraint("document_id", "stage", "producer_id", "input_digest"),
     Index("ix_quarantine_cid", "cid"),
 )  # fmt: skip
+"""One document may be held at one stage by several index generations, each with its own producer or input."""
 
 check_marks = Table(
     "check_marks", metadata,
