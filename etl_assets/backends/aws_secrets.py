@@ -5,19 +5,18 @@ API: docs.aws.amazon.com/secretsmanager/latest/apireference
 
 import json
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
-from etl_assets.errors import ConfigError, EtlAssetsError, PermanentError, TransientError
+from etl_assets.backends.aws_errors import Refusals, aws_failures
+from etl_assets.errors import ConfigError, EtlAssetsError, TransientError
 from etl_assets.protocols.secrets import SecretValue
 
 CURRENT, PENDING = "AWSCURRENT", "AWSPENDING"
-_ABSENT = {"ResourceNotFoundException"}
-_PASSING = {
-    "InternalServiceError", "InternalServiceErrorException", "InternalFailure", "ServiceUnavailable",
-    "ThrottlingException", "Throttling", "TooManyRequestsException", "RequestTimeout", "RequestLimitExceeded",
-}  # fmt: skip
+_REFUSALS = Refusals(
+    settings={"ResourceNotFoundException": "there is none of this name and label here; check name and region"},
+    otherwise="check the rights and the key of the secret",
+)
 
 
 def secrets_manager(*, region: str | None = None, endpoint_url: str | None = None, timeout_s: float = 10.0) -> Any:
@@ -72,14 +71,14 @@ class AwsSecrets:
         before = self._labelled(name, CURRENT)
         whole = new_value if field is None else json.dumps({**_fields(name, before[0]), field: new_value})
         version = str(uuid.uuid4())
-        with _failures(name):
+        with aws_failures(f"AWS secret {name}", _REFUSALS):
             self._client.put_secret_value(
                 SecretId=identity, ClientRequestToken=version, SecretString=whole, VersionStages=[PENDING]
             )
         try:
             verify(self._read(name, PENDING).text)
             self._refuse_if_changed(name, before[1])
-            with _failures(name):
+            with aws_failures(f"AWS secret {name}", _REFUSALS):
                 self._client.update_secret_version_stage(
                     SecretId=identity, VersionStage=CURRENT, MoveToVersionId=version, RemoveFromVersionId=before[1]
                 )
@@ -96,7 +95,7 @@ class AwsSecrets:
     def _take_back(self, identity: str, name: str, version: str, error: BaseException | None) -> None:
         """Take the label AWSPENDING off; without a label a version is deprecated, and later removed by AWS."""
         try:
-            with _failures(name):
+            with aws_failures(f"AWS secret {name}", _REFUSALS):
                 self._client.update_secret_version_stage(
                     SecretId=identity, VersionStage=PENDING, RemoveFromVersionId=version
                 )
@@ -116,7 +115,7 @@ class AwsSecrets:
 
     def _labelled(self, name: str, label: str) -> tuple[str, str]:
         """(whole text, version id) of the version with this label."""
-        with _failures(name):
+        with aws_failures(f"AWS secret {name}", _REFUSALS):
             answer = self._client.get_secret_value(SecretId=_taken_apart(name)[0], VersionStage=label)
         text = answer.get("SecretString")
         if not isinstance(text, str) or not text:
@@ -140,30 +139,3 @@ def _fields(name: str, text: str) -> dict[str, Any]:
         # No cause: the decoder's error holds the document, which is the secret.
         raise ConfigError(f"AWS secret {name}: it is no JSON object, so it has no fields; leave out the # part")
     return fields
-
-
-@contextmanager
-def _failures(name: str) -> Iterator[None]:
-    """boto3's errors as ours. Their messages hold no secret: requests and answers are not part of them."""
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
-
-    try:
-        yield
-    except ClientError as e:
-        code = str(e.response.get("Error", {}).get("Code", ""))
-        status = int(e.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        if code in _ABSENT:
-            raise ConfigError(
-                f"AWS secret {name}: there is none of this name and label here; check name and region"
-            ) from e
-        if code in _PASSING or status >= 500:
-            raise TransientError(f"AWS Secrets Manager: {code} for {name}; try later") from e
-        raise PermanentError(
-            f"AWS Secrets Manager: {code} for {name}; check the rights and the key of the secret"
-        ) from e
-    except (NoCredentialsError, PartialCredentialsError) as e:
-        raise ConfigError(
-            f"AWS Secrets Manager: {e}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role"
-        ) from e
-    except BotoCoreError as e:
-        raise TransientError(f"AWS Secrets Manager does not answer for {name} ({type(e).__name__}); try later") from e

@@ -3,27 +3,29 @@
 API: docs.aws.amazon.com/kms/latest/APIReference (Encrypt, Decrypt, DescribeKey)
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from etl_assets.errors import ConfigError, PermanentError, TransientError
+from etl_assets.backends.aws_errors import Refusals, aws_failures
+from etl_assets.errors import ConfigError
 from etl_assets.protocols.keys import Wrapping
 
 _KIND = "aws-kms:"
 _CONTEXT = "etl-assets"
-_PASSING = {
-    "DependencyTimeoutException", "InternalFailure", "KMSInternalException", "KeyUnavailableException",
-    "RequestLimitExceeded", "ServiceUnavailable", "Throttling", "ThrottlingException", "TooManyRequestsException",
-}  # fmt: skip
-_ALTERED = {"InvalidCiphertextException", "IncorrectKeyException"}
-_UNUSABLE = {
-    "DisabledException": "it is disabled; enable it",
-    "KMSInvalidStateException": "it is disabled or waits for its deletion; enable it, or cancel the deletion",
-    "InvalidKeyUsageException": "it is not a symmetric key for encryption; name another",
-    "AccessDeniedException": "its policy refuses this identity; grant kms:Encrypt, kms:Decrypt and kms:DescribeKey",
-}
+_ALTERED = "the wrapped key in the ledger was altered; restore the ledger"
+_REFUSALS = Refusals(
+    settings={"NotFoundException": "there is no such key here; check its id and the region"},
+    remedies={
+        "InvalidCiphertextException": _ALTERED,
+        "IncorrectKeyException": _ALTERED,
+        "DisabledException": "it is disabled; enable it",
+        "KMSInvalidStateException": "it is disabled or waits for its deletion; enable it, or cancel the deletion",
+        "InvalidKeyUsageException": "it is not a symmetric key for encryption; name another",
+        "AccessDeniedException": "its policy refuses this identity; grant kms:Encrypt, kms:Decrypt and kms:DescribeKey",
+    },
+    otherwise="check the key and its policy",
+)
 
 
 def kms_client(key: str, *, region: str | None = None, endpoint_url: str | None = None, timeout_s: float = 10.0) -> Any:
@@ -72,45 +74,20 @@ class KmsKey:
 
     def current(self) -> tuple[str, str]:
         """The ARN of the key that the id or alias stands for now; there are no versions."""
-        with _failures(self.label):
+        with aws_failures(self.label, _REFUSALS):
             return _KIND + str(self._connect().describe_key(KeyId=self._key)["KeyMetadata"]["Arn"]), ""
 
     def wrap(self, secret: bytes, context: str) -> Wrapping:
         """Encrypt, with ``context`` as encryption context."""
-        with _failures(self.label):
+        with aws_failures(self.label, _REFUSALS):
             answer = self._connect().encrypt(KeyId=self._key, Plaintext=secret, EncryptionContext={_CONTEXT: context})
         return Wrapping(_KIND + str(answer["KeyId"]), "", bytes(answer["CiphertextBlob"]))
 
     def unwrap(self, wrapping: Wrapping, context: str) -> bytes:
         """Decrypt, with the key that the wrapping names."""
         key = wrapping.master.removeprefix(_KIND)
-        with _failures(f"AWS KMS key {key}", context):
+        with aws_failures(f"AWS KMS key {key}: opening {context}", _REFUSALS):
             answer = self._connect().decrypt(
                 KeyId=key, CiphertextBlob=wrapping.wrapped, EncryptionContext={_CONTEXT: context}
             )
         return bytes(answer["Plaintext"])
-
-
-@contextmanager
-def _failures(label: str, context: str = "") -> Iterator[None]:
-    """boto3's errors as ours. Their messages hold no key: requests and answers are not part of them."""
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
-
-    try:
-        yield
-    except ClientError as e:
-        code = str(e.response.get("Error", {}).get("Code", ""))
-        status = int(e.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        if code == "NotFoundException":
-            raise ConfigError(f"{label}: there is no such key here; check its id and the region") from e
-        if code in _ALTERED:
-            raise PermanentError(
-                f"{label}: cannot open {context}: the wrapped key in the ledger was altered; restore the ledger"
-            ) from e
-        if code in _PASSING or status >= 500:
-            raise TransientError(f"{label}: {code}; try later") from e
-        raise PermanentError(f"{label}: {code}: {_UNUSABLE.get(code, 'check the key and its policy')}") from e
-    except (NoCredentialsError, PartialCredentialsError) as e:
-        raise ConfigError(f"{label}: {e}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role") from e
-    except BotoCoreError as e:
-        raise TransientError(f"{label}: KMS does not answer ({type(e).__name__}); try later") from e

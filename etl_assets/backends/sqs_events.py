@@ -3,22 +3,26 @@
 API: docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from etl_assets.backends.aws_errors import Refusals, aws_failures
 from etl_assets.backends.s3_event_messages import read_message
-from etl_assets.errors import ConfigError, PermanentError, TransientError
+from etl_assets.errors import ConfigError
 from etl_assets.protocols.arrival_events import EventMessage
 
 HIDDEN_S = 300
 """How long a received message is hidden from other receivers: longer than a tick may take. Then it comes again."""
 _MOST = 10
 """SQS takes and gives no more messages in one request."""
-_NO_QUEUE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "NonExistentQueue"}
-_PASSING = {"RequestThrottled", "ThrottlingException", "Throttling", "RequestTimeout", "InternalFailure",
-            "InternalError", "ServiceUnavailable", "OverLimit", "KmsThrottled", "KMS.ThrottlingException"}  # fmt: skip
+_NO_QUEUE = "there is no such queue; check its URL and region"
+_REFUSALS = Refusals(
+    settings=dict.fromkeys(
+        ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "NonExistentQueue"), _NO_QUEUE
+    ),
+    otherwise="allow sqs:ReceiveMessage and sqs:DeleteMessage on it, and kms:Decrypt if it is encrypted",
+)
 
 
 def queue_client(
@@ -71,7 +75,7 @@ class SqsEvents:
 
     def receive(self) -> Sequence[EventMessage]:
         """Up to ten messages, hidden for ``HIDDEN_S``. Raises as ``ArrivalEvents.receive``."""
-        with _failures("reading"):
+        with aws_failures("the queue of arrivals: reading", _REFUSALS):
             answer = self._client.receive_message(
                 QueueUrl=self._url, MaxNumberOfMessages=_MOST, VisibilityTimeout=HIDDEN_S, WaitTimeSeconds=1
             )
@@ -86,31 +90,7 @@ class SqsEvents:
         for start in range(0, len(messages), _MOST):
             part = messages[start : start + _MOST]
             entries = [{"Id": str(n), "ReceiptHandle": one.receipt} for n, one in enumerate(part)]
-            with _failures("taking messages out"):
+            with aws_failures("the queue of arrivals: taking messages out", _REFUSALS):
                 answer = self._client.delete_message_batch(QueueUrl=self._url, Entries=entries)
             failed += len(answer.get("Failed", ()))
         return failed
-
-
-@contextmanager
-def _failures(doing: str) -> Iterator[None]:
-    """boto3's errors as ours; their messages hold no secret, and the URL of the queue is not shown."""
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
-
-    what = f"the queue of arrivals: {doing}"
-    try:
-        yield
-    except ClientError as e:
-        code = str(e.response.get("Error", {}).get("Code", ""))
-        status = int(e.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        if code in _NO_QUEUE:
-            raise ConfigError(f"{what}: there is no such queue; check its URL and region") from e
-        if code in _PASSING or status >= 500:
-            raise TransientError(f"{what}: {code}; try later") from e
-        raise PermanentError(
-            f"{what}: {code}; allow sqs:ReceiveMessage and sqs:DeleteMessage on it, and kms:Decrypt if it is encrypted"
-        ) from e
-    except (NoCredentialsError, PartialCredentialsError) as e:
-        raise ConfigError(f"{what}: {e}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role") from e
-    except BotoCoreError as e:
-        raise TransientError(f"{what}: no answer ({type(e).__name__}); try later") from e

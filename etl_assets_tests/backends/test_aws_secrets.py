@@ -113,7 +113,7 @@ def test_refusals_are_told_apart(client: Any, code: str, status: int, error: typ
 
     with Stubber(client) as stub:
         stub.add_client_error("get_secret_value", code, "no", status)
-        with pytest.raises(error, match=f"{code} for jina"):
+        with pytest.raises(error, match=f"AWS secret jina: {code}"):
             AwsSecrets(client).get("jina")
 
 
