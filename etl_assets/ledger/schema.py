@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 metadata = MetaData()
 Big = BigInteger().with_variant(Integer, "sqlite")
@@ -353,6 +353,30 @@ data_keys = Table(
     Index("ix_data_keys_scope", "scope", unique=True),
 )  # fmt: skip
 """Keys that encrypt blobs, each wrapped by a master key that is kept elsewhere. A destroyed one has no row."""
+
+store_places = Table(
+    "store_places", metadata,
+    Column("partition", String(160), nullable=False),
+    Column("store", String(16), nullable=False),
+    Column("place", Text, nullable=False),
+    PrimaryKeyConstraint("partition", "store"),
+)  # fmt: skip
+"""Where the rows of a partition were published to, for each store: without credentials. A store that is opened
+elsewhere lacks them.
+"""
+
+repairs = Table(
+    "repairs", metadata,
+    Column("partition", String(160), primary_key=True),
+    Column("digest", String(32), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("found_at", Float, nullable=False),
+    Column("retry_at", Float, nullable=False),
+    Column("problem", Text, nullable=False),
+)  # fmt: skip
+"""Partitions whose stores were found to differ from the ledger. ``digest`` is of the differences; ``attempts`` counts
+repairs that left these very ones, and none is tried by itself before ``retry_at``.
+"""
 
 for _table in metadata.tables.values():
     for _column in _table.columns:
