@@ -16,15 +16,8 @@ from dagster_celery.launcher import CeleryRunLauncher
 from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 
 from etl_assets.resources.document_runs import settings_from_environment
-from etl_assets.resources.run_queue import (
-    CONFIGURATION,
-    DEAD_AFTER_S,
-    EXECUTE_RUN,
-    QUEUE,
-    broker_url,
-    configure,
-    heart_of,
-)
+from etl_assets.resources.run_heart import DEAD_AFTER_S, WORKER_TAG, heart_of
+from etl_assets.resources.run_queue import CONFIGURATION, EXECUTE_RUN, QUEUE, broker_url, configure
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -77,7 +70,7 @@ class QueuedRuns(CeleryRunLauncher):
 
     def get_run_worker_debug_info(self, run: "dg.DagsterRun", include_container_logs: bool | None = True) -> str | None:
         """Which worker had the run."""
-        return f"worker: {heart_of(self._instance, run.run_id)}"
+        return f"worker: {run.tags.get(WORKER_TAG)}"
 
     @classmethod
     def config_type(cls) -> "UserConfigSchema":

@@ -4,14 +4,7 @@ A message names a run and nothing else; what the run is stands in Dagster's stor
 message is acknowledged when its run has ended, so that the broker gives it to somebody else when a worker is lost.
 """
 
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
-
-import dagster as dg
-from dagster._core.events import JobFailureData, RunFailureReason
 
 from etl_assets.errors import ConfigError
 
@@ -26,14 +19,12 @@ virtual host each.
 """
 
 EXECUTE_RUN = "etl_assets.execute_run"
-BEAT_S = 2.0
-DEAD_AFTER_S = 20.0
-"""A run that gave no sign of life for so long, by the watcher's own clock, has lost its worker."""
+BUSY_FILE = "WORKER_BUSY_FILE"
+"""Variable of a worker process: a file that is kept locked while a run is executed."""
 
 UNACKNOWLEDGED_LIMIT_MS = 7 * 24 * 3600 * 1000
 """RabbitMQ from 3.12 takes a message from a worker after 30 minutes unless its queue says otherwise."""
 
-_POLL_S = 0.5
 CONFIGURATION: dict[str, Any] = {
     "task_acks_late": True,
     "task_reject_on_worker_lost": True,
@@ -107,55 +98,3 @@ def waiting(app: "Celery") -> int:
         queue = app.amqp.queues[QUEUE](connection.default_channel)
         queue.declare()
         return int(queue.queue_declare(passive=True).message_count)
-
-
-def heart_of(instance: dg.DagsterInstance, run_id: str) -> str | None:
-    """What the run's worker wrote last: another text at every beat; ``None`` before its first."""
-    key = _key(run_id)
-    return instance.run_storage.get_cursor_values({key}).get(key)
-
-
-@contextmanager
-def beating(instance: dg.DagsterInstance, run_id: str, *, worker: str) -> Iterator[None]:
-    """Give signs of life of a run while the context is open."""
-    stop = threading.Event()
-
-    def beat() -> None:
-        count = 0
-        while True:
-            count += 1
-            with suppress(Exception):  # a database that restarts: the next beat, or the run itself, finds out
-                instance.run_storage.set_cursor_values({_key(run_id): f"{worker} {count}"})
-            if stop.wait(BEAT_S):
-                return
-
-    instance.run_storage.set_cursor_values({_key(run_id): f"{worker} 0"})
-    heart = threading.Thread(target=beat, name=f"heart of {run_id}", daemon=True)
-    heart.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        heart.join()
-
-
-def is_alive(instance: dg.DagsterInstance, run_id: str, *, within_s: float = DEAD_AFTER_S) -> bool:
-    """Watch a run's heart until it beats, at most for ``within_s``; whether it did, or the run ended meanwhile."""
-    first, until = heart_of(instance, run_id), time.monotonic() + within_s
-    while time.monotonic() < until:
-        time.sleep(_POLL_S)
-        run = instance.get_run_by_id(run_id)
-        if heart_of(instance, run_id) != first or run is None or run.is_finished:
-            return True
-    return False
-
-
-def report_lost(instance: dg.DagsterInstance, run: dg.DagsterRun, message: str) -> None:
-    """Enter that a run ended without a word, for the daemon to start it anew."""
-    instance.report_run_failed(
-        run, message, JobFailureData(error=None, failure_reason=RunFailureReason.UNEXPECTED_TERMINATION)
-    )
-
-
-def _key(run_id: str) -> str:
-    return f"etl_assets/heart/{run_id}"

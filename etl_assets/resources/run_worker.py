@@ -14,9 +14,9 @@ import dagster as dg
 from dagster._cli.api import _execute_run_command_body
 
 from etl_assets.resources.document_runs import settings_from_environment
-from etl_assets.resources.run_queue import EXECUTE_RUN, beating, broker_url, heart_of, is_alive, open_queue, report_lost
+from etl_assets.resources.run_heart import beating, forget, heart_of, is_alive, report_lost
+from etl_assets.resources.run_queue import BUSY_FILE, EXECUTE_RUN, broker_url, open_queue
 
-BUSY_FILE = "WORKER_BUSY_FILE"
 app = open_queue(broker_url(settings_from_environment()))
 
 
@@ -26,12 +26,13 @@ def execute_run(task: Any, run_id: str) -> None:
     with dg.DagsterInstance.get() as instance, _busy():
         run = instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
-            return
-        if run.status == dg.DagsterRunStatus.CANCELING:
-            instance.report_run_canceled(run, "Canceled before a worker began.")
+            forget(instance, run_id)  # its worker was killed, and the monitoring daemon noticed before this one
             return
         if heart_of(instance, run_id) is not None:
             _after_another(instance, run)
+            return
+        if run.status == dg.DagsterRunStatus.CANCELING:
+            instance.report_run_canceled(run, "Canceled before a worker began.")
             return
         with beating(instance, run_id, worker=f"{socket.gethostname()}:{os.getpid()}"):
             _execute_run_command_body(

@@ -21,11 +21,10 @@ from types import FrameType
 from uuid import uuid4
 
 from etl_assets.errors import ConfigError, TransientError
-from etl_assets.resources.run_queue import QUEUE, broker_url, open_queue, waiting
+from etl_assets.resources.run_queue import BUSY_FILE, QUEUE, broker_url, open_queue, waiting
 from etl_assets.settings import Settings
 
 CHECK_EVERY_S = 30.0
-BUSY_FILE = "WORKER_BUSY_FILE"
 _POLL_S = 0.2
 _QUICK_DEATH_S = 10.0
 _PR_SET_PDEATHSIG = 1
@@ -153,14 +152,6 @@ class Workers:
             worker.drain()
         if wanted != len(staying):
             self.say(f"{ready} runs wait, {busy} are executed: {wanted} workers")
-
-    def drain(self) -> None:
-        """Ask all of them to finish, and wait until they have."""
-        for worker in self.kept:
-            worker.drain()
-        while [one for one in self.kept if not one.ended]:
-            time.sleep(_POLL_S)
-        self.kept.clear()
 
     def kill(self) -> None:
         """End all of them at once."""

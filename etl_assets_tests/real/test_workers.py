@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from etl_assets.documents.platform import Platform
 from etl_assets.ledger import schema
-from etl_assets.resources.run_queue import heart_of
+from etl_assets.resources.run_heart import heart_of
 from etl_assets_tests.real.queued_runs import Machines, awaited, instance_of, machines, platform_of
 from etl_assets_tests.servers.fixtures import Variables
 
