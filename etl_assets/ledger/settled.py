@@ -37,3 +37,9 @@ def expired_runs(connection: Connection) -> frozenset[str]:
         .where(run.c.state == "started", lease.c.name.is_(None))
     )
     return frozenset(connection.scalars(query))
+
+
+def holding_runs(connection: Connection) -> frozenset[str]:
+    """Ids of runs, or what else is named as a holder, whose lease has not expired."""
+    lease = schema.leases
+    return frozenset(connection.scalars(select(lease.c.holder).where(lease.c.expires_at > now(connection))))

@@ -1,5 +1,7 @@
 """The arrival sensor: one run per change, never two at once, and again whenever there is a reason."""
 
+import json
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +15,13 @@ from sqlalchemy import func, select, update
 from etl_assets.asset_keys import DOCUMENT_SHARDS, INGEST_JOB
 from etl_assets.documents import arrival_watch
 from etl_assets.documents.arrival_watch import Cursor, watch
-from etl_assets.documents.automation import PARTITION_TAG, RUN_KEY_TAG, document_arrivals
+from etl_assets.documents.automation import (
+    CODE_SERVER_TAG,
+    PARTITION_TAG,
+    RUN_KEY_TAG,
+    SILENT_S,
+    document_arrivals,
+)
 from etl_assets.documents.partition_run import PartitionRun, all_steps
 from etl_assets.documents.pending import settle
 from etl_assets.ledger import schema
@@ -216,6 +224,29 @@ def test_a_run_whose_process_died_is_reported_and_its_work_asked_for_again(senso
     assert sensor.tick() == [sensor.home.key], "nothing arrived, and there is work left"
     sensor.end()
     assert sensor.home.published() and sensor.tick() == []
+
+
+@pytest.mark.parametrize("listening", [False, True])
+def test_a_run_that_died_before_it_took_its_partition_is_reported_and_asked_for_again(
+    sensor: Sensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listening: bool
+) -> None:
+    assert sensor.tick() == [sensor.home.key]
+    server = {"host": "localhost", "socket": str(tmp_path / "server")}
+    tags = {**sensor.newest.tags, CODE_SERVER_TAG: json.dumps(server)}
+    sensor.instance.delete_run(sensor.newest.run_id)
+    run = create_run_for_test(sensor.instance, INGEST_JOB, tags=tags, status=dg.DagsterRunStatus.STARTING)
+    with socket.socket(socket.AF_UNIX) as code_server:
+        if listening:
+            code_server.bind(server["socket"])
+            code_server.listen()
+        assert sensor.tick() == [], "it may be on its way still"
+        monkeypatch.setitem(SILENT_S, dg.DagsterRunStatus.STARTING, -1.0)
+        sensor.tick()
+        ended = sensor.instance.get_run_by_id(run.run_id)
+    assert ended is not None and ended.is_finished != listening
+    if not listening:
+        sensor.pass_time(LONGEST_BACKOFF_S)
+        assert sensor.tick() == [sensor.home.key]
 
 
 def test_changed_parameters_are_asked_for_although_nothing_arrived(sensor: Sensor) -> None:
