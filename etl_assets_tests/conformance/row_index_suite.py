@@ -1,7 +1,7 @@
 """What holds for every index of rows, vector or keyword, whatever is behind it. The two suites inherit it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Generic, TypeVar
@@ -25,6 +25,14 @@ from etl_assets_tests.conformance.index_rows import (
 Index = TypeVar("Index", bound=RowIndex)
 INDEX_PER_CLASS = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 VARIED = IndexSpace("acme", "varied", 1)
+
+
+def half_indexed(index: Index, table: Callable[[Iterable[Row]], pa.Table]) -> Index:
+    """``index`` with the varied rows, half of them indexed and half just written."""
+    index.write(VARIED, table(varied_rows()[:30]))
+    index.optimise(VARIED, now=True)
+    index.write(VARIED, table(varied_rows()[30:]))
+    return index
 
 
 class RowIndexSuite(ABC, Generic[Index]):

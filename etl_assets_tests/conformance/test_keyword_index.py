@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from etl_assets.backends.lancedb_keywords import LanceKeywords
 from etl_assets.protocols.indexes import Filters, IndexHit, IndexSpace, KeywordIndex, text_digest
 from etl_assets.protocols.visibility import Visibility
-from etl_assets_tests.conformance.index_rows import ALL, NO_FILTERS, SPACE, Row, keyword_table, varied_rows
-from etl_assets_tests.conformance.row_index_suite import VARIED, RowIndexSuite
+from etl_assets_tests.conformance.index_rows import ALL, NO_FILTERS, SPACE, Row, keyword_table
+from etl_assets_tests.conformance.row_index_suite import VARIED, RowIndexSuite, half_indexed
 
 BACKENDS: dict[str, Callable[[Path], KeywordIndex]] = {"lancedb": lambda folder: LanceKeywords(folder / "keywords")}
 
@@ -41,12 +41,9 @@ HARMLESS = [
 
 @pytest.fixture(scope="module", params=list(BACKENDS.values()), ids=list(BACKENDS))
 def varied_index(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> KeywordIndex:
-    """An index that is only read: half of its rows are indexed, half are not."""
+    """An index that is only read."""
     index: KeywordIndex = request.param(tmp_path_factory.mktemp("varied"))
-    index.write(VARIED, keyword_table(varied_rows()[:30]))
-    index.optimise(VARIED, now=True)
-    index.write(VARIED, keyword_table(varied_rows()[30:]))
-    return index
+    return half_indexed(index, keyword_table)
 
 
 class TestKeywordIndex(RowIndexSuite[KeywordIndex]):

@@ -24,19 +24,16 @@ from etl_assets_tests.conformance.index_rows import (
     vector_table,
     visibilities,
 )
-from etl_assets_tests.conformance.row_index_suite import VARIED, RowIndexSuite
+from etl_assets_tests.conformance.row_index_suite import VARIED, RowIndexSuite, half_indexed
 
 BACKENDS: dict[str, Callable[[Path], VectorIndex]] = {"lancedb": lambda folder: LanceVectors(folder / "vectors")}
 
 
 @pytest.fixture(scope="module", params=list(BACKENDS.values()), ids=list(BACKENDS))
 def varied_index(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> VectorIndex:
-    """An index that is only read: half of its rows are indexed, half are not."""
+    """An index that is only read."""
     index: VectorIndex = request.param(tmp_path_factory.mktemp("varied"))
-    index.write(VARIED, vector_table(varied_rows()[:30]))
-    index.optimise(VARIED, now=True)
-    index.write(VARIED, vector_table(varied_rows()[30:]))
-    return index
+    return half_indexed(index, vector_table)
 
 
 class TestVectorIndex(RowIndexSuite[VectorIndex]):

@@ -10,13 +10,13 @@ from uuid import uuid4
 import psycopg
 import pytest
 from sqlalchemy import update
-from sqlalchemy.engine import make_url
 
 from etl_assets.ledger import schema
 from etl_assets.ledger.database import Ledger
 from etl_assets.ledger.leases import Lease
 from etl_assets_tests.faults.chains import die_holding as die_at_once
 from etl_assets_tests.ledgers import SERVER_FILE, close_all, open_on
+from etl_assets_tests.real.databases import drop_database, new_database
 from etl_assets_tests.servers.fixtures import (
     Variables,
     arcadedb,
@@ -57,22 +57,26 @@ def databases(postgres: Variables) -> Iterator[str]:
     prefix = f"t{os.getpid()}_{uuid4().hex[:8]}_"
     yield prefix
     with psycopg.connect(postgres["ETL_TEST_POSTGRES_URL"], autocommit=True) as connection:
-        names = connection.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", [prefix])
-        for (name,) in names.fetchall():
-            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')  # type: ignore[call-overload]
+        query = "SELECT datname FROM pg_database WHERE starts_with(datname, %s)"
+        names = connection.execute(query, [prefix]).fetchall()
+    for (name,) in names:
+        drop_database(postgres["ETL_TEST_POSTGRES_URL"], name)
+
+
+@pytest.fixture
+def database(postgres: Variables, databases: str) -> str:
+    """The URL of an empty database."""
+    return new_database(postgres["ETL_TEST_POSTGRES_URL"], f"{databases}one")
 
 
 @pytest.fixture(scope="session")
 def template(postgres: Variables) -> Iterator[str]:
     """A database with an empty ledger, for copies: making one by its migrations takes ten times as long."""
     name = f"template_{os.getpid()}_{uuid4().hex[:8]}"
-    with psycopg.connect(postgres["ETL_TEST_POSTGRES_URL"], autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')  # type: ignore[call-overload]
-    url = make_url(postgres["ETL_TEST_POSTGRES_URL"]).set(database=name).render_as_string(hide_password=False)
+    url = new_database(postgres["ETL_TEST_POSTGRES_URL"], name)
     Ledger.postgresql(url, transaction_pooling=False).close()
     yield name
-    with psycopg.connect(postgres["ETL_TEST_POSTGRES_URL"], autocommit=True) as connection:
-        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')  # type: ignore[call-overload]
+    drop_database(postgres["ETL_TEST_POSTGRES_URL"], name)
 
 
 @pytest.fixture(params=["direct", "pooled"])

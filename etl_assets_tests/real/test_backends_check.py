@@ -1,13 +1,11 @@
 """``etl-assets backends check`` over real servers: what it finds, and what it says when something is wrong."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
-import psycopg
 import pytest
-from sqlalchemy.engine import make_url
 
 from etl_assets.cli.probing import Outcome, probed
 from etl_assets.settings import Settings
@@ -31,15 +29,6 @@ def check(tmp_path: Path) -> Check:
         return {one.role.name: one for one in found}
 
     return run
-
-
-@pytest.fixture
-def database(postgres: Variables, databases: str) -> Iterator[str]:
-    """The URL of an empty database."""
-    name = f"{databases}check"
-    with psycopg.connect(postgres["ETL_TEST_POSTGRES_URL"], autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')  # type: ignore[call-overload]
-    yield make_url(postgres["ETL_TEST_POSTGRES_URL"]).set(database=name).render_as_string(hide_password=False)
 
 
 def test_databases_the_graph_the_cache_and_the_queue(

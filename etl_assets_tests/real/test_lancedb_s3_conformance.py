@@ -11,8 +11,8 @@ from etl_assets.backends.lancedb_vectors import LanceVectors
 from etl_assets.backends.s3_client import S3Bucket
 from etl_assets.protocols.indexes import KeywordIndex, VectorIndex
 from etl_assets_tests.conformance import test_keyword_index, test_vector_index
-from etl_assets_tests.conformance.index_rows import keyword_table, varied_rows, vector_table
-from etl_assets_tests.conformance.row_index_suite import VARIED
+from etl_assets_tests.conformance.index_rows import keyword_table, vector_table
+from etl_assets_tests.conformance.row_index_suite import half_indexed
 from etl_assets_tests.real.s3_buckets import new_bucket
 from etl_assets_tests.servers.fixtures import Variables
 
@@ -35,11 +35,7 @@ class TestLanceKeywordsOnS3(test_keyword_index.TestKeywordIndex):
     @pytest.fixture(scope="class", params=["minio"])  # Hypothesis tells the classes apart by the parameter
     @classmethod
     def varied_index(cls, bucket: S3Bucket) -> KeywordIndex:
-        index = LanceKeywords(new_tables(bucket))
-        index.write(VARIED, keyword_table(varied_rows()[:30]))
-        index.optimise(VARIED, now=True)
-        index.write(VARIED, keyword_table(varied_rows()[30:]))
-        return index
+        return half_indexed(LanceKeywords(new_tables(bucket)), keyword_table)
 
 
 class TestLanceVectorsOnS3(test_vector_index.TestVectorIndex):
@@ -50,8 +46,4 @@ class TestLanceVectorsOnS3(test_vector_index.TestVectorIndex):
     @pytest.fixture(scope="class", params=["minio"])  # Hypothesis tells the classes apart by the parameter
     @classmethod
     def varied_index(cls, bucket: S3Bucket) -> VectorIndex:
-        index = LanceVectors(new_tables(bucket))
-        index.write(VARIED, vector_table(varied_rows()[:30]))
-        index.optimise(VARIED, now=True)
-        index.write(VARIED, vector_table(varied_rows()[30:]))
-        return index
+        return half_indexed(LanceVectors(new_tables(bucket)), vector_table)

@@ -1,11 +1,9 @@
 """``etl-assets migrate`` on PostgreSQL, Neo4j and Pinecone's stand-in."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy.engine import make_url
 
 from etl_assets.cli import run
 from etl_assets.ledger.schema import SCHEMA_VERSION
@@ -14,15 +12,6 @@ from etl_assets_tests.servers.fixtures import Variables
 from etl_assets_tests.servers.pinecone_standin import PineconeStandIn
 
 KEY = "pcsk_migrate"
-
-
-@pytest.fixture
-def database(postgres: Variables, databases: str) -> Iterator[str]:
-    """The URL of an empty database."""
-    name = f"{databases}migrate"
-    with psycopg.connect(postgres["ETL_TEST_POSTGRES_URL"], autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')  # type: ignore[call-overload]
-    yield make_url(postgres["ETL_TEST_POSTGRES_URL"]).set(database=name).render_as_string(hide_password=False)
 
 
 def test_everything_is_made_once_and_a_newer_schema_is_refused(
