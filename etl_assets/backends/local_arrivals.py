@@ -14,21 +14,19 @@ A folder that nothing is mounted on looks like one whose last document went. So 
 the empty file ``.etl-assets`` at the top: a store without it, and without anything else, is taken for an unmounted or
 removed one (``seems_lost``).
 
-The content type is the extended attribute ``user.mime_type``, and metadata are ``user.etl.NAME``, where the file
-system has them. Changing one changes ctime, hence the fingerprint.
+Content type and metadata are extended attributes (see ``local_reading``). Changing one changes ctime, hence the
+fingerprint.
 """
 
 import errno
-import hashlib
 import os
 import stat
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import NoReturn, TypeAlias
+from typing import TypeAlias
 
-from etl_assets.backends.local_files import BLOCK_BYTES, RACES, Scratch, copy_durably, refuse, sync_folder, write_all
+from etl_assets.backends.local_files import RACES, Scratch, copy_durably, refuse, sync_folder
 from etl_assets.backends.local_listing import (
     entries_of,
     fingerprint,
@@ -38,21 +36,14 @@ from etl_assets.backends.local_listing import (
     shown,
     strays_at,
 )
-from etl_assets.errors import ConfigError, DataError, PermanentError, TransientError
+from etl_assets.backends.local_reading import copied, opened, set_attributes, unreadable
+from etl_assets.errors import ConfigError, PermanentError
 from etl_assets.protocols.objects import NAME, FetchedObject, ObjectAttributes, ObjectInfo, UnusableKey
 
-_CONTENT_TYPE = "user.mime_type"
 _COPIES_AT_ONCE = 8
-_METADATA = "user.etl."
 _MARK = ".etl-assets"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# O_NONBLOCK: opening a pipe that took a file's place must not wait for a writer.
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 Entries: TypeAlias = list["os.DirEntry[str]"]
-
-_SETTLE_NS = 20_000_000
-"""Kernels before 6.13 stamp files by a clock that ticks every 1 to 10 ms: bytes written within the tick of the last
-stamp change nothing that ``stat`` shows. A file this young is left to age before it is read."""
 
 
 class LocalArrivals:
@@ -160,9 +151,9 @@ class LocalArrivals:
         _checked_key(key)
         with self._parent_to_read(key) as parent:
             name = key.rpartition("/")[2]
-            source = _opened(parent, name, key)
+            source = opened(parent, name, key)
             try:
-                fetched = _copied(source, parent, name, key, target)
+                fetched = copied(source, parent, name, key, target)
             finally:
                 os.close(source)
         self._mark()
@@ -180,7 +171,7 @@ class LocalArrivals:
         with self._scratch.folder() as folder:
             try:
                 copy_durably(source, folder / "new", mode=0o666)
-                _set_attributes(folder / "new", attributes or ObjectAttributes(), key)
+                set_attributes(folder / "new", attributes or ObjectAttributes(), key)
                 self._rename_in(folder / "new", key)
             except OSError as e:
                 if e.filename is not None and os.fspath(e.filename) == os.fspath(source):
@@ -277,7 +268,7 @@ class LocalArrivals:
             except FileNotFoundError:
                 raise
             except OSError as e:
-                _unreadable(key, e)
+                unreadable(key, e)
             yield parent
 
     def _rename_in(self, new: Path, key: str) -> None:
@@ -316,104 +307,3 @@ def _checked_key(key: str) -> list[str]:
     if any(not name or name.startswith(".") for name in segments) or "\x00" in key or not is_utf8(key):
         raise ConfigError(f"key {shown(key)}: no part may be empty, start with a dot, hold a NUL or not be UTF-8")
     return segments
-
-
-def _opened(parent: int, name: str, key: str) -> int:
-    try:
-        return os.open(name, _READ, dir_fd=parent)
-    except FileNotFoundError:
-        raise
-    except OSError as e:
-        _unreadable(key, e)
-
-
-def _unreadable(key: str, error: OSError) -> NoReturn:
-    if error.errno == errno.ESTALE:
-        raise TransientError(f"{shown(key)}: changed while being read") from error
-    problem = "is a symbolic link" if error.errno == errno.ELOOP else error.strerror
-    raise DataError(f"{shown(key)}: cannot be read: {problem}", reason="unreadable") from error
-
-
-def _copied(source: int, parent: int, name: str, key: str, target: Path) -> FetchedObject:
-    before = _settled(source)
-    if not stat.S_ISREG(before.st_mode):
-        raise DataError(f"{shown(key)}: cannot be read: not a regular file", reason="unreadable")
-    try:
-        writing = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        raise
-    except OSError as e:
-        refuse(e, f"copying {shown(key)}")
-    try:
-        sha256, size = _copy(source, writing, key)
-        attributes = _attributes(source, key)
-        after, now = os.fstat(source), os.stat(name, dir_fd=parent, follow_symlinks=False)
-        if not fingerprint(before) == fingerprint(after) == fingerprint(now) or size != before.st_size:
-            raise TransientError(f"{shown(key)}: changed while being read")
-    except BaseException:
-        target.unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(writing)
-    return FetchedObject(sha256, size, fingerprint(before), attributes)
-
-
-def _settled(source: int) -> os.stat_result:
-    """The status of an open file, taken once its last change is old enough for the next one to show."""
-    while True:
-        status = os.fstat(source)
-        age = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns)
-        if not 0 <= age < _SETTLE_NS:
-            return status
-        time.sleep((_SETTLE_NS - age) / 1e9)
-
-
-def _copy(source: int, writing: int, key: str) -> tuple[str, int]:
-    """(SHA-256 in hex, size in bytes) of what was copied."""
-    digest, size = hashlib.sha256(), 0
-    while True:
-        try:
-            block = os.read(source, BLOCK_BYTES)
-        except OSError as e:
-            _unreadable(key, e)
-        if not block:
-            return digest.hexdigest(), size
-        digest.update(block)
-        size += len(block)
-        try:
-            write_all(writing, block)
-        except OSError as e:
-            refuse(e, f"copying {shown(key)}")
-
-
-def _attributes(source: int, key: str) -> ObjectAttributes:
-    """Content type and metadata of an open file; none where the file system keeps no extended attributes."""
-    try:
-        names = os.listxattr(source)
-    except OSError as e:
-        if e.errno in (errno.ENOTSUP, errno.EPERM):
-            return ObjectAttributes()
-        raise
-    wanted = [name for name in names if name == _CONTENT_TYPE or name.startswith(_METADATA)]
-    try:
-        values = {name: os.getxattr(source, name).decode("utf-8", "backslashreplace") for name in wanted}
-    except OSError as e:
-        if e.errno == errno.ENODATA:
-            raise TransientError(f"{shown(key)}: its attribute changed while being read") from e
-        raise
-    content_type = values.pop(_CONTENT_TYPE, None)
-    return ObjectAttributes(content_type, {name.removeprefix(_METADATA): text for name, text in sorted(values.items())})
-
-
-def _set_attributes(path: Path, attributes: ObjectAttributes, key: str) -> None:
-    values: Mapping[str, str] = {f"{_METADATA}{name}": text for name, text in attributes.metadata.items()}
-    if attributes.content_type is not None:
-        values = {_CONTENT_TYPE: attributes.content_type, **values}
-    for name, text in values.items():
-        try:
-            os.setxattr(path, name, text.encode())
-        except OSError as e:
-            raise PermanentError(
-                f"{shown(key)}: the file system does not keep the attribute {name}: {e.strerror}; "
-                "write it without content type and metadata, or use another file system"
-            ) from e
