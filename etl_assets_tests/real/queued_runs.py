@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import psycopg
 from sqlalchemy.engine import make_url
 
 from etl_assets.bindings import open_platform
@@ -27,6 +26,8 @@ from etl_assets_tests.real.databases import new_database
 from etl_assets_tests.real.s3_buckets import new_bucket
 
 LIMIT_S = 120.0
+COLLECTIONS = "defaults:\n  publications: {vector: false, keyword: false, graph: false}\n"
+"""What stores of one machine keep is left out: these machines have only the lake and the ledger in common."""
 
 
 def awaited(what: str, found: Callable[[], Any], *, limit_s: float = LIMIT_S) -> Any:
@@ -44,12 +45,11 @@ class Machines:
 
     folder: Path
     shared: Settings
-    collections: str
     processes: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
 
     def machine(self, name: str) -> Settings:
         settings = replace(self.shared, home_folder=str(self.folder / name))
-        settings.home.create().collections_file.write_text(self.collections)
+        settings.home.create().collections_file.write_text(COLLECTIONS)
         return settings
 
     def start(self, settings: Settings, *arguments: str, **variables: str) -> "subprocess.Popen[bytes]":
@@ -91,10 +91,8 @@ def children_in(folder: Path) -> list[int]:
 
 
 @contextmanager
-def machines(
-    folder: Path, servers: Mapping[str, str], prefix: str, *, collections: str, **changes: Any
-) -> Iterator[Machines]:
-    """``prefix`` begins the names of the two databases that are made; ``collections`` is every machine's file."""
+def machines(folder: Path, servers: Mapping[str, str], prefix: str, **changes: Any) -> Iterator[Machines]:
+    """``prefix`` begins the names of the two databases that are made."""
     admin = servers["ETL_TEST_POSTGRES_URL"]
     urls = [new_database(admin, f"{prefix}{name}") for name in ("ledger", "dagster")]
     minio = {name: value for name, value in servers.items() if name.startswith("ETL_TEST_S3_")}
@@ -108,7 +106,7 @@ def machines(
             secret_access_key=bucket.secret_access_key, region="us-east-1",
         ),
     )  # fmt: skip
-    made = Machines(folder, replace(shared, **changes), collections)
+    made = Machines(folder, replace(shared, **changes))
     before = os.environ.get(STORAGE_VARIABLE)
     try:
         yield made
@@ -131,14 +129,6 @@ def virtual_host(servers: Mapping[str, str], name: str) -> str:
         )  # fmt: skip
         urllib.request.urlopen(request, timeout=30).close()
     return f"amqp://{url.username}:{url.password}@{url.host}:{url.port}/{name}"
-
-
-def hearts(place: Machines) -> list[str]:
-    """Ids of the runs whose hearts are in the storage."""
-    assert place.shared.postgres is not None and place.shared.postgres.dagster_url is not None
-    with psycopg.connect(place.shared.postgres.dagster_url) as connection:
-        rows = connection.execute("SELECT key FROM kvs WHERE starts_with(key, 'etl_assets/heart/') ORDER BY key")
-        return [key.rpartition("/")[2] for (key,) in rows.fetchall()]
 
 
 @contextmanager
