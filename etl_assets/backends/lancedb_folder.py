@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from etl_assets.errors import EtlAssetsError, PermanentError, TransientError
+from etl_assets.protocols.damage import DamagedError
 from etl_assets.protocols.indexes import IndexSpace
 
 if TYPE_CHECKING:
@@ -182,6 +183,7 @@ class TableFolder:
         Raises:
             TransientError: it lost ATTEMPTS of them, or the place is not available.
             PermanentError: the table or the place refuses.
+            DamagedError: the table's files cannot be read.
         """
         attempt = 0
         while True:
@@ -192,6 +194,11 @@ class TableFolder:
                 if attempt >= self._place.attempts(e):
                     raise self.failure(space, e) from e
                 time.sleep(random.uniform(0, min(FIRST_WAIT_S * 2**attempt, LONGEST_WAIT_S)))
+            except BaseException as e:
+                # What Rust's panics become is no Exception. LanceDB panics over some files with bytes changed.
+                if type(e).__name__ != "PanicException":
+                    raise
+                raise unusable(plain(e), self.name(space)) from e
 
     def failure(self, space: IndexSpace, error: Exception) -> EtlAssetsError:
         """Our error for one of LanceDB's or the place's, without its source lines."""
@@ -234,14 +241,14 @@ def _unescaped(name: str) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
-def plain(error: Exception) -> str:
+def plain(error: BaseException) -> str:
     """What LanceDB says, without its source lines."""
     return _SOURCE_LINE.sub("", str(error)).replace("lance error: ", "")
 
 
-def unusable(what: str, shown: str) -> PermanentError:
+def unusable(what: str, shown: str) -> DamagedError:
     """The error for a table that is damaged or lost in part."""
-    return PermanentError(f"{shown} cannot be used: {what}; rebuild this index from the lake")
+    return DamagedError(f"{shown} cannot be used: {what}; rebuild this index from the lake: `etl-assets repair`")
 
 
 def is_conflict(error: Exception) -> bool:

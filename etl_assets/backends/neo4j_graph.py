@@ -150,6 +150,16 @@ class Neo4jGraph:
         """See ``KnowledgeGraph.orphans``; ascending."""
         return self._server.read(lambda tx: sorted(str(record[0]) for record in tx.run(ORPHANS, tenant=tenant)))
 
+    def sweep(self, tenant: str) -> int:
+        """See ``KnowledgeGraph.sweep``."""
+        keys = [key_of(tenant, entity_id) for entity_id in self.orphans(tenant)]
+
+        def work(tx: "ManagedTransaction") -> int:
+            gone = (tx.run(DELETE_ENTITIES, keys=part).consume().counters.nodes_deleted for part in _batches(keys))
+            return sum(gone)
+
+        return self._server.write(work) if keys else 0
+
     def edges(self, tenant: str, collection: str, *, publications: Sequence[int] | None = None) -> Iterator[StoredEdge]:
         """See ``KnowledgeGraph.edges``; page by page, each a transaction, so memory does not grow with the graph.
 

@@ -156,6 +156,21 @@ class SqliteGraph:
         with self._file.reading() as db:
             return [row[0] for row in db.execute(statement, (tenant,))] if db else []
 
+    def sweep(self, tenant: str) -> int:
+        """See ``KnowledgeGraph.sweep``."""
+        if not self._file.exists():
+            return 0
+        keys = "SELECT entity_key FROM entities WHERE tenant = ?"
+        count = "SELECT count(*) FROM entities WHERE tenant = ?"
+        with self._file.writing() as db:
+            before = db.execute(count, (tenant,)).fetchone()[0]
+            _sweep(db, {row[0] for row in db.execute(keys, (tenant,))})
+            return int(before - db.execute(count, (tenant,)).fetchone()[0])
+
+    def discard(self) -> None:
+        """See ``Discardable.discard``."""
+        self._file.remove()
+
     def edges(self, tenant: str, collection: str, *, publications: Sequence[int] | None = None) -> Iterator[StoredEdge]:
         """See ``KnowledgeGraph.edges``; one snapshot, read in batches, so memory does not grow with the graph."""
         with self._file.reading() as db:

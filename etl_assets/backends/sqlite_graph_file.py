@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from etl_assets.errors import PermanentError, TransientError
+from etl_assets.protocols.damage import DamagedError
 from etl_assets.protocols.graph import Scope
 from etl_assets.protocols.visibility import Visibility
 
@@ -56,6 +57,7 @@ class GraphFile:
         self._busy_timeout_s = busy_timeout_s
         self._lock = threading.Lock()
         self._idle: list[sqlite3.Connection] = []
+        self._file: tuple[int, int] | None = None
         self._owner = os.getpid()
 
     def close(self) -> None:
@@ -64,6 +66,19 @@ class GraphFile:
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
+
+    def remove(self) -> None:
+        """Remove the file and its journal, readable or not. Idempotent.
+
+        Raises:
+            PermanentError: no right to.
+        """
+        self.close()
+        for suffix in ("", "-wal", "-shm"):
+            try:
+                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+            except OSError as e:
+                raise PermanentError(f"knowledge graph {self._path.name}: {e.strerror}; check its folder") from e
 
     def exists(self) -> bool:
         """Whether anything was ever written."""
@@ -107,7 +122,11 @@ class GraphFile:
                 connection.close()
                 raise
             with self._lock:
-                self._idle.append(connection)
+                is_current = self._file == _identity(self._path)
+                if is_current:
+                    self._idle.append(connection)
+            if not is_current:
+                connection.close()
 
     def _borrowed(self) -> sqlite3.Connection | None:
         with self._lock:
@@ -115,6 +134,11 @@ class GraphFile:
                 # A connection carried across a fork corrupts the file; closing it here would drop the parent's locks.
                 _INHERITED.extend(self._idle)
                 self._idle, self._owner = [], os.getpid()
+            if self._idle and self._file != _identity(self._path):
+                # The file was removed or replaced: what these connections write nobody would ever read.
+                for connection in self._idle:
+                    connection.close()
+                self._idle = []
             return self._idle.pop() if self._idle else None
 
     def _opened(self) -> sqlite3.Connection:
@@ -129,6 +153,8 @@ class GraphFile:
         except BaseException:
             db.close()
             raise
+        with self._lock:
+            self._file = _identity(self._path)
         return db
 
     def _prepare_schema(self, db: sqlite3.Connection) -> None:
@@ -163,8 +189,8 @@ class GraphFile:
                 f"knowledge graph {self._path.name}: {e}; check free space and rights of its folder"
             ) from e
         except sqlite3.DatabaseError as e:
-            raise PermanentError(
-                f"knowledge graph {self._path.name}: {e}; remove the file and rebuild the graph from the lake"
+            raise DamagedError(
+                f"knowledge graph {self._path.name}: {e}; rebuild the graph from the lake: `etl-assets repair`"
             ) from e
         except OSError as e:
             raise PermanentError(f"knowledge graph {self._path.name}: {e.strerror}; check its folder") from e
@@ -172,6 +198,15 @@ class GraphFile:
 
 _INHERITED: list[sqlite3.Connection] = []
 """Connections a forked child must neither use nor close."""
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file stands at ``path``: device and inode, ``None`` for none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _schema_version(db: sqlite3.Connection) -> int | None:

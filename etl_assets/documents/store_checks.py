@@ -1,6 +1,6 @@
 """Whether an index or the graph holds exactly what the ledger says: ids and digests, read back from the store."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from etl_assets.ledger.audits import Held, Known
 from etl_assets.ledger.catalogue import Partition
 from etl_assets.ledger.outputs import batches, segment_files
 from etl_assets.protocols.graph import edge_digest
-from etl_assets.protocols.indexes import text_digest, vector_digest
+from etl_assets.protocols.indexes import IndexSpace, RowIndex, text_digest, vector_digest
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,16 +31,36 @@ _COLUMNS = {
 Stored = Mapping[int, Mapping[str, str]]
 """Publication -> id of a row (chunk, or entity) -> its digest."""
 
+TWICE = "twice"
+"""In place of the digest of a row that a store holds more than once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """Rows under a number that nobody shows or waits for, in one index space; ``None``: in the graph."""
+
+    space: IndexSpace | None
+    publication: int
+
 
 @dataclass(slots=True)
 class Differences:
-    """What differs, as lines that name the document, by kind."""
+    """What differs, as lines that name the document, by kind.
+
+    ``wrong`` are open publications whose rows are not what the lake says; ``strangers`` are numbers to be removed;
+    ``foreign`` are index spaces of no generation; ``highest`` is the highest number found.
+    """
 
     missing: list[str] = field(default_factory=list)
     altered: list[str] = field(default_factory=list)
     orphaned: list[str] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)
     documents: set[str] = field(default_factory=set)
+    wrong: set[int] = field(default_factory=set)
+    strangers: set[Stranger] = field(default_factory=set)
+    foreign: list[IndexSpace] = field(default_factory=list)
+    unused_entities: bool = False
+    highest: int = 0
     rows: int = 0
 
     def counts(self) -> dict[str, int]:
@@ -57,33 +77,64 @@ def compare_staged(platform: "Platform", partition: Partition, store: str, stage
     """Numbers that were written and are not committed yet, against what the lake says they should hold."""
     differences = Differences()
     for part in batches(staged, DOCUMENTS_AT_ONCE):
-        found: dict[int, dict[str, str]] = {}
-        for publication, _, row, digest in _stored(platform, partition, store, [one.publication for one in part]):
-            found.setdefault(publication, {})[row] = digest
-        _compare(differences, store, found, expected_rows(platform, partition, store, part))
+        numbers = [one.publication for one in part]
+        found = _Found()
+        for space in spaces_of(platform, partition, store):
+            found.read(platform, partition, store, space, numbers)
+        expected = expected_rows(platform, partition, store, part)
+        _compare(differences, store, {number: rows for (_, number), rows in found.rows.items()}, expected)
     return differences
 
 
-def compare_all(platform: "Platform", partition: Partition, store: str) -> Differences:
+def compare_all(
+    platform: "Platform", partition: Partition, store: str, *, lost: Collection[int] | None = None
+) -> Differences:
     """Everything the store holds of a partition against the ledger.
 
     A row is judged only where no run at work could explain it: missing is what was visible both before and after the
-    store was read, orphaned is what neither moment knows and what was drawn before the first.
+    store was read, orphaned is what neither moment knows and nobody drew in between. Publications that rest on the
+    segments ``lost`` are left out.
+
+    Raises:
+        SegmentLost: the lake lacks rows, and ``lost`` is not given.
+        DamagedError: the store's files cannot be read.
     """
+    spaces = spaces_of(platform, partition, store)
     with platform.ledger.reading() as connection:
         before = audits.known(connection, partition)
-    found, owners = _held(platform, partition, store)
+    differences, found = Differences(), _Found(before)
+    for space in spaces:
+        if space is not None and space.generation not in before.generations:
+            differences.foreign.append(space)
+        else:
+            found.read(platform, partition, store, space, None)
     with platform.ledger.reading() as connection:
         after = audits.known(connection, partition)
-        ended = audits.ended(connection, list(found))
-    steady = [one for number, one in after.open.items() if number in before.open and store in one.stores]
-    differences = Differences()
-    _compare(differences, store, found, expected_rows(platform, partition, store, steady))
-    _find_strangers(differences, store, found, owners, before, after, ended)
-    if store == "graph" and partition.slot_low == 0:
-        lost = platform.stores.graph.orphans(partition.tenant)
-        differences.orphaned += [f"entity {entity} of tenant {partition.tenant} has no document" for entity in lost]
+        ended = audits.ended(connection, [number for _, number in found.rows])
+        steady = [one for number, one in after.open.items() if number in before.open and store in one.stores]
+        if lost is not None:
+            unread = audits.without_rows(connection, [one.outputs.get(SOURCES[store], 0) for one in steady], lost)
+            steady = [one for one in steady if one.outputs.get(SOURCES[store], 0) not in unread]
+    differences.highest = max((number for _, number in found.rows), default=0)
+    for generation in {0} if store == "graph" else {one.generation_id for one in steady}:
+        mine = [one for one in steady if generation in (0, one.generation_id)]
+        there = {number: rows for (place, number), rows in found.rows.items() if place == generation}
+        _compare(differences, store, there, expected_rows(platform, partition, store, mine))
+    _find_strangers(differences, partition, store, found, before, after, ended)
+    _find_lost_places(differences, platform, partition, store)
     return differences
+
+
+def _find_lost_places(differences: Differences, platform: "Platform", partition: Partition, store: str) -> None:
+    """What belongs to no document is told by the collection's first shard."""
+    if partition.slot_low != 0:
+        differences.foreign.clear()
+        return
+    differences.orphaned += [f"index {one.name} belongs to no generation" for one in differences.foreign]
+    if store == "graph":
+        unused = platform.stores.graph.orphans(partition.tenant)
+        differences.unused_entities = bool(unused)
+        differences.orphaned += [f"entity {entity} of tenant {partition.tenant} has no document" for entity in unused]
 
 
 def expected_rows(
@@ -139,30 +190,55 @@ def _by_publication(rows: "pl.DataFrame", held: Sequence[Held], digests: Iterabl
     return found
 
 
-def _held(platform: "Platform", partition: Partition, store: str) -> tuple[dict[int, dict[str, str]], dict[int, str]]:
-    """Digests by publication and row of all that the store holds of the partition, and each publication's document."""
-    found: dict[int, dict[str, str]] = {}
-    owners: dict[int, str] = {}
-    for publication, document, row, digest in _stored(platform, partition, store, None):
-        if partition.slot_low <= _slot(document) <= partition.slot_high:
-            found.setdefault(publication, {})[row] = digest
-            owners[publication] = document
-    return found, owners
+class _Found:
+    """What a store holds of one partition: (generation, 0 in the graph; publication) -> row -> digest."""
+
+    def __init__(self, known: Known | None = None) -> None:
+        self.rows: dict[tuple[int, int], dict[str, str]] = {}
+        self.owners: dict[tuple[int, int], str] = {}
+        self._known = known
+
+    def read(
+        self, platform: "Platform", partition: Partition, store: str, space: IndexSpace | None,
+        only: Sequence[int] | None,
+    ) -> None:  # fmt: skip
+        """Take in what is of the partition: by its number where the ledger shows that, else by its document."""
+        slots = self._known.slots if self._known is not None else {}
+        opened = self._known.open if self._known is not None else {}
+        for publication, document, row, digest in _stored(platform, partition, store, space, only):
+            slot = slots.get(publication)
+            if not partition.slot_low <= (_slot(document) if slot is None else slot) <= partition.slot_high:
+                continue
+            address = (space.generation if space is not None else 0, publication)
+            held = self.rows.setdefault(address, {})
+            owner = opened.get(publication)
+            if owner is not None and owner.document_id != document:
+                digest = f"{digest} of {document}"
+            held[row] = TWICE if row in held else digest
+            self.owners[address] = document
+
+
+def spaces_of(platform: "Platform", partition: Partition, store: str) -> Sequence[IndexSpace | None]:
+    """The spaces of the partition's collection that an index holds; of the graph ``[None]``."""
+    if store == "graph":
+        return [None]
+    place = (partition.tenant, partition.collection)
+    return [one for one in _index(platform, store).spaces() if (one.tenant, one.collection) == place]
+
+
+def _index(platform: "Platform", store: str) -> RowIndex:
+    return platform.stores.vector if store == "vector" else platform.stores.keyword
 
 
 def _stored(
-    platform: "Platform", partition: Partition, store: str, only: Sequence[int] | None
+    platform: "Platform", partition: Partition, store: str, space: IndexSpace | None, only: Sequence[int] | None
 ) -> Iterator[tuple[int, str, str, str]]:
-    tenant, collection = partition.tenant, partition.collection
-    if store == "graph":
-        for edge in platform.stores.graph.edges(tenant, collection, publications=only):
+    if space is None:
+        for edge in platform.stores.graph.edges(partition.tenant, partition.collection, publications=only):
             yield edge.publication, edge.document_id, edge.entity_id, edge.digest
         return
-    index = platform.stores.vector if store == "vector" else platform.stores.keyword
-    for space in index.spaces():
-        if (space.tenant, space.collection) == (tenant, collection):
-            for row in index.rows(space, publications=only):
-                yield row.publication, row.document_id, row.chunk_id, row.digest
+    for row in _index(platform, store).rows(space, publications=only):
+        yield row.publication, row.document_id, row.chunk_id, row.digest
 
 
 def _slot(document: str) -> int:
@@ -183,27 +259,38 @@ def _compare(
             line = f"{one.path}: publication {one.publication}, {what} "
             differences.missing += [f"{line}{row} is missing" for row in sorted(should.keys() - there.keys())]
             differences.orphaned += [f"{line}{row} is a stranger" for row in sorted(there.keys() - should.keys())]
-            common = should.keys() & there.keys()
-            differences.altered += [f"{line}{row} was altered" for row in sorted(common) if should[row] != there[row]]
+            for row in sorted(should.keys() & there.keys()):
+                if there[row] != should[row]:
+                    differences.altered.append(
+                        f"{line}{row} {'is there twice' if there[row] == TWICE else 'was altered'}"
+                    )
             if should != dict(there):
                 differences.documents.add(one.document_id)
+                differences.wrong.add(one.publication)
 
 
 def _find_strangers(
-    differences: Differences, store: str, found: Stored, owners: Mapping[int, str], before: Known, after: Known,
+    differences: Differences, partition: Partition, store: str, found: _Found, before: Known, after: Known,
     ended: frozenset[int],
 ) -> None:  # fmt: skip
-    for publication, rows in sorted(found.items()):
+    for address, rows in sorted(found.rows.items()):
+        generation, publication = address
         opened = after.open.get(publication)
+        here = opened is not None and (store == "graph" or opened.generation_id == generation)
         in_transit = (
             publication in before.waiting
             or publication in after.waiting
-            or publication > before.highest_drawn
+            or before.highest_drawn < publication <= after.highest_drawn
             or (opened is None and publication in before.open)
         )
-        if in_transit or (opened is not None and store in opened.stores):
+        if in_transit or (here and opened is not None and store in opened.stores):
             continue
         kind, why = (differences.stale, "superseded") if publication in ended else (differences.orphaned, "unknown")
-        line = f"document {owners[publication]}: publication {publication} is {why}, row "
+        line = f"document {found.owners[address]}: publication {publication} is {why}, row "
         kind += [line + row for row in sorted(rows)]
-        differences.documents.add(owners[publication])
+        differences.documents.add(found.owners[address])
+        if here:
+            differences.wrong.add(publication)
+        else:
+            space = None if store == "graph" else IndexSpace(partition.tenant, partition.collection, generation)
+            differences.strangers.add(Stranger(space, publication))

@@ -1,13 +1,13 @@
 """What each store should hold by the ledger, for a comparison with what it does hold."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
 from etl_assets.ledger import publications, schema
 from etl_assets.ledger.catalogue import Partition
-from etl_assets.ledger.outputs import Recipe, batches
+from etl_assets.ledger.outputs import Recipe, batches, segment_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +25,19 @@ class Held:
 @dataclass(frozen=True, slots=True)
 class Known:
     """The ledger's numbers at one moment: open publications of a partition, what waits in the collection's outbox,
-    and the highest number drawn so far."""
+    and the highest number drawn so far. ``slots`` has the slot of every open publication of the collection, and
+    ``generations`` every generation that it ever had."""
 
     open: Mapping[int, Held]
     waiting: frozenset[int]
     highest_drawn: int
+    slots: Mapping[int, int]
+    generations: frozenset[int]
 
 
 def known(connection: Connection, partition: Partition) -> Known:
     """The numbers that matter for one partition, in one snapshot."""
-    p, b, c = schema.publications, schema.outbox, schema.counters
+    p, b, c, g = schema.publications, schema.outbox, schema.counters, schema.generations
     query = select(
         p.c.publication, p.c.document_id, p.c.path, p.c.generation_id, p.c.outputs, p.c.counts
     ).where(
@@ -43,7 +46,22 @@ def known(connection: Connection, partition: Partition) -> Known:
     held = {row[0]: Held(*row[:5], stores=frozenset(row[5])) for row in connection.execute(query)}
     waiting = frozenset(connection.scalars(select(b.c.publication).where(b.c.cid == partition.cid)))
     drawn = connection.scalar(select(c.c.value).where(c.c.name == "publication"))
-    return Known(held, waiting, int(drawn or 0))
+    everywhere = select(p.c.publication, p.c.slot).where(p.c.cid == partition.cid, p.c.end_seq.is_(None))
+    slots = {row[0]: row[1] for row in connection.execute(everywhere)}
+    made = frozenset(connection.scalars(select(g.c.generation_id).where(g.c.cid == partition.cid)))
+    return Known(held, waiting, int(drawn or 0), slots, made)
+
+
+def in_use(connection: Connection, numbers: Sequence[int]) -> frozenset[int]:
+    """Those of ``numbers`` that any collection shows, or that wait in the outbox."""
+    p, b = schema.publications, schema.outbox
+    found: set[int] = set()
+    for part in batches(sorted(numbers), 5000):
+        found.update(
+            connection.scalars(select(p.c.publication).where(p.c.publication.in_(part), p.c.end_seq.is_(None)))
+        )
+        found.update(connection.scalars(select(b.c.publication).where(b.c.publication.in_(part))))
+    return frozenset(found)
 
 
 def ended(connection: Connection, numbers: Sequence[int]) -> frozenset[int]:
@@ -82,3 +100,12 @@ def segments_of(connection: Connection, output_ids: Sequence[int]) -> dict[int, 
         for segment_id, output_id in connection.execute(query):
             found.setdefault(segment_id, []).append(output_id)
     return found
+
+
+def without_rows(connection: Connection, output_ids: Sequence[int], lost: Collection[int]) -> frozenset[int]:
+    """Those of these outputs whose segment is one of ``lost``, or was struck out."""
+    placed = segments_of(connection, output_ids)
+    named = segment_files(connection, placed)
+    return frozenset(
+        output for segment, outputs in placed.items() if segment in lost or segment not in named for output in outputs
+    )

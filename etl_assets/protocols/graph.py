@@ -87,6 +87,10 @@ class KnowledgeGraph(Protocol):
         """Ids of entities that no edge refers to: none, unless something went wrong."""
         ...
 
+    def sweep(self, tenant: str) -> int:
+        """Delete the entities that ``orphans`` lists; how many. One that gains an edge meanwhile stays."""
+        ...
+
     def edges(self, tenant: str, collection: str, *, publications: Sequence[int] | None = None) -> Iterator[StoredEdge]:
         """Every edge the store holds of a collection, visible or not; ``publications``: only of these."""
         ...

@@ -96,7 +96,7 @@ def delete_strays(work: Work, stages: Sequence[str]) -> int:
     gone = 0
     for stage in stages:
         names = [key for key, _, _ in work.lake.blobs.keys(folder(work.partition, stage))]
-        old = [key for key in names if token_of(key) <= work.lease.token]
+        old = [key for key in names if (token := token_of(key)) is not None and token <= work.lease.token]
         with work.ledger.reading() as connection:
             file = schema.segments
             named: set[str] = set()

@@ -116,6 +116,7 @@ def folder(partition: Partition, stage: str) -> str:
     return f"{stage}/{partition.tenant}/{partition.collection}/{shard}/"
 
 
-def token_of(key: str) -> int:
-    """The lease token in a segment's key."""
-    return int(key.rsplit("/", 1)[1].split("-")[0])
+def token_of(key: str) -> int | None:
+    """The lease token in a segment's key; ``None`` for a key that is no segment's."""
+    first = key.rsplit("/", 1)[-1].split("-")[0]
+    return int(first) if first.isdecimal() else None

@@ -3,6 +3,7 @@
 import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from etl_assets.backends import sqlite_graph
 from etl_assets.backends.sqlite_graph import SqliteGraph
 from etl_assets.backends.sqlite_graph_file import SCHEMA_VERSION, GraphFile
 from etl_assets.errors import PermanentError, TransientError
+from etl_assets.protocols.damage import DamagedError
 from etl_assets.protocols.graph import Scope
 from etl_assets.protocols.visibility import Visibility
 from etl_assets_tests.backends.disks import folder_for_everybody, small_volume, without_rights
@@ -167,3 +169,34 @@ def test_a_folder_without_rights_is_permanent() -> None:
         (folder / "g").mkdir(mode=0o500)
         with without_rights(), pytest.raises(PermanentError, match=r"graph\.db"):
             SqliteGraph(folder / "g" / "graph.db").write([edge(1, "group:a")])
+
+
+def test_a_file_that_was_removed_is_begun_anew_by_whoever_has_it_open(tmp_path: Path) -> None:
+    graph = SqliteGraph(tmp_path / "graph.db")
+    graph.write([edge(1, "group:g1")])
+    for name in ("graph.db", "graph.db-wal", "graph.db-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+    assert graph.counts([1]) == {}
+    graph.write([edge(2, "group:g2")])
+    assert SqliteGraph(tmp_path / "graph.db").counts([1, 2]) == {2: 1}
+
+
+def test_a_graph_that_cannot_be_read_can_be_discarded(tmp_path: Path) -> None:
+    (tmp_path / "graph.db").write_bytes(b"no database at all, but long enough to be looked at" * 100)
+    graph = SqliteGraph(tmp_path / "graph.db")
+    with pytest.raises(DamagedError):
+        graph.counts([1])
+    graph.discard()
+    graph.write([edge(1, "group:g1")])
+    assert graph.counts([1]) == {1: 1}
+
+
+def test_a_sweep_deletes_entities_without_an_edge_and_no_other(tmp_path: Path) -> None:
+    graph = SqliteGraph(tmp_path / "graph.db")
+    graph.write([edge(1, "group:g1"), edge(1, "group:g2")])
+    with closing(sqlite3.connect(tmp_path / "graph.db")) as db, db:
+        of_one = "(SELECT entity_key FROM entities WHERE entity_id = 'group:g1')"
+        db.execute(f"DELETE FROM edges WHERE entity_key = {of_one}")
+    assert [*graph.orphans("acme")] == ["group:g1"]
+    assert graph.sweep("acme") == 1 and [*graph.orphans("acme")] == []
+    assert graph.counts([1]) == {1: 1}

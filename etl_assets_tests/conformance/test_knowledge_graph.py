@@ -95,6 +95,12 @@ def test_the_digest_covers_every_field(field: str) -> None:
     assert edge_digest(replace(one, entity=replace(one.entity, name="other"))) != edge_digest(one)
 
 
+def test_a_sweep_leaves_every_entity_that_an_edge_refers_to(graph: KnowledgeGraph) -> None:
+    graph.write(CHAIN)
+    assert graph.sweep("acme") == 0 and [*graph.orphans("acme")] == []
+    assert held(graph) == stored(CHAIN) and graph.sweep("nobody") == 0
+
+
 def test_a_repeated_write_replaces_itself(graph: KnowledgeGraph) -> None:
     for _ in range(3):
         graph.write(CHAIN)
