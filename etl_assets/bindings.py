@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING
 
 from etl_assets.documents.parameters import EmbedderChoice
@@ -55,6 +55,7 @@ def open_platform(settings: Settings) -> Platform:
         collections=Collections.read(home.collections_file),
         embedder=_embedders(hosted),
         reranker=lru_cache(hosted.reranker),
+        patient_reranker=partial(hosted.reranker, patient=True),
         parsers=lru_cache(lambda: ParserPool(processes=settings.parser_processes)),
         catalogue=lru_cache(Catalogue.load),
         search_time_limit_s=settings.search_time_limit_s,

@@ -255,17 +255,20 @@ class Connections:
         host = OPENAI_HOST if place is None else urlsplit(place.base_url).hostname or ""
         return HostedModels(self.results, lru_cache(self._jina_vendor), lru_cache(self._openai_vendor), host)
 
-    def reranker(self) -> CachedReranker | None:
-        """What reorders the hits of a search; ``None`` when none is named. Raises as ``jina_api``."""
+    def reranker(self, *, patient: bool = False) -> CachedReranker | None:
+        """What reorders the hits of a search; ``None`` when none is named. Raises as ``jina_api``.
+
+        ``patient`` waits for its turn as an ingest does, instead of giving up within the time that a search has.
+        """
         place = self.settings.jina
         if place is None or place.reranker is None:
             return None
         from etl_assets.backends.hosted_models import RERANKING_LIMIT_S, Vendor
 
-        limit_s = min(RERANKING_LIMIT_S, self.settings.search_time_limit_s)
+        limit_s = 60.0 if patient else min(RERANKING_LIMIT_S, self.settings.search_time_limit_s)
         # The vendor counts reranking by itself, so all of it is one budget beside those of embedding.
         budget = self._budget("jina-reranking", _limits(place))
-        return self.models.reranker(place.reranker, Vendor(self.jina_api(timeout_s=limit_s), budget))
+        return self.models.reranker(place.reranker, Vendor(self.jina_api(timeout_s=limit_s), budget), patient=patient)
 
     def _jina_vendor(self) -> Vendor:
         from etl_assets.backends.hosted_models import Vendor

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from etl_assets.backends.cached_models import CachedEmbedder, CachedReranker
 from etl_assets.backends.embedders import ModelChoice
-from etl_assets.backends.http_calls import HttpApi
+from etl_assets.backends.http_calls import HttpApi, Patience
 from etl_assets.backends.jina import JinaEmbedder, JinaModel, JinaReranker
 from etl_assets.backends.openai_embedder import OpenAIEmbedder, OpenAIModel
 from etl_assets.backends.rate_budget import Budget
@@ -51,12 +51,15 @@ class HostedModels:
         opened = self._jina(choice) if choice.kind == "jina" else self._openai(choice)
         return CachedEmbedder(opened, self.results, scope="")
 
-    def reranker(self, model: str, vendor: Vendor) -> CachedReranker:
+    def reranker(self, model: str, vendor: Vendor, *, patient: bool = False) -> CachedReranker:
         """A reranker of Jina's, for no tenant yet. ``vendor`` is not the one of embedding: see ``RERANKING_LIMIT_S``.
 
-        With a connection, a circuit and a budget of its own it neither waits for an ingest nor holds one up.
+        With a connection, a circuit and a budget of its own it neither waits for an ingest nor holds one up. One that
+        is ``patient`` waits for its turn instead of giving up within the time that a search has.
         """
-        return CachedReranker(JinaReranker(vendor.api, model, budget=vendor.bulk), self.results, scope="")
+        patience = Patience() if patient else None
+        opened = JinaReranker(vendor.api, model, budget=vendor.bulk, patience=patience)
+        return CachedReranker(opened, self.results, scope="")
 
     def _jina(self, choice: ModelChoice) -> JinaEmbedder:
         wanted = JinaModel(choice.model or JINA_DEFAULT, choice.dimension, choice.late_chunking, encoding="base64")

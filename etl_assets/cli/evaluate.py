@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option(
     "--source",
-    type=click.Choice(["hybrid", "vector", "keyword"]),
+    type=click.Choice(["hybrid", "reranked", "vector", "keyword"]),
     default="hybrid",
     show_default=True,
     help="Whose ranking --run writes.",
@@ -41,6 +42,7 @@ def evaluate(
 ) -> None:  # fmt: skip
     """Measure search against judged queries: nDCG@10, recall@10, recall@100 and MRR by source.
 
+    Where a reranker is set, hybrid is the order before it and reranked the one after it; its answers are paid for.
     QUERIES has one JSON object a line with _id and text; QRELS has query, document and grade between tabs. A judged
     document is called by its path in the collection without the extension.
     """
@@ -54,7 +56,8 @@ def evaluate(
     texts, grades = read_queries(queries), read_qrels(qrels)
     with opened() as platform:
         chosen_partitions(platform, tenant, collection)
-        places = search_places(platform)
+        # A search gives up on the reranker within its own time; figures may wait for its turn.
+        places = replace(search_places(platform), reranker=platform.patient_reranker())
         judged = _judged_documents(platform, tenant, collection)
         with counted("queries") as progress:
             outcome = measure(
@@ -63,10 +66,11 @@ def evaluate(
             )  # fmt: skip
     if run_file is not None:
         if source not in outcome.runs:
-            raise ConfigError(f"--source {source}: this collection is not published there")
+            why = "no reranker is set" if source == "reranked" else "this collection is not published there"
+            raise ConfigError(f"--source {source}: {why}")
         _write_run(run_file, outcome, source)
     if as_json:
-        json_line(_record(outcome, tenant, collection))
+        json_line(_record(outcome, tenant, collection, None if places.reranker is None else places.reranker.name))
         return
     titles = list(next(iter(outcome.metrics.values())))
     table(
@@ -97,11 +101,14 @@ def _write_run(file: Path, outcome: Evaluation, source: str) -> None:
         raise PermanentError(f"{file}: cannot be written: {e.strerror}") from e
 
 
-def _record(outcome: Evaluation, tenant: str, collection: str) -> dict[str, Any]:
+def _record(outcome: Evaluation, tenant: str, collection: str, reranker: str | None) -> dict[str, Any]:
+    hybrid, reranked = outcome.metrics.get("hybrid", {}), outcome.metrics.get("reranked", {})
     return {
         "tenant": tenant, "collection": collection,
         "queries": outcome.query_count, "judgements": outcome.judgement_count,
         "metrics": {source: dict(values) for source, values in outcome.metrics.items()},
+        "reranker": reranker,
+        "reranking_gain": {title: reranked[title] - hybrid[title] for title in reranked},
         "unjudged_queries": list(outcome.unjudged_queries), "unknown_queries": list(outcome.unknown_queries),
         "missing_documents": list(outcome.missing_documents),
         "empty_queries": {source: list(ids) for source, ids in outcome.empty_queries.items()},

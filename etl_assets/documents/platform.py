@@ -31,6 +31,7 @@ class Platform:
     search_time_limit_s: float
     lease_s: float
     reranker: Callable[[], Reranker | None] = lambda: None
+    patient_reranker: Callable[[], Reranker | None] = lambda: None
     close_backends: Callable[[], None] = lambda: None
 
     def close(self) -> None:

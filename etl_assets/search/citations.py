@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from etl_assets.errors import TransientError
@@ -66,6 +66,26 @@ def cite(places: SearchPlaces, hits: Iterable[PoolHit], deadline: Deadline) -> C
             else:
                 rows[hit.key] = row
     return Cited(rows, problems)
+
+
+def best_cited(
+    places: SearchPlaces, hits: Sequence[PoolHit], limit: int, deadline: Deadline
+) -> tuple[list[tuple[PoolHit, ChunkRow]], list[str]]:
+    """The first ``limit`` hits that the lake confirms, with their rows, and what is wrong with those left out.
+
+    Raises:
+        TransientError: as ``cite``.
+    """
+    kept: list[tuple[PoolHit, ChunkRow]] = []
+    problems: list[str] = []
+    taken = 0
+    while len(kept) < limit and taken < len(hits):
+        part = hits[taken : taken + limit - len(kept)]
+        taken += len(part)
+        cited = cite(places, part, deadline)
+        problems += sorted(set(cited.problems.values()))
+        kept += [(hit, cited.rows[hit.key]) for hit in part if hit.key in cited.rows]
+    return kept, problems
 
 
 def _read(

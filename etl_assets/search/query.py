@@ -12,8 +12,8 @@ from dataclasses import replace
 from datetime import date
 
 from etl_assets.errors import TransientError
-from etl_assets.protocols.reranker import for_tenant
-from etl_assets.search.citations import ChunkRow, cite
+from etl_assets.protocols.reranker import Reranker, for_tenant
+from etl_assets.search.citations import ChunkRow, best_cited
 from etl_assets.search.deadline import Deadline, run_all
 from etl_assets.search.evaluation import judged_id
 from etl_assets.search.facets import document_facets, entity_facets, related_entities
@@ -74,11 +74,13 @@ def search_documents(
 ) -> dict[str, list[tuple[str, float]]]:
     """Ranked documents by source: ``keyword``, ``vector`` where there are vectors, and ``hybrid``, best first.
 
-    A document is named by its path without the extension and stands where its best chunk does. At least ``depth``
-    documents of each source, if it finds so many. The head of ``hybrid`` is in the order in which ``search`` answers.
+    With a reranker ``reranked`` too. A document is named by its path without the extension and stands where its best
+    chunk does. At least ``depth`` documents of each source, if it finds so many. The head of ``hybrid``, or of
+    ``reranked`` where it is, is in the order in which ``search`` answers.
 
     Raises:
-        TransientError, PermanentError: a source did not answer: figures without it would mean something else.
+        TransientError, PermanentError: a source, the lake or the reranker did not answer: figures without it would
+            mean something else.
     """
     request = Request(_whole(query), tenant, collection)
     at = opened(places, request.query, tenant=tenant, collection=collection, time_limit_s=EVALUATION_LIMIT_S)
@@ -91,7 +93,10 @@ def search_documents(
             raise TransientError(f"search: not every source answered: {lost}")
         ranked = {name: _documents((hit, hit.score) for hit in hits) for name, hits in sorted(pools.lists.items())}
         if not pools.full or k >= MOST_CHUNKS or all(len(documents) >= depth for documents in ranked.values()):
-            return ranked | {"hybrid": _hybrid(places, pools)}
+            ranked["hybrid"] = _hybrid(places, pools)
+            if places.reranker is not None:
+                ranked["reranked"] = _reranked(places, places.reranker, request, pools, at.deadline, ranked["hybrid"])
+            return ranked
         k *= 2
 
 
@@ -103,6 +108,31 @@ def _hybrid(places: SearchPlaces, pools: Pools) -> list[tuple[str, float]]:
     least = head[-1][1] if head else 0.0
     deep = _documents((by_key[one.key], one.score) for one in pools.fused(places.ranking))
     return head + [(document, min(score, least)) for document, score in deep if document not in shown]
+
+
+def _reranked(
+    places: SearchPlaces,
+    reranker: Reranker,
+    request: Request,
+    pools: Pools,
+    deadline: Deadline,
+    hybrid: Sequence[tuple[str, float]],
+) -> list[tuple[str, float]]:
+    """Documents whose chunks were reranked, in the order of an answer's hits, then the others as in ``hybrid``."""
+    order = [pools.by_key[one.key] for one in pools.fused(places.ranking, depth=places.ranking.pool)]
+    cited, problems = best_cited(places, order, places.ranking.rerank_pool, deadline)
+    if problems:
+        raise TransientError(f"search: not every hit could be read: {'; '.join(problems)}; run: etl-assets check")
+    if not cited:
+        return list(hybrid)
+    used = for_tenant(reranker, request.tenant or ALL_TENANTS)
+    scores = used.scores(request.query, [row.text for _, row in cited])
+    if len(scores) != len(cited):
+        raise TransientError(f"search: {used.name} gave {len(scores)} scores for {len(cited)} texts; try later")
+    head = _documents((hit, score) for (hit, _), score in zip(cited, scores, strict=True))
+    shown, least = {document for document, _ in head}, head[-1][1]
+    # A fused score is below 1, so these fall on from the least of the others.
+    return head + [(document, least - 1.0 + score) for document, score in hybrid if document not in shown]
 
 
 def _documents(hits: Iterable[tuple[PoolHit, float]]) -> list[tuple[str, float]]:
@@ -193,15 +223,11 @@ class _Search:
         """The best hits that the lake confirms: one that it does not is named, and the next takes its place."""
         reranker = self._places.reranker
         limit = self._request.limit if reranker is None else max(self._places.ranking.rerank_pool, self._request.limit)
-        kept: list[Hit] = []
-        taken = 0
-        while len(kept) < limit and taken < len(order):
-            part = order[taken : taken + limit - len(kept)]
-            taken += len(part)
-            cited = cite(self._places, (by_key[one.key] for one in part), deadline)
-            self._degraded += [Degraded("lake", problem) for problem in sorted(set(cited.problems.values()))]
-            kept += [_hit(by_key[one.key], cited.rows[one.key], one) for one in part if one.key in cited.rows]
-        return tuple(self._reranked(kept, deadline)[: self._request.limit])
+        kept, problems = best_cited(self._places, [by_key[one.key] for one in order], limit, deadline)
+        self._degraded += [Degraded("lake", problem) for problem in problems]
+        fused = {one.key: one for one in order}
+        hits = [_hit(found, row, fused[found.key]) for found, row in kept]
+        return tuple(self._reranked(hits, deadline)[: self._request.limit])
 
     def _reranked(self, hits: list[Hit], deadline: Deadline) -> list[Hit]:
         """In the reranker's order; in the fused one, and that said, when it does not answer."""

@@ -10,6 +10,8 @@ import polars as pl
 import pytest
 
 from etl_assets_tests.cli.conftest import TEXTS, Command
+from etl_assets_tests.servers.jina_standin import JinaStandIn
+from etl_assets_tests.servers.standin import Fault
 
 HIT = ["document_id", "tenant", "collection", "path", "version", "chunk_id", "page", "start", "end", "quote", "score"]
 
@@ -73,12 +75,40 @@ def test_search_is_measured_for_each_source(
     assert set(record["metrics"]) == {"hybrid", "keyword", "vector"}
     assert set(record["metrics"]["hybrid"]) == {"nDCG@10", "recall@10", "recall@100", "MRR"}
     assert record["metrics"]["keyword"]["MRR"] == 1.0
+    assert record["reranker"] is None and record["reranking_gain"] == {}
     assert record["unjudged_queries"] == ["q3"] and record["missing_documents"] == ["gone"]
     first = run_file.read_text().splitlines()[0].split()
     assert (first[0], first[1], first[2], first[3], first[5]) == ("q1", "Q0", "apt/bear", "1", "etl-assets-hybrid")
     told = etl("evaluate", *judged, *names, home=made_home)
     assert "nDCG@10" in told.out and "2 queries, 3 judgements" in told.out
     assert "count as never found: gone" in told.err
+
+
+def test_an_evaluation_tells_the_order_before_a_reranker_from_the_one_after_it(
+    judged: tuple[str, str], etl: Command, made_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names, run_file = ("--tenant", "acme", "--collection", "reports"), tmp_path / "out.run"
+    without = etl("evaluate", *judged, *names, "--run", str(run_file), "--source", "reranked", home=made_home)
+    assert without.code == 2 and "no reranker is set" in without.err
+    with JinaStandIn(keys={"jina_key"}) as jina:
+        monkeypatch.setenv("JINA_API_KEY", "jina_key")
+        monkeypatch.setenv("ETL_JINA_BASE_URL", f"{jina.url}/v1")
+        monkeypatch.setenv("ETL_JINA_RERANKER", "jina-reranker-v2-base-multilingual")
+        jina.misbehave(Fault("limited", seconds=2))
+        outcome = etl(
+            "evaluate", *judged, *names, "--run", str(run_file), "--source", "reranked", "--json", home=made_home
+        )  # fmt: skip
+        (record,) = outcome.records
+        assert [one.status for one in jina.requests] == [429, 200, 200], "it waits for its turn"
+        assert etl("evaluate", *judged, *names, "--json", home=made_home).records == [record]
+        assert len(jina.requests) == 3, "the same figures cost nothing again"
+    metrics = record["metrics"]
+    assert list(metrics) == ["keyword", "vector", "hybrid", "reranked"]
+    assert record["reranker"] == "jina/jina-reranker-v2-base-multilingual"
+    assert record["reranking_gain"] == {
+        name: metrics["reranked"][name] - metrics["hybrid"][name] for name in metrics["hybrid"]
+    }
+    assert "etl-assets-reranked" in run_file.read_text()
 
 
 def test_an_evaluation_that_cannot_be_made_is_told(

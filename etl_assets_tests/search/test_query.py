@@ -16,6 +16,7 @@ from etl_assets.documents.model import chunk_id
 from etl_assets.documents.parameters import Publications
 from etl_assets.errors import ConfigError, PermanentError, TransientError
 from etl_assets.protocols.visibility import Visibility
+from etl_assets.search.evaluation import judged_id
 from etl_assets.search.model import Answer, Ranking, SearchPlaces
 from etl_assets.search.query import search, search_documents
 from etl_assets.stages import housekeeping
@@ -495,3 +496,36 @@ def test_figures_are_never_made_without_a_source(open_places: SearchPlaces) -> N
     broken = replace(open_places, vector=Failing(open_places.vector, query=refused))
     with pytest.raises(TransientError, match="not every source answered: vector: connection refused"):
         search_documents(broken, "bank", tenant="acme")
+
+
+def test_reranked_documents_stand_as_an_answers_hits_do_and_hybrid_stays_as_it_was(open_places: SearchPlaces) -> None:
+    longest_first = Failing(Backwards(), scores=lambda query, texts: [float(len(text)) for text in texts])
+    asked = replace(open_places, reranker=longest_first, ranking=Ranking(rerank_pool=4))
+    ranked = search_documents(asked, "fraud to the police", tenant="acme", collection="reports")
+    plain = search_documents(open_places, "fraud to the police", tenant="acme", collection="reports")
+    assert list(ranked) == [*plain, "reranked"]
+    assert ranked["hybrid"] == plain["hybrid"] and dict(ranked["reranked"]).keys() == dict(ranked["hybrid"]).keys()
+    hits = search(asked, "fraud to the police", tenant="acme", collection="reports").hits
+    names = [document for document, _ in ranked["reranked"]]
+    assert names == list(dict.fromkeys(judged_id(hit.path) for hit in hits))
+    assert names != [document for document, _ in ranked["hybrid"]]
+    scores = [score for _, score in ranked["reranked"]]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_figures_are_never_made_with_half_a_reranking(open_places: SearchPlaces) -> None:
+    half = Failing(Backwards(), scores=lambda query, texts: [1.0])
+    with pytest.raises(TransientError, match=r"backwards gave 1 scores for \d+ texts"):
+        search_documents(replace(open_places, reranker=half), "fraud to the police", tenant="acme")
+    lost = Failing(Backwards(), scores=refused)
+    with pytest.raises(TransientError, match="connection refused"):
+        search_documents(replace(open_places, reranker=lost), "fraud to the police", tenant="acme")
+
+
+def test_figures_are_never_made_over_rows_that_the_lake_has_lost(tmp_path: Path) -> None:
+    home = published(tmp_path)
+    asked = replace(places(home), reranker=Backwards())
+    for segment in sorted(tmp_path.rglob("lake/chunks/**/*.parquet")):
+        segment.unlink()
+    with pytest.raises(TransientError, match="not every hit could be read"):
+        search_documents(asked, "fraud to the police", tenant="acme")
