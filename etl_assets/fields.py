@@ -45,9 +45,11 @@ class Whole:
 
     @property
     def allowed(self) -> str:
+        """Both bounds, as the end of a sentence."""
         return f"a {'power of two' if self.power_of_two else 'whole number'} from {self.minimum} to {self.maximum}"
 
     def read(self, text: str) -> int:
+        """The integer; underscores between digits are allowed. ConfigError outside the bounds."""
         # Bounded before int(): Python refuses to convert thousands of digits with an error of its own.
         if _WHOLE.fullmatch(text) is None or len(text) > _MAX_DIGITS:
             raise ConfigError(self.allowed)
@@ -66,9 +68,11 @@ class Real:
 
     @property
     def allowed(self) -> str:
+        """Both bounds, as the end of a sentence."""
         return f"a number from {self.minimum:g} to {self.maximum:g}"
 
     def read(self, text: str) -> float:
+        """The number. ConfigError outside the bounds, and for ``nan`` and ``inf``."""
         value = float(text) if _REAL.fullmatch(text) else math.nan
         if not self.minimum <= value <= self.maximum:
             raise ConfigError(self.allowed)
@@ -81,9 +85,11 @@ class Switch:
 
     @property
     def allowed(self) -> str:
+        """The two canonical spellings."""
         return "true or false"
 
     def read(self, text: str) -> bool:
+        """The truth value. ConfigError for any other word."""
         value = _SWITCH.get(text.lower())
         if value is None:
             raise ConfigError(self.allowed)
@@ -98,9 +104,11 @@ class Choice:
 
     @property
     def allowed(self) -> str:
+        """Every word, in the order given."""
         return f"{', '.join(self.words[:-1])} or {self.words[-1]}" if len(self.words) > 1 else self.words[0]
 
     def read(self, text: str) -> str:
+        """The word itself. ConfigError for any other."""
         if text not in self.words:
             raise ConfigError(self.allowed)
         return text
@@ -112,9 +120,11 @@ class FolderPath:
 
     @property
     def allowed(self) -> str:
+        """What is refused of a path."""
         return "the path of a folder, without ~ and without control characters"
 
     def read(self, text: str) -> str:
+        """The path itself, which need not exist. ConfigError if it is empty, begins with ~ or is not printable."""
         if not text or text.startswith("~") or not text.isprintable():
             raise ConfigError(self.allowed)
         return text
@@ -126,9 +136,11 @@ class Words:
 
     @property
     def allowed(self) -> str:
+        """What is refused of a text."""
         return "a text in one line, without blanks at its ends"
 
     def read(self, text: str) -> str:
+        """The text itself. ConfigError if it is empty, not printable, or has blanks at its ends."""
         if not text or not text.isprintable() or text != text.strip():
             raise ConfigError(self.allowed)
         return text
@@ -142,9 +154,11 @@ class Address:
 
     @property
     def allowed(self) -> str:
+        """Every scheme, in the order given."""
         return f"an address that begins with {' or '.join(f'{scheme}://' for scheme in self.schemes)}, with a host"
 
     def read(self, text: str) -> str:
+        """The URL itself. ConfigError for another scheme, no host, a port out of range, or a blank."""
         try:
             parts = urlsplit(text)
             is_usable = parts.scheme in self.schemes and bool(parts.hostname) and (parts.port or 1) > 0
@@ -164,9 +178,11 @@ class Matching:
 
     @property
     def allowed(self) -> str:
+        """``form``."""
         return self.form
 
     def read(self, text: str) -> str:
+        """The text itself. ConfigError if the pattern does not match the whole of it."""
         if re.fullmatch(self.pattern, text) is None:
             raise ConfigError(self.allowed)
         return text
@@ -180,9 +196,11 @@ class Line:
 
     @property
     def allowed(self) -> str:
+        """The greatest length, in characters."""
         return f"a text of 1 to {self.longest} characters in one line"
 
     def read(self, text: str) -> str:
+        """The text itself. ConfigError if it is empty, too long in code points, or not printable."""
         if not 1 <= len(text) <= self.longest or not text.isprintable():
             raise ConfigError(self.allowed)
         return text
@@ -194,9 +212,11 @@ class Owner:
 
     @property
     def allowed(self) -> str:
+        """Both forms."""
         return "an e-mail address or team:NAME"
 
     def read(self, text: str) -> str:
+        """The text itself. ConfigError if it is neither form."""
         if _EMAIL.fullmatch(text) is None and not (text.startswith("team:") and text[5:].strip()):
             raise ConfigError(self.allowed)
         return text

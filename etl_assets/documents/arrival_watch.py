@@ -48,13 +48,19 @@ class ArrivalStore(Protocol):
     """What the sensor is given: how often to look, and a platform that is opened only when it looks."""
 
     @property
-    def interval_s(self) -> float: ...
+    def interval_s(self) -> float:
+        """Least time between two looks, in seconds."""
+        ...
 
     @property
-    def platform(self) -> Platform: ...
+    def platform(self) -> Platform:
+        """The installation, opened at the first use. Raises as opening it does."""
+        ...
 
     @property
-    def events(self) -> ArrivalEvents | None: ...
+    def events(self) -> ArrivalEvents | None:
+        """The queue that tells of arrivals; ``None`` where there is none, and only listings tell."""
+        ...
 
 
 @dataclass(slots=True)

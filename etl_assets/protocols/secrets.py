@@ -48,7 +48,9 @@ class Credential(Protocol):
     """What calls of one backend carry. ``source`` tells people where it is set; it is no secret."""
 
     @property
-    def source(self) -> str: ...
+    def source(self) -> str:
+        """The variable, or the name in the store, where a person sets it; no secret."""
+        ...
 
     def value(self) -> str:
         """The text to send now; "" for none. Raises as ``Secrets.get``."""

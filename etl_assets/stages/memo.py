@@ -22,13 +22,24 @@ class Place(Protocol):
     """The part of a run's work that this needs."""
 
     @property
-    def ledger(self) -> Ledger: ...
+    def ledger(self) -> Ledger:
+        """Where it is noted which segment holds which result."""
+        ...
+
     @property
-    def lake(self) -> Lake: ...
+    def lake(self) -> Lake:
+        """Where results are read and written."""
+        ...
+
     @property
-    def lease(self) -> Lease: ...
+    def lease(self) -> Lease:
+        """Held on the partition: without it nothing is written."""
+        ...
+
     @property
-    def partition(self) -> Partition: ...
+    def partition(self) -> Partition:
+        """Whose documents are worked on."""
+        ...
 
 
 @dataclass(slots=True)

@@ -14,10 +14,12 @@ OPEN = sa.text("end_seq IS NULL")
 
 
 def string(length: int) -> sa.types.TypeEngine[str]:
+    """Text of at most ``length`` characters, in the order of code points on both databases."""
     return sa.String(length).with_variant(sa.String(length, collation="C"), "postgresql")
 
 
 def upgrade() -> None:
+    """Make the tables of the first schema."""
     op.create_table(
         "audit",
         sa.Column("entry", BIG, autoincrement=False, nullable=False),

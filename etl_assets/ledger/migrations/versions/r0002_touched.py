@@ -14,10 +14,12 @@ OPEN = sa.text("end_seq IS NULL")
 
 
 def string(length: int) -> sa.types.TypeEngine[str]:
+    """Text of at most ``length`` characters, in the order of code points on both databases."""
     return sa.String(length).with_variant(sa.String(length, collation="C"), "postgresql")
 
 
 def upgrade() -> None:
+    """Make the table of keys that events told of."""
     op.create_table(
         "touched",
         sa.Column("document_id", string(32), nullable=False),

@@ -12,10 +12,12 @@ TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
 def string(length: int) -> sa.types.TypeEngine[str]:
+    """Text of at most ``length`` characters, in the order of code points on both databases."""
     return sa.String(length).with_variant(sa.String(length, collation="C"), "postgresql")
 
 
 def upgrade() -> None:
+    """Make the table of wrapped data keys."""
     op.create_table(
         "data_keys",
         sa.Column("key_id", string(32), nullable=False),

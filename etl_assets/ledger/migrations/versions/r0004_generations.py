@@ -22,10 +22,12 @@ DEFINING = ("chunking", "embedder")
 
 
 def string(length: int) -> sa.types.TypeEngine[str]:
+    """Text of at most ``length`` characters, in the order of code points on both databases."""
     return sa.String(length).with_variant(sa.String(length, collation="C"), "postgresql")
 
 
 def upgrade() -> None:
+    """Let generations keep their settings, and quarantine hold a document for several of them."""
     op.add_column("collections", sa.Column("wanted_recipe", string(64), nullable=True))
     for column in (
         sa.Column("settings", sa.JSON(), nullable=True),

@@ -12,10 +12,12 @@ TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
 def string(length: int) -> sa.types.TypeEngine[str]:
+    """Text of at most ``length`` characters, in the order of code points on both databases."""
     return sa.String(length).with_variant(sa.String(length, collation="C"), "postgresql")
 
 
 def upgrade() -> None:
+    """Make the tables of store places and of repairs."""
     op.create_table(
         "store_places",
         sa.Column("partition", string(160), nullable=False),
