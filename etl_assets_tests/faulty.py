@@ -15,6 +15,7 @@ from etl_assets.protocols.objects import (
     Arrivals,
     Blobs,
     FetchedObject,
+    ListedPage,
     ObjectAttributes,
     ObjectInfo,
     UnusableKey,
@@ -161,8 +162,8 @@ class FaultyBlobs:
 
 
 class FaultyArrivals:
-    """Arrivals over another store. Operations: ``collections``, ``strays``, ``list``, ``look``, ``fetch``, ``put``,
-    ``delete``.
+    """Arrivals over another store. Operations: ``collections``, ``strays``, ``list``, ``page``, ``look``,
+    ``fetch``, ``put``, ``delete``.
 
     A HALF_WRITE of ``fetch`` leaves half of the object in the target, as a killed copy would; a fault of ``list``
     comes after half of the listing, which is when a caller might take it for the whole.
@@ -199,6 +200,11 @@ class FaultyArrivals:
             return
         yield from found[: len(found) // 2]
         raise self._faults.raised(fault, "list", f"{tenant}/{collection}")
+
+    def pages(self, tenant: str, collection: str, *, after: str = "") -> Iterator[ListedPage]:
+        for page in self._inner.pages(tenant, collection, after=after):
+            self._ask("page")
+            yield page
 
     def fetch(self, key: str, target: Path) -> FetchedObject:
         fault = self._faults.next("fetch")

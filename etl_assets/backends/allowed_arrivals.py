@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from etl_assets.errors import ConfigError
-from etl_assets.protocols.objects import Arrivals, FetchedObject, ObjectAttributes, ObjectInfo, UnusableKey
+from etl_assets.protocols.objects import Arrivals, FetchedObject, ListedPage, ObjectAttributes, ObjectInfo, UnusableKey
 
 
 class AllowedArrivals:
@@ -43,6 +43,11 @@ class AllowedArrivals:
         """See ``Arrivals.list``; raises ConfigError for a tenant that is not let in."""
         self._check(tenant)
         return self._inner.list(tenant, collection)
+
+    def pages(self, tenant: str, collection: str, *, after: str = "") -> Iterator[ListedPage]:
+        """See ``Arrivals.pages``; raises ConfigError for a tenant that is not let in."""
+        self._check(tenant)
+        return self._inner.pages(tenant, collection, after=after)
 
     def seems_lost(self) -> str:
         """See ``Arrivals.seems_lost``."""

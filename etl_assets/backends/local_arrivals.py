@@ -33,12 +33,13 @@ from etl_assets.backends.local_listing import (
     is_named_folder,
     is_utf8,
     objects_below,
+    pages_below,
     shown,
     strays_at,
 )
 from etl_assets.backends.local_reading import copied, opened, set_attributes, unreadable
 from etl_assets.errors import ConfigError, PermanentError
-from etl_assets.protocols.objects import NAME, FetchedObject, ObjectAttributes, ObjectInfo, UnusableKey
+from etl_assets.protocols.objects import NAME, FetchedObject, ListedPage, ObjectAttributes, ObjectInfo, UnusableKey
 
 _COPIES_AT_ONCE = 8
 _MARK = ".etl-assets"
@@ -50,10 +51,12 @@ class LocalArrivals:
     """Arrivals (see ``protocols.objects``) over the folder ``objects``; both folders must be on one volume.
 
     ``scratch`` is where files are written before they are renamed into place; it is made when first needed.
+    ``page_files`` is how many files are on one of ``pages``.
     """
 
-    def __init__(self, objects: Path, *, scratch: Path) -> None:
+    def __init__(self, objects: Path, *, scratch: Path, page_files: int = 1000) -> None:
         self._objects = objects
+        self._page_files = page_files
         self._scratch = Scratch(scratch)
         self._is_marked = False
 
@@ -104,6 +107,18 @@ class LocalArrivals:
             return iter(())
         self._tenants()
         return objects_below(self._refuse_links(tenant, collection), f"{tenant}/{collection}/")
+
+    def pages(self, tenant: str, collection: str, *, after: str = "") -> Iterator[ListedPage]:
+        """``list`` in pages, from the position ``after``: the name that was listed last, wherever it is now.
+
+        Raises:
+            PermanentError: as for ``list``, or ``after`` is no position in this collection.
+        """
+        if NAME.fullmatch(tenant) is None or NAME.fullmatch(collection) is None:
+            return iter((ListedPage((), ""),))
+        self._tenants()
+        folder = self._refuse_links(tenant, collection)
+        return pages_below(folder, f"{tenant}/{collection}/", after, page_files=self._page_files)
 
     def seems_lost(self) -> str:
         """Why this may not be the store that documents were read from before; "" when nothing speaks for it.

@@ -1,11 +1,13 @@
 """Listing a folder of arrivals: what each directory entry is, as a key, without opening it."""
 
+import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from etl_assets.backends.local_files import refuse
-from etl_assets.protocols.objects import NAME, ObjectInfo, UnusableKey
+from etl_assets.errors import PermanentError
+from etl_assets.protocols.objects import NAME, ListedPage, ObjectInfo, UnusableKey
 
 
 def fingerprint(status: os.stat_result) -> str:
@@ -52,19 +54,58 @@ def objects_below(folder: str, above: str) -> Iterator[ObjectInfo | UnusableKey]
     Raises:
         PermanentError: a folder cannot be listed.
     """
-    for entry in entries_of(folder):
+    for key, status in _files(folder, above, ()):
+        yield _entry(key, status)
+
+
+def pages_below(folder: str, above: str, after: str, *, page_files: int) -> Iterator[ListedPage]:
+    """``objects_below`` in pages, each folder by its sorted names, beginning behind the position ``after``.
+
+    Raises:
+        PermanentError: a folder cannot be listed, or ``after`` is no position of these pages.
+    """
+    page: list[ObjectInfo | UnusableKey] = []
+    last = ""
+    for key, status in _files(folder, above, _names(after, above)):
+        if len(page) == page_files:
+            yield ListedPage(page, json.dumps(last))
+            page = []
+        page.append(_entry(key, status))
+        last = key
+    yield ListedPage(page, "")
+
+
+def _names(position: str, above: str) -> Sequence[str]:
+    """The names that lead from a collection's folder to the file that was listed last."""
+    if not position:
+        return ()
+    try:
+        key = json.loads(position)
+    except ValueError:
+        key = None
+    if not isinstance(key, str) or not key.startswith(above):
+        raise PermanentError(f"listing {shown(above)}: {position[:100]!r} is no position in it; begin it anew")
+    return key.removeprefix(above).split("/")
+
+
+def _files(folder: str, above: str, after: Sequence[str]) -> Iterator[tuple[str, os.stat_result]]:
+    """(key, status) of everything that is no folder, sorted by the names on the way to it, and behind ``after``."""
+    for entry in sorted(entries_of(folder), key=lambda entry: entry.name):
+        if after and entry.name < after[0]:
+            continue
+        is_on_the_way = bool(after) and entry.name == after[0]
         if entry.is_dir(follow_symlinks=False):
-            yield from objects_below(entry.path, f"{above}{entry.name}/")
-            continue
-        status = _status(entry)
-        if status is None:
-            continue
-        key = above + entry.name
-        problem = None if stat.S_ISREG(status.st_mode) and is_utf8(key) else _problem(status, key)
-        if problem is None:
-            yield ObjectInfo(key, fingerprint(status), status.st_size)
-        else:
-            yield UnusableKey(shown(key), problem, fingerprint(status))
+            yield from _files(entry.path, f"{above}{entry.name}/", after[1:] if is_on_the_way else ())
+        elif not (is_on_the_way and len(after) == 1):
+            status = _status(entry)
+            if status is not None:
+                yield above + entry.name, status
+
+
+def _entry(key: str, status: os.stat_result) -> ObjectInfo | UnusableKey:
+    if stat.S_ISREG(status.st_mode) and is_utf8(key):
+        return ObjectInfo(key, fingerprint(status), status.st_size)
+    return UnusableKey(shown(key), _problem(status, key) or "cannot be a document", fingerprint(status))
 
 
 def strays_at(entry: "os.DirEntry[str]", above: str, rule: str) -> Iterator[UnusableKey]:

@@ -13,7 +13,8 @@ write: a store without it and without anything else is taken for a wrong prefix 
 
 import errno
 import hashlib
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +26,8 @@ from etl_assets.backends.s3_errors import S3Refusal
 from etl_assets.backends.s3_listing import Entry, Page, fingerprint, pages, plain_etag, whole_seconds
 from etl_assets.backends.s3_metadata import content_type_of, metadata_of, metadata_to_send
 from etl_assets.backends.s3_transfer import Downloaded, download, upload
-from etl_assets.errors import ConfigError, DataError
-from etl_assets.protocols.objects import NAME, FetchedObject, ObjectAttributes, ObjectInfo, UnusableKey
+from etl_assets.errors import ConfigError, DataError, PermanentError
+from etl_assets.protocols.objects import NAME, FetchedObject, ListedPage, ObjectAttributes, ObjectInfo, UnusableKey
 
 TAGS = "s3-tags-sha256"
 """Name among an object's metadata of the digest of its tags."""
@@ -47,10 +48,14 @@ class _Level:
 
 
 class S3Arrivals:
-    """Arrivals (see ``protocols.objects``) below the prefix of ``bucket``. Safe for any number of threads."""
+    """Arrivals (see ``protocols.objects``) below the prefix of ``bucket``. Safe for any number of threads.
 
-    def __init__(self, bucket: S3Bucket) -> None:
+    ``page_keys`` is how many keys a page of a listing has at most; services give no more than 1,000.
+    """
+
+    def __init__(self, bucket: S3Bucket, *, page_keys: int = 1000) -> None:
         self._bucket = bucket
+        self._page_keys = page_keys
         self._settings = bucket.settings
         self._has_read = False
         self._is_marked = False
@@ -102,15 +107,23 @@ class S3Arrivals:
         Raises:
             S3Refusal, Unavailable: part of it cannot be listed.
         """
+        for page in self.pages(tenant, collection):
+            yield from page.entries
+
+    def pages(self, tenant: str, collection: str, *, after: str = "") -> Iterator[ListedPage]:
+        """``list`` in pages, one request each; the position is the service's own token, in JSON.
+
+        Raises:
+            S3Refusal, Unavailable: a page cannot be had.
+            PermanentError: ``after`` is no position, or one of a listing with versions where none are listed now.
+        """
         if NAME.fullmatch(tenant) is None or NAME.fullmatch(collection) is None:
+            yield ListedPage((), "")
             return
-        for page in self._pages(f"{tenant}/{collection}/", versions=self._settings.lists_versions):
-            for entry in page.entries:
-                problem = _problem(entry)
-                if problem is None:
-                    yield ObjectInfo(entry.key, entry.fingerprint, entry.size_bytes)
-                elif problem:
-                    yield UnusableKey(shown(entry.key), problem, entry.fingerprint)
+        prefix = f"{tenant}/{collection}/"
+        for page in self._pages(prefix, versions=self._settings.lists_versions, position=_position(after, prefix)):
+            found = [one for entry in page.entries if (one := _listed(entry)) is not None]
+            yield ListedPage(found, json.dumps(page.following) if page.following else "")
 
     def seems_lost(self) -> str:
         """Why this may not be the store that documents were read from before; "" when nothing speaks for it.
@@ -201,9 +214,14 @@ class S3Arrivals:
     def _full(self, key: str) -> str:
         return self._settings.key_prefix + key
 
-    def _pages(self, prefix: str, *, delimiter: str = "", versions: bool = False) -> Iterator[Page]:
+    def _pages(
+        self, prefix: str, *, delimiter: str = "", versions: bool = False, position: Mapping[str, str] | None = None
+    ) -> Iterator[Page]:
         doing = f"listing {shown(prefix) or 'the store'}"
-        return pages(self._bucket, prefix, doing, delimiter=delimiter, versions=versions)
+        return pages(
+            self._bucket, prefix, doing, delimiter=delimiter, versions=versions, page_keys=self._page_keys,
+            position=position,
+        )  # fmt: skip
 
     def _level(self, prefix: str) -> _Level:
         level = _Level([], [])
@@ -271,6 +289,23 @@ def _checked(key: str) -> str:
     if any(not name or name.startswith(".") for name in segments) or "\x00" in key or not is_utf8(key):
         raise ConfigError(f"key {shown(key)}: no part may be empty, start with a dot, hold a NUL or not be UTF-8")
     return key
+
+
+def _position(after: str, prefix: str) -> dict[str, str]:
+    try:
+        found = json.loads(after or "{}")
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise PermanentError(f"listing {shown(prefix)}: {after[:100]!r} is no position in it; begin it anew")
+    return found
+
+
+def _listed(entry: Entry) -> ObjectInfo | UnusableKey | None:
+    problem = _problem(entry)
+    if problem is None:
+        return ObjectInfo(entry.key, entry.fingerprint, entry.size_bytes)
+    return UnusableKey(shown(entry.key), problem, entry.fingerprint) if problem else None
 
 
 def _is_hidden(entry: Entry) -> bool:

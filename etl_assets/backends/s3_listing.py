@@ -4,12 +4,16 @@ Nothing depends on the order of keys: AWS and MinIO list by UTF-8 bytes, Seaweed
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from etl_assets.backends.s3_client import S3Bucket
 from etl_assets.errors import PermanentError
+
+_OBJECTS = {"ContinuationToken": "NextContinuationToken"}
+_VERSIONS = {"KeyMarker": "NextKeyMarker", "VersionIdMarker": "NextVersionIdMarker"}
+"""Parameter that asks for the next page -> where the answer says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +37,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Up to 1,000 entries. ``folders`` are the common prefixes of a listing with a delimiter, each with its slash."""
+    """Up to 1,000 entries. ``folders`` are the common prefixes of a listing with a delimiter, each with its slash.
+
+    ``following`` are the parameters that ask for the next page, none after the last.
+    """
 
     entries: list[Entry]
     folders: list[str]
+    following: Mapping[str, str] = field(default_factory=dict)
 
 
 def fingerprint(etag: str, size_bytes: int, modified_s: int, version_id: str | None) -> str:
@@ -58,42 +66,42 @@ def whole_seconds(moment: datetime) -> int:
     return int(moment.timestamp() // 1)
 
 
-def pages(bucket: S3Bucket, prefix: str, doing: str, *, delimiter: str = "", versions: bool = False) -> Iterator[Page]:
+def pages(
+    bucket: S3Bucket, prefix: str, doing: str, *, delimiter: str = "", versions: bool = False, page_keys: int = 1000,
+    position: Mapping[str, str] | None = None,
+) -> Iterator[Page]:  # fmt: skip
     """Everything below ``prefix`` (which is below the store's own), in the order of the service.
 
     Each page is asked for by the token of the one before, never by a key, and is attempted again by itself.
+    ``position`` is ``following`` of an earlier page.
 
     Raises:
         Unavailable, S3Refusal: a page could not be had; what is missing must not look deleted.
         PermanentError: the service answers with what was not asked for, or with the same page again.
     """
     full = bucket.settings.key_prefix + prefix
-    asked: dict[str, object] = {"Prefix": full}
+    asked: dict[str, object] = {"Prefix": full, "MaxKeys": page_keys}
     if delimiter:
         asked["Delimiter"] = delimiter
     operation = "list_object_versions" if versions else "list_objects_v2"
-    position: dict[str, object] = {}
+    names = _VERSIONS if versions else _OBJECTS
+    position = dict(position or {})
+    if not names.keys() >= position.keys():
+        raise PermanentError(f"{doing}: the listing was begun in another way; begin it anew")
     while True:
         # boto3 takes an empty body for a listing without keys (seen with 1.44): everything would look deleted.
         answer = bucket.request(operation, doing, ("IsTruncated",), **asked, **position)
-        yield _page(answer, full, len(bucket.settings.key_prefix), doing, versions=versions)
+        following = {name: str(answer[source]) for name, source in names.items() if answer.get(source)}
+        page = _page(answer, full, len(bucket.settings.key_prefix), doing, versions=versions)
         if not answer["IsTruncated"]:
+            yield page
             return
-        following = _next(answer, versions=versions)
         if not following or following == position:
             raise PermanentError(
                 f"{doing}: the service says that more follows, and not where; the listing is not whole"
             )
+        yield replace(page, following=following)
         position = following
-
-
-def _next(answer: Mapping[str, Any], *, versions: bool) -> dict[str, object]:
-    names = (
-        {"KeyMarker": "NextKeyMarker", "VersionIdMarker": "NextVersionIdMarker"}
-        if versions
-        else {"ContinuationToken": "NextContinuationToken"}
-    )
-    return {name: answer[source] for name, source in names.items() if answer.get(source)}
 
 
 def _page(answer: Mapping[str, Any], full: str, skip: int, doing: str, *, versions: bool) -> Page:

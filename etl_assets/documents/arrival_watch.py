@@ -10,14 +10,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from etl_assets.documents.arrivals import hold_strays, hold_unusable, survey
+from etl_assets.documents.arrival_pass import look_at
+from etl_assets.documents.arrivals import hold_strays
 from etl_assets.documents.pending import reader, recipe_digest
 from etl_assets.documents.platform import Platform
 from etl_assets.errors import EtlAssetsError
-from etl_assets.ledger import requests, settled
-from etl_assets.ledger.catalogue import Partition, partitions
+from etl_assets.ledger import objects, requests, settled, touched
+from etl_assets.ledger.catalogue import Partition, ensure_collection, partitions
 from etl_assets.ledger.database import Ledger, clock, digest_of
 from etl_assets.ledger.requests import RunRequest
+from etl_assets.ledger.touched import Waiting
 from etl_assets.protocols.arrival_events import ArrivalEvents
 
 MISSING_AFTER_S = 120.0
@@ -25,7 +27,14 @@ MISSING_AFTER_S = 120.0
 
 REQUESTS_PER_TICK = 100
 TICK_S = 30.0
-"""A tick stops listing after this time and goes on where it stopped: Dagster gives up on a sensor after 60 s."""
+PAGES_PER_TICK = 1_000
+"""A tick stops listing after this time, or so many pages of 1,000 keys, and the next goes on where it stopped: Dagster
+gives up on a sensor after 60 s, and ids of what was seen take 100 MB for a million keys.
+"""
+KEYS_PER_LISTED_KEY = 80
+"""A run lists a collection when one in so many of its keys is to be looked at: a request that lists 1,000 keys costs
+12.5 times as much as one that looks at a single key (aws.amazon.com/s3/pricing, 2026).
+"""
 
 
 class RunStates(Protocol):
@@ -67,10 +76,12 @@ class ArrivalStore(Protocol):
 class Wanted:
     """What one tick asks for. ``partitions`` are all that exist in what was looked at; ``problems`` are for the log.
 
-    ``resume`` is the collection to begin with next time, "" after a full round.
+    ``resume`` is the collection to begin with next time, "" after a full round. ``few`` are partitions in which so few
+    keys differ that their runs need not list.
     """
 
     requests: list[RunRequest] = field(default_factory=list)
+    few: set[str] = field(default_factory=set)
     partitions: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     held: int = 0
@@ -85,28 +96,51 @@ class _Due:
     digest: str
 
 
+class _Budget:
+    """What one tick may spend."""
+
+    def __init__(self, clock_s: Callable[[], float], pages: int) -> None:
+        self._clock_s = clock_s
+        self._until = clock_s() + TICK_S
+        self._pages = pages
+
+    def is_left(self) -> bool:
+        return self._clock_s() <= self._until and self._pages > 0
+
+    def is_left_after_a_page(self) -> bool:
+        self._pages -= 1
+        return self.is_left()
+
+
 def watch(
-    platform: Platform, runs: RunStates, *, resume: str = "", clock_s: Callable[[], float] = time.monotonic
-) -> Wanted:
+    platform: Platform, runs: RunStates, *, resume: str = "", clock_s: Callable[[], float] = time.monotonic,
+    pages: int = PAGES_PER_TICK,
+) -> Wanted:  # fmt: skip
     """Compare the store with the ledger, collection by collection, and say which runs to start.
 
     A collection that cannot be listed is named in ``problems`` and does not keep the others from being looked at.
-    What is asked for is entered in the ledger before this returns.
+    What is asked for is entered in the ledger before this returns. What other processes do at the same time, this very
+    function included, does no harm.
     """
-    started = clock_s()
+    budget = _Budget(clock_s, pages)
     wanted = Wanted()
+    # Before the looking: what is due by a request that has ended since is not asked for again.
     known = settle_ended(platform, runs)
     busy = runs.busy()
     found: dict[str, _Due] = {}
     names = _names(platform, wanted) if not resume else _collections(platform)
     for tenant, collection in _from(names, resume):
-        if clock_s() - started > TICK_S or len(found) >= REQUESTS_PER_TICK:
+        is_over = False
+        if budget.is_left() and len(found) < REQUESTS_PER_TICK:
+            try:
+                places, is_over = _look(platform, tenant, collection, wanted, budget)
+                found.update(_due(platform, places, wanted, skip=busy))
+            except EtlAssetsError as e:
+                is_over = True
+                wanted.problems.append(f"{tenant}/{collection}: {e}")
+        if not is_over:
             wanted.resume = f"{tenant}/{collection}"
             break
-        try:
-            found.update(_look(platform, tenant, collection, wanted, skip=busy))
-        except EtlAssetsError as e:
-            wanted.problems.append(f"{tenant}/{collection}: {e}")
     _ask(platform, found, known, wanted)
     return wanted
 
@@ -152,22 +186,52 @@ def _from(names: Sequence[tuple[str, str]], resume: str) -> Iterator[tuple[str, 
 
 
 def _look(
-    platform: Platform, tenant: str, collection: str, wanted: Wanted, *, skip: frozenset[str]
+    platform: Platform, tenant: str, collection: str, wanted: Wanted, budget: _Budget
+) -> tuple[list[Partition], bool]:
+    """The partitions of a collection, which was looked at, and whether all of it was.
+
+    What a listing that broke off has seen is due like anything else.
+    """
+    settings = platform.collections.of(tenant, collection)
+    places = ensure_collection(platform.ledger, tenant, collection, shards=settings.shards)
+    wanted.partitions += [one.key for one in places]
+    try:
+        look = look_at(platform.ledger, platform.arrivals, places, has_time=budget.is_left_after_a_page)
+    except EtlAssetsError as e:
+        wanted.problems.append(f"{tenant}/{collection}: {e}")
+        return places, True
+    wanted.held += look.held
+    return places, look.is_over
+
+
+def _due(
+    platform: Platform, places: Sequence[Partition], wanted: Wanted, *, skip: frozenset[str]
 ) -> Iterator[tuple[str, _Due]]:
     """Partitions of one collection that have work to do."""
-    settings = platform.collections.of(tenant, collection)
-    found = survey(platform.ledger, platform.arrivals, tenant, collection, shards=settings.shards)
-    wanted.held += hold_unusable(platform.ledger, tenant, collection, found.unusable)
-    wanted.partitions += [one.key for one in found.partitions]
-    recipe = recipe_digest(reader(platform, found.partitions[0]))
+    idle = [one for one in places if one.key not in skip]
+    arrived = waiting_in(platform.ledger, [one.key for one in idle])
+    recipe = recipe_digest(reader(platform, places[0]))
     with platform.ledger.reading() as connection:
         up_to_date, dirty = settled.settled(connection), settled.dirty(connection)
-    for one in found.partitions:
-        changes = found.changes[one.key]
-        arrivals = changes.digest() if changes else ""
-        left = _left_over(platform, one, recipe, up_to_date, dirty) if not arrivals and one.key not in skip else ""
-        if (arrivals or left) and one.key not in skip:
-            yield one.key, _Due(arrivals, digest_of([arrivals, left])[:16])
+        documents = objects.present_count(connection, places[0].cid) if arrived else 0
+    for one in idle:
+        if keys := arrived.get(one.key):
+            if keys.count * KEYS_PER_LISTED_KEY <= documents:
+                wanted.few.add(one.key)
+            yield one.key, _Due(keys.digest, digest_of([keys.digest, ""])[:16])
+        elif left := _left_over(platform, one, recipe, up_to_date, dirty):
+            yield one.key, _Due("", digest_of(["", left])[:16])
+
+
+def waiting_in(ledger: Ledger, partitions: Sequence[str]) -> Mapping[str, Waiting]:
+    """What waits for a run in each of these partitions, without what a run has looked at already."""
+    with ledger.reading() as connection:
+        found = touched.waiting(connection, partitions)
+    if found:
+        with ledger.writing() as connection:
+            touched.drop_settled(connection, found)
+            found = touched.waiting(connection, found)
+    return found
 
 
 def _left_over(

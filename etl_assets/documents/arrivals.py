@@ -1,9 +1,10 @@
 """From a listing to versions: which keys are new, changed or gone, and the copying of their bytes to the originals."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from etl_assets.documents.model import document_id, slot_of
@@ -17,6 +18,10 @@ from etl_assets.ledger.objects import ArrivedObject, KnownObject
 from etl_assets.protocols.objects import Arrivals, Blobs, FetchedObject, ObjectInfo, UnusableKey
 
 BATCH_DOCUMENTS = 256
+STRAYS = 10_000
+"""Files outside every collection that one look holds: a misplaced archive must not fill the quarantine."""
+UNUSABLE = "unusable-key"
+"""Reason under which a key that cannot name a document is quarantined."""
 _READ_ATTEMPTS = 3
 
 
@@ -93,13 +98,17 @@ def survey(ledger: Ledger, store: Arrivals, tenant: str, collection: str, *, sha
     refused = {row.path: row for row in held.values()}
     by_slot = _slots(partitions)
     found = Survey(partitions, {one.key: Changes(one) for one in partitions}, [])
+    seen: set[str] = set()
     skip = len(tenant) + len(collection) + 2
     for entry in store.list(tenant, collection):
         if isinstance(entry, UnusableKey):
             found.unusable.append(entry)
             continue
-        found.seen += 1
         path = entry.key[skip:]
+        if path in seen:  # a server may list a key again that was written meanwhile
+            continue
+        seen.add(path)
+        found.seen += 1
         row = known.pop(path, None)
         if row is not None and row.fingerprint == entry.fingerprint:
             refused.pop(path, None)
@@ -156,33 +165,48 @@ def take_in(lease: Lease, store: Arrivals, originals: Blobs, changes: Changes, l
 
 def hold_unusable(ledger: Ledger, tenant: str, collection: str, keys: Sequence[UnusableKey]) -> int:
     """Quarantine keys that cannot name a document, and let go of those that are gone; how many are held."""
+    held = hold_keys(ledger, tenant, collection, keys)
+    let_go_of_keys(ledger, tenant, collection, kept=frozenset(held))
+    return len(held)
+
+
+def hold_keys(ledger: Ledger, tenant: str, collection: str, keys: Sequence[UnusableKey]) -> list[str]:
+    """Quarantine keys that cannot name a document, once for each fingerprint; the ids that they are held under."""
     # Below a collection a path is relative to it, as every other path that people see.
     inside = f"{tenant}/{collection}/" if collection else ""
     held = [
         quarantine.Held(
             _key_id(one.shown), one.shown.removeprefix(inside), "",
-            DataError(f"{one.shown}: {one.problem}", reason="unusable-key"), one.fingerprint, tenant, collection,
+            DataError(f"{one.shown}: {one.problem}", reason=UNUSABLE), one.fingerprint, tenant, collection,
         )
         for one in keys
     ]  # fmt: skip
-    before = {
-        row.document_id: row
-        for row in quarantine.rows(ledger, tenant=tenant, collection=collection)
-        if row.reason == "unusable-key"
-    }
     now = {one.document_id: one for one in held}
-    fresh = [one for key, one in now.items() if key not in before or before[key].fingerprint != one.fingerprint]
-    gone = [key for key in before if key not in now]
-    if fresh or gone:
+    if now:
+        with ledger.reading() as connection:
+            before = quarantine.held_fingerprints(connection, quarantine.RAW_STAGE, list(now))
+        fresh = [one for key, one in now.items() if before.get(key) != one.fingerprint]
+        if fresh:
+            with ledger.writing() as connection:
+                quarantine.hold(connection, None, quarantine.RAW_STAGE, 0, fresh)
+    return list(now)
+
+
+def let_go_of_keys(ledger: Ledger, tenant: str, collection: str, *, kept: Container[str]) -> None:
+    """Take those keys out of quarantine that could not name a document and are not among ``kept`` any more."""
+    rows = quarantine.rows(ledger, tenant=tenant, collection=collection)
+    gone = [row.document_id for row in rows if row.reason == UNUSABLE and row.document_id not in kept]
+    if gone:
         with ledger.writing() as connection:
             quarantine.release(connection, quarantine.RAW_STAGE, gone)
-            quarantine.hold(connection, None, quarantine.RAW_STAGE, 0, fresh)
-    return len(held)
 
 
 def hold_strays(ledger: Ledger, store: Arrivals) -> int:
-    """Quarantine files that belong to no collection; how many there are."""
-    return hold_unusable(ledger, "", "", list(store.strays()))
+    """Quarantine files that belong to no collection, ``STRAYS`` of them at most; how many there are."""
+    found = list(islice(store.strays(), STRAYS))
+    if len(found) < STRAYS:
+        return hold_unusable(ledger, "", "", found)
+    return len(hold_keys(ledger, "", "", found))
 
 
 def original_key(tenant: str, document: str, version: str) -> str:

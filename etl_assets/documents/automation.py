@@ -130,7 +130,11 @@ def document_arrivals(context: dg.SensorEvaluationContext, arrivals: dg.Resource
         context.log.error(problem)
     return dg.SensorResult(
         run_requests=[
-            dg.RunRequest(run_key=one.run_key, partition_key=one.partition, tags=run_tags(one.partition))
+            dg.RunRequest(
+                run_key=one.run_key,
+                partition_key=one.partition,
+                tags=run_tags(one.partition) | ({INTAKE_TAG: TOUCHED} if one.partition in wanted.few else {}),
+            )
             for one in wanted.requests
         ],
         skip_reason=None if wanted.requests else _skip_reason(wanted, problems),

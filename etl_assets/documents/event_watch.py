@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from etl_assets.documents.arrival_watch import RunStates, ask, settle_ended
+from etl_assets.documents.arrival_watch import RunStates, ask, settle_ended, waiting_in
 from etl_assets.documents.model import NAME
 from etl_assets.documents.platform import Platform
 from etl_assets.documents.touched_arrivals import compare_keys
@@ -18,6 +18,7 @@ from etl_assets.errors import DataError, EtlAssetsError
 from etl_assets.ledger import quarantine, touched
 from etl_assets.ledger.database import clock, digest_of
 from etl_assets.ledger.requests import RunRequest
+from etl_assets.ledger.touched import Waiting
 from etl_assets.protocols.arrival_events import ArrivalEvents, EventMessage
 
 MESSAGES_PER_TICK = 5_000
@@ -115,10 +116,12 @@ def _held(message: EventMessage) -> quarantine.Held:
 
 def _ask(platform: Platform, runs: RunStates, heard: Heard) -> None:
     """Ask for partitions with keys that wait, and again for those whose last run failed."""
-    with platform.ledger.reading() as connection:
-        waiting = touched.digests(connection)
-        at = clock(connection)
+    # First: what is due by a request that has ended since is not asked for again.
     known = settle_ended(platform, runs)
+    with platform.ledger.reading() as connection:
+        at = clock(connection)
+        keys = list(touched.waiting(connection))
+    waiting = waiting_in(platform.ledger, keys)
     failed = {one.partition for one in known.values() if one.failures and not one.open and one.retry_at <= at}
     found = _due(waiting, known, failed)
     if found:
@@ -127,8 +130,10 @@ def _ask(platform: Platform, runs: RunStates, heard: Heard) -> None:
     heard.partitions |= {one.partition for one in heard.requests}
 
 
-def _due(waiting: Mapping[str, str], known: Mapping[str, RunRequest], failed: set[str]) -> dict[str, tuple[str, str]]:
-    found = {key: (digest, digest_of(digest)[:16]) for key, digest in waiting.items()}
+def _due(
+    waiting: Mapping[str, Waiting], known: Mapping[str, RunRequest], failed: set[str]
+) -> dict[str, tuple[str, str]]:
+    found = {key: (one.digest, digest_of(one.digest)[:16]) for key, one in waiting.items()}
     for key in failed - found.keys():
         found[key] = ("", digest_of(["again", known[key].run_key])[:16])
     return {key: due for key, due in found.items() if key not in known or not known[key].open}

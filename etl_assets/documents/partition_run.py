@@ -17,7 +17,7 @@ from etl_assets.documents.pages import parse_documents
 from etl_assets.documents.parameters import CollectionSettings
 from etl_assets.documents.platform import Platform
 from etl_assets.documents.publication import CommitReport, Publisher, StoreReport
-from etl_assets.documents.touched_arrivals import survey_touched
+from etl_assets.documents.touched_arrivals import confirm_removals, survey_touched
 from etl_assets.errors import ConfigError
 from etl_assets.ledger import outputs, runs, touched
 from etl_assets.ledger import publications as ledger_publications
@@ -180,7 +180,9 @@ class PartitionRun:
         place = self.platform
         started = time.monotonic()
         with place.ledger.reading() as connection:
-            looked_at = touched.touched(connection, self.partition.key, limit=TOUCHED_PER_RUN)
+            waiting = touched.waiting(connection, [self.partition.key]).get(self.partition.key)
+            limit = TOUCHED_PER_RUN if only_touched and waiting else 0
+            looked_at = touched.touched(connection, self.partition.key, limit=limit)
         if only_touched:
             changes, seen = survey_touched(place.ledger, place.arrivals, self.partition, looked_at), len(looked_at)
         else:
@@ -188,9 +190,12 @@ class PartitionRun:
         intake = Intake()
         if changes:
             intake = take_in(self.lease, place.arrivals, place.originals, changes, self.settings.parsing)
-        if looked_at and not intake.unsettled:
+        if waiting and not intake.unsettled:
             with self.lease.writing() as connection:
-                touched.untouch(connection, looked_at)
+                if only_touched:
+                    touched.untouch(connection, looked_at)
+                else:
+                    touched.untouch_until(connection, self.partition.key, waiting.stamp)
         intake.listed = seen
         self._note("raw_documents", {**_plain(intake), "elapsed_s": round(time.monotonic() - started, 3)})
         return intake
@@ -200,7 +205,9 @@ class PartitionRun:
         found = survey(place.ledger, place.arrivals, tenant, collection, shards=self.settings.shards)
         if self.partition.slot_low == 0:
             hold_unusable(place.ledger, tenant, collection, found.unusable)
-        return found.changes[self.partition.key], found.seen
+        changes = found.changes[self.partition.key]
+        confirm_removals(place.arrivals, changes)
+        return changes, found.seen
 
     def pages(self) -> StageReport:
         """Parse what is not parsed."""

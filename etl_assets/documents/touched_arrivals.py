@@ -43,6 +43,18 @@ def survey_touched(ledger: Ledger, store: Arrivals, partition: Partition, touche
     return found
 
 
+def confirm_removals(store: Arrivals, changes: Changes) -> None:
+    """Look at what a listing did not show, and leave out what is there: some server may skip a key that it lists.
+
+    Raises:
+        PermanentError: part of the store cannot be looked at.
+        TransientError: it does not answer now.
+    """
+    prefix = f"{changes.partition.tenant}/{changes.partition.collection}/"
+    seen = _looked(store, [prefix + one.path for one in changes.removed])
+    changes.removed = [one for one in changes.removed if seen[prefix + one.path] is None]
+
+
 @dataclass(slots=True)
 class Compared:
     """What keys turned out to be. ``touched`` differ from the ledger, ``same`` counts those that do not.
@@ -90,29 +102,43 @@ def _compare(
 ) -> None:
     tenant, collection = name
     seen = _looked(store, [f"{tenant}/{collection}/{path}" for path in paths])
-    ids = {path: document_id(tenant, collection, path) for path in paths}
+    found = {path: seen[f"{tenant}/{collection}/{path}"] for path in paths}
+    now = {
+        document_id(tenant, collection, path): (path, GONE if info is None else info.fingerprint)
+        for path, info in found.items()
+    }
+    differ = differing(ledger, now)
+    compared.same += len(now) - len(differ)
+    if differ:
+        places = ensure_collection(ledger, tenant, collection, shards=shards)
+        compared.partitions += [one.key for one in places]
+        compared.touched += as_touched(places, differ)
+
+
+def differing(ledger: Ledger, now: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
+    """Those of these keys, by document id, that the ledger does not know as they are; ``now`` is (path, fingerprint).
+
+    A key that is ``GONE`` differs when it is a document, or held back. One that is held as it is now does not differ.
+    """
     with ledger.reading() as connection:
-        known = objects.fingerprints(connection, list(ids.values()))
-        held = quarantine.held_fingerprints(connection, quarantine.RAW_STAGE, list(ids.values()))
-    differ: list[tuple[str, str]] = []
-    for path, identity in ids.items():
-        info = seen[f"{tenant}/{collection}/{path}"]
-        now = GONE if info is None else info.fingerprint
-        before = {known.get(identity), held.get(identity)} - {None}
-        if now in before or (info is None and not before):
-            compared.same += 1
-        else:
-            differ.append((path, now))
-    if not differ:
-        return
-    places = ensure_collection(ledger, tenant, collection, shards=shards)
-    compared.partitions += [one.key for one in places]
-    compared.touched += [Touched(ids[path], _owner(places, ids[path]), path, now) for path, now in differ]
+        known = objects.fingerprints(connection, list(now))
+        rest = {identity: key for identity, key in now.items() if known.get(identity) != key[1]}
+        held = quarantine.held_fingerprints(connection, quarantine.RAW_STAGE, list(rest))
+
+    def differs(identity: str, fingerprint: str) -> bool:
+        # What is held and to be tried again has an empty fingerprint, too.
+        return identity in known or identity in held if fingerprint == GONE else held.get(identity) != fingerprint
+
+    return {identity: key for identity, key in rest.items() if differs(identity, key[1])}
 
 
-def _owner(places: Sequence[Partition], identity: str) -> str:
-    slot = slot_of(identity)
-    return next(one.key for one in places if one.slot_low <= slot <= one.slot_high)
+def as_touched(places: Sequence[Partition], keys: Mapping[str, tuple[str, str]]) -> list[Touched]:
+    """Keys that differ, each in the partition of its collection that it belongs to."""
+    width = places[0].slot_high + 1 - places[0].slot_low
+    return [
+        Touched(identity, places[slot_of(identity) // width].key, path, fingerprint)
+        for identity, (path, fingerprint) in keys.items()
+    ]
 
 
 def _looked(store: Arrivals, keys: Sequence[str]) -> dict[str, ObjectInfo | None]:

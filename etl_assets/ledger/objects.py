@@ -1,10 +1,10 @@
 """What arrived: the versions of each document's bytes, as the ledger knows them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from etl_assets.ledger import schema
 from etl_assets.ledger.catalogue import Partition, mark_dirty
@@ -59,18 +59,19 @@ def objects_of(connection: Connection, document_ids: Sequence[str]) -> dict[str,
     return found
 
 
-def seen_between(connection: Connection, cid: int, after: str, up_to: str | None) -> dict[str, tuple[str, int, str]]:
-    """(document id, slot, fingerprint) by path of a collection's present documents with ``after < path <= up_to``.
-
-    Paths compare by code points; ``None`` is up to the last one.
-    """
+def known_ids(connection: Connection, cid: int, *, up_to: int) -> Iterator[str]:
+    """Ids of a collection's present documents whose version was entered by the sequence number ``up_to``."""
     table = schema.objects
-    query = select(table.c.path, table.c.document_id, table.c.slot, table.c.fingerprint).where(
-        table.c.cid == cid, table.c.end_seq.is_(None), table.c.path > after
-    )
-    if up_to is not None:
-        query = query.where(table.c.path <= up_to)
-    return {row[0]: (row[1], row[2], row[3]) for row in connection.execute(query).all()}
+    query = select(table.c.document_id).where(table.c.cid == cid, table.c.end_seq.is_(None), table.c.begin_seq <= up_to)
+    for rows in connection.execute(query.execution_options(yield_per=5000)).partitions():
+        yield from (row[0] for row in rows)
+
+
+def present_count(connection: Connection, cid: int) -> int:
+    """How many documents of a collection are present."""
+    table = schema.objects
+    query = select(func.count()).select_from(table).where(table.c.cid == cid, table.c.end_seq.is_(None))
+    return int(connection.scalar(query) or 0)
 
 
 def _columns() -> list[Any]:

@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 metadata = MetaData()
 Big = BigInteger().with_variant(Integer, "sqlite")
@@ -323,6 +323,27 @@ touched = Table(
 """Keys that a run is to look at, without listing their collection: those that a sensor saw to differ from the ledger.
 ``fingerprint`` is what it saw, "" for a key that was gone; ``stamp`` rises whenever it differs in another way.
 """
+
+listing_passes = Table(
+    "listing_passes", metadata,
+    Column("cid", Big, primary_key=True, autoincrement=False),
+    Column("number", Big, nullable=False),
+    Column("parts", Big, nullable=False),
+    Column("position", Text, nullable=False),
+    Column("listed", Big, nullable=False),
+    Column("since", Big, nullable=False),
+)  # fmt: skip
+"""How far the listing of a collection has come that did not end in one look; ``position`` is the store's own."""
+
+listing_parts = Table(
+    "listing_parts", metadata,
+    Column("cid", Big, nullable=False),
+    Column("number", Big, nullable=False),
+    Column("part", Big, nullable=False),
+    Column("seen", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("cid", "number", "part"),
+)  # fmt: skip
+"""Ids of documents, and of keys that cannot be one, that each look of such a listing saw: 16 bytes each."""
 
 settled_recipes = Table(
     "settled_recipes", metadata,

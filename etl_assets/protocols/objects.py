@@ -42,6 +42,14 @@ class UnusableKey:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedPage:
+    """A part of a listing. ``position`` is where the next part begins, in words of the store: "" after the last one."""
+
+    entries: Sequence[ObjectInfo | UnusableKey]
+    position: str
+
+
+@dataclass(frozen=True, slots=True)
 class FetchedObject:
     """The outcome of copying one object: the digest of the very bytes copied, and their fingerprint."""
 
@@ -82,6 +90,18 @@ class Arrivals(Protocol):
         Raises:
             PermanentError: part of it cannot be listed, for example a folder without permission: an incomplete
                 listing must never look like deletions.
+        """
+        ...
+
+    def pages(self, tenant: str, collection: str, *, after: str = "") -> Iterator[ListedPage]:
+        """``list`` in pages of a bounded size. ``after`` is the position of a page that another process may have seen.
+
+        What is there all the time from the first page to the last is on one of them, whatever comes, goes or is
+        overwritten meanwhile, and however long it takes.
+
+        Raises:
+            PermanentError: as for ``list``; or ``after`` means nothing (any more): begin at the first page again.
+            TransientError: the store does not answer now; go on from the last position.
         """
         ...
 

@@ -27,6 +27,7 @@ from etl_assets.documents.pending import settle
 from etl_assets.ledger import schema
 from etl_assets.ledger.leases import acquire
 from etl_assets.ledger.requests import BACKOFF_S, LONGEST_BACKOFF_S, next_request
+from etl_assets.protocols.objects import Arrivals, ListedPage
 from etl_assets.resources.document_runs import ArrivalsResource, OpenedArrivals, settings_from_environment
 from etl_assets_tests.small_homes import STATIC, SmallHome
 
@@ -291,14 +292,15 @@ def test_a_collection_that_cannot_be_listed_does_not_hide_the_others(
     from etl_assets.errors import PermanentError
 
     sensor.home.write("b.txt", "Another one.", collection="zeta/mail")
-    whole = arrival_watch.survey
+    store = type(sensor.home.platform.arrivals)
+    whole = store.pages
 
-    def refused(ledger: object, store: object, tenant: str, *rest: str, shards: int) -> object:
+    def refused(self: Arrivals, tenant: str, collection: str, *, after: str = "") -> Iterator[ListedPage]:
         if tenant == "acme":
             raise PermanentError("acme/reports: https://me:hunter2@store refuses")
-        return whole(ledger, store, tenant, *rest, shards=shards)  # type: ignore[arg-type]
+        return whole(self, tenant, collection, after=after)
 
-    monkeypatch.setattr(arrival_watch, "survey", refused)
+    monkeypatch.setattr(store, "pages", refused)
     assert sensor.tick() == ["zeta.mail.00-of-01"]
     reason = str(sensor.look().skip_reason)
     assert "could not look everywhere: acme/reports" in reason and "hunter2" not in reason
