@@ -130,7 +130,7 @@ def _tables(hosted: Connections, kind: str) -> TablePlace | Path:
     from etl_assets.backends.lancedb_s3 import S3Tables
 
     folder = hosted.settings.home.indexes / kind
-    return S3Tables(hosted.bucket(f"indexes/{kind}")) if hosted.settings.s3 is not None else folder
+    return S3Tables(hosted.bucket(f"indexes/{kind}"), hosted.mark) if hosted.settings.s3 is not None else folder
 
 
 def _graph(hosted: Connections) -> KnowledgeGraph:

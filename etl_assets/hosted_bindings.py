@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from etl_assets.backends.s3_arrivals import S3Arrivals
     from etl_assets.backends.s3_blobs import S3Blobs
     from etl_assets.backends.s3_client import S3Bucket
+    from etl_assets.backends.s3_mark import S3Mark
     from etl_assets.backends.sqs_events import SqsEvents
     from etl_assets.ledger.database import Ledger
     from etl_assets.protocols.cache import ResultCache
@@ -47,6 +48,7 @@ class Connections:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._opened: list[Callable[[], None]] = []
+        self._ledger: Ledger | None = None
 
     def close(self) -> None:
         """Close the connections of everything that was opened here; each opens again at its next use."""
@@ -105,7 +107,7 @@ class Connections:
         return self.secrets.get(value.removeprefix(SECRET_REFERENCE))
 
     def credential(self, value: str, *, source: str) -> Credential:
-        """A credential of HTTP calls: one that a store holds is read again when it is refused."""
+        """A credential of a backend's calls: one that a store holds is read again when it is refused."""
         from etl_assets.backends.credentials import FixedCredential, StoredCredential
 
         if value.startswith(SECRET_REFERENCE) and self.secrets is not None:
@@ -122,9 +124,21 @@ class Connections:
 
         place = self.settings.postgres
         if place is None:
-            return Ledger.sqlite(self.settings.home.ledger_file)
-        url = self.text(place.url)
-        return Ledger.postgresql(url, transaction_pooling=pools_transactions(url, place.pooling))
+            self._ledger = Ledger.sqlite(self.settings.home.ledger_file)
+        else:
+            url = self.credential(place.url, source="ETL_POSTGRES_URL")
+            pooling = pools_transactions(url.value(), place.pooling)
+            self._ledger = Ledger.postgresql(url, transaction_pooling=pooling)
+        return self._ledger
+
+    def installation(self) -> str:
+        """The id by which hosted stores know this installation, from its ledger; raises as ``ledger``."""
+        from etl_assets.ledger.installation import installation_id
+
+        if self._ledger is None:
+            self._opened.append(self.ledger().close)
+        assert self._ledger is not None
+        return installation_id(self._ledger)
 
     def bucket(self, folder: str) -> S3Bucket:
         """A folder of the home in the bucket: ``originals``, ``lake`` and so on.
@@ -134,6 +148,13 @@ class Connections:
         """
         place = self._s3
         return self._bucket(place.bucket, "/".join(part for part in (place.prefix, folder) if part))
+
+    @cached_property
+    def mark(self) -> S3Mark:
+        """Whose the home in the bucket is."""
+        from etl_assets.backends.s3_mark import S3Mark
+
+        return S3Mark(self.bucket(""), self.installation)
 
     def arrivals(self) -> S3Arrivals:
         """Where documents arrive on S3."""
@@ -172,7 +193,8 @@ class Connections:
         from etl_assets.backends.s3_blobs import S3Blobs
 
         limit = self._s3.cache_mb * 1_000_000 // 2
-        return S3Blobs(self.bucket(folder), BlobCache(self.settings.home.cache / "s3" / folder, limit_bytes=limit))
+        cache = BlobCache(self.settings.home.cache / "s3" / folder, limit_bytes=limit)
+        return S3Blobs(self.bucket(folder), cache, self.mark)
 
     def vectors(self) -> PineconeVectors:
         """Vectors in Pinecone."""
@@ -183,10 +205,9 @@ class Connections:
         from etl_assets.backends.pinecone_server import BACKOFF, PineconeAccess
         from etl_assets.backends.pinecone_vectors import PineconeVectors
 
-        access = PineconeAccess(
-            self.text(place.api_key), place.index_prefix, place.cloud, place.region, host=place.host
-        )  # fmt: skip
-        vectors = PineconeVectors(access, Calls(self.breaker("Pinecone"), BACKOFF))
+        key = self.credential(place.api_key, source="PINECONE_API_KEY")
+        access = PineconeAccess(key, place.index_prefix, place.cloud, place.region, host=place.host)
+        vectors = PineconeVectors(access, Calls(self.breaker("Pinecone"), BACKOFF), self.installation)
         self._opened.append(vectors.close)
         return vectors
 
@@ -195,11 +216,12 @@ class Connections:
         place = self.settings.neo4j
         assert place is not None
         needs("neo4j", "neo4j")
+        from etl_assets.backends.neo4j_driver import Neo4jAccess
         from etl_assets.backends.neo4j_graph import Neo4jGraph
-        from etl_assets.backends.neo4j_server import Neo4jAccess
 
-        access = Neo4jAccess(place.uri, place.user, self.text(place.password), place.database)
-        graph = Neo4jGraph(access, self.breaker("Neo4j"))
+        password = self.credential(place.password, source="NEO4J_PASSWORD")
+        access = Neo4jAccess(place.uri, place.user, password, place.database)
+        graph = Neo4jGraph(access, self.breaker("Neo4j"), self.installation)
         self._opened.append(graph.close)
         return graph
 
@@ -212,7 +234,7 @@ class Connections:
         needs("redis", "redis")
         from etl_assets.backends.redis_client import RedisServer
 
-        server = RedisServer(self.text(place.url))
+        server = RedisServer(self.credential(place.url, source="REDIS_URL"))
         self._opened.append(server.close)
         return server
 
@@ -329,16 +351,15 @@ class Connections:
     def _bucket(self, bucket: str, prefix: str) -> S3Bucket:
         needs("s3", "boto3")
         from etl_assets.backends.s3_client import S3Bucket
-        from etl_assets.backends.s3_settings import S3Settings, S3Store
+        from etl_assets.backends.s3_settings import KEYS, S3Settings, S3Store, renewing
 
         place = self._s3
         store = {one.name: getattr(place, one.name) for one in fields(S3Store)}
-        for secret in ("access_key_id", "secret_access_key", "session_token"):
-            store[secret] = self._maybe(store[secret])
-        return S3Bucket(S3Settings(**{**store, "bucket": bucket, "prefix": prefix}), on_open=told)
-
-    def _maybe(self, value: str | None) -> str | None:
-        return None if value is None else self.text(value)
+        keys = {name: self.credential(store[name], source=name) for name in KEYS if store[name] is not None}
+        is_stored = any(store[name].startswith(SECRET_REFERENCE) for name in keys)
+        store.update({name: key.value() for name, key in keys.items()})
+        settings = S3Settings(**{**store, "bucket": bucket, "prefix": prefix})
+        return S3Bucket(settings, on_open=told, renewed=renewing(keys) if is_stored else None)
 
 
 def _limits(place: JinaPlace | OpenAIPlace) -> Limits:

@@ -22,6 +22,7 @@ from etl_assets.backends.lancedb_folder import SUFFIX, attempts, connect, plain,
 from etl_assets.backends.s3_client import Access, S3Bucket
 from etl_assets.backends.s3_errors import S3Refusal
 from etl_assets.backends.s3_listing import pages
+from etl_assets.backends.s3_mark import S3Mark
 from etl_assets.backends.s3_settings import S3Settings
 from etl_assets.errors import ConfigError, EtlAssetsError, PermanentError, TransientError
 
@@ -43,10 +44,14 @@ _PASSING = frozenset({404, 408, 409, 412, 429})
 
 
 class S3Tables:
-    """TablePlace in the folder of ``bucket.settings``. Nothing connects before the first call."""
+    """TablePlace in the folder of ``bucket.settings``. Nothing connects before the first call.
 
-    def __init__(self, bucket: S3Bucket) -> None:
+    Where ``mark`` is another installation's, no table is made or removed.
+    """
+
+    def __init__(self, bucket: S3Bucket, mark: S3Mark | None = None) -> None:
         self._bucket = bucket
+        self._mark = mark
         self._lock = threading.Lock()
         self._connected: tuple[Access, DBConnection] | None = None
         self._must_ask = True
@@ -82,13 +87,16 @@ class S3Tables:
         """See ``TablePlace.created``.
 
         Raises:
+            ConfigError: the store belongs to another installation.
             PermanentError: the service ignores conditions on puts.
         """
+        self._claim()
         self._check_conditions()
         return self._connection().create_table(name, schema=schema)
 
     def remove(self, name: str, shown: str) -> None:
-        """See ``TablePlace.remove``."""
+        """See ``TablePlace.remove``; raises ConfigError as ``created``."""
+        self._claim()
         for part in (f"{name}{SUFFIX}/_versions/", f"{name}{SUFFIX}/"):
             for keys in self._keys(part, shown):
                 answer = self._bucket.request(
@@ -110,7 +118,10 @@ class S3Tables:
             return attempts(error)
         self._must_ask = True
         self._ask()
-        return 1 if _refused(error) else ATTEMPTS_ON_FAILURE
+        if not _refused(error):
+            return ATTEMPTS_ON_FAILURE
+        # Asking puts other credentials into use when those that LanceDB had are refused.
+        return 2 if self._bucket.can_renew else 1
 
     def failure(self, error: Exception, shown: str) -> EtlAssetsError:
         """See ``TablePlace.failure``."""
@@ -122,6 +133,10 @@ class S3Tables:
         if _refused(error):
             return PermanentError(f"{where}: the service refuses: {what}; give this access key the right to it")
         return TransientError(f"{where}: the service broke off {ATTEMPTS_ON_FAILURE} times: {what}; run again")
+
+    def _claim(self) -> None:
+        if self._mark is not None:
+            self._mark.claim()
 
     def _keys(self, prefix: str, shown: str) -> Iterator[list[str]]:
         full = self._bucket.settings.key_prefix

@@ -39,7 +39,9 @@ from etl_assets.backends.neo4j_cypher import (
     place_of,
     visible_parameters,
 )
-from etl_assets.backends.neo4j_server import Neo4jAccess, Neo4jServer, OvertakenError
+from etl_assets.backends.neo4j_driver import Neo4jAccess
+from etl_assets.backends.neo4j_server import Neo4jServer, OvertakenError
+from etl_assets.backends.ownership import Installation
 from etl_assets.protocols.graph import Entity, MentionEdge, Neighbour, Scope, StoredEdge, edge_digest
 
 if TYPE_CHECKING:
@@ -80,10 +82,15 @@ class _Reached:
 
 
 class Neo4jGraph:
-    """KnowledgeGraph on one Neo4j database; the first write makes constraints and indexes, as ``migrate`` does."""
+    """KnowledgeGraph on one Neo4j database; the first write makes constraints and indexes, as ``migrate`` does.
 
-    def __init__(self, access: Neo4jAccess, breaker: CircuitBreaker | None = None) -> None:
-        self._server = Neo4jServer(access, breaker)
+    A database that belongs to another ``installation`` is not written to; see ``Neo4jServer.write``.
+    """
+
+    def __init__(
+        self, access: Neo4jAccess, breaker: CircuitBreaker | None = None, installation: Installation | None = None
+    ) -> None:
+        self._server = Neo4jServer(access, breaker, installation)
 
     def close(self) -> None:
         """Close the connections. The graph may be used again afterwards."""

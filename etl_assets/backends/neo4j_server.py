@@ -1,18 +1,17 @@
-"""The connection to a Neo4j server: its driver, its schema, its retries, and its failures as our errors.
+"""A Neo4j server: its schema, whose data it holds, its retries, and its failures as our errors.
 
-What a graph means in Cypher is in ``neo4j_graph.py``. Driver 6: neo4j.com/docs/python-manual/current.
+What a graph means in Cypher is in ``neo4j_graph.py``, how the server is reached in ``neo4j_driver.py``.
 """
 
-import os
 import random
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from etl_assets.backends.circuit import CircuitBreaker, Unavailable
+from etl_assets.backends.neo4j_driver import Neo4jAccess, Neo4jDrivers
+from etl_assets.backends.ownership import Installation, foreign
 from etl_assets.errors import ConfigError, PermanentError, TransientError
 
 if TYPE_CHECKING:
@@ -42,6 +41,8 @@ SCHEMA = (
 )
 _SCHEMA_VERSION = "MATCH (s:EtlAssetsSchema {name: 'graph'}) RETURN s.version"
 _SET_SCHEMA_VERSION = "MERGE (s:EtlAssetsSchema {name: 'graph'}) SET s.version = $version"
+# Made by whoever comes first, which the constraint on names decides.
+_CLAIM = "MERGE (s:EtlAssetsSchema {name: 'installation'}) ON CREATE SET s.installation = $id RETURN s.installation"
 _INDEX_STATES = "SHOW INDEXES YIELD name, state WHERE name STARTS WITH 'etl_' RETURN name, state"
 
 CONFLICT_ATTEMPTS = 8
@@ -63,6 +64,8 @@ _EXHAUSTED = frozenset(
         "Neo.ClientError.Transaction.TransactionTimedOutClientConfiguration",
         "Neo.ClientError.Transaction.LockClientStopped",
         "Neo.ClientError.Transaction.TransactionNotFound",
+        # For seconds after three refused logins, whoever made them, the right password is refused too.
+        "Neo.ClientError.Security.AuthenticationRateLimit",
     }
 )
 
@@ -71,33 +74,16 @@ class OvertakenError(Exception):
     """Raised inside a transaction that another one has undermined: it is rolled back and run again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Neo4jAccess:
-    """Where the server is and how long anything may take, in seconds. ``password`` never appears in a ``repr``.
-
-    ``uri`` has one of SCHEMES; ``database`` None is the
-    server's default. ``retry_time_s`` bounds how long one call goes on after lost connections, deadlocks and
-    changes of leader; ``query_limit_s`` is the server's limit for one transaction.
-    """
-
-    uri: str
-    user: str
-    password: str = field(repr=False)
-    database: str | None = None
-    connect_timeout_s: float = 10.0
-    acquire_timeout_s: float = 30.0
-    retry_time_s: float = 30.0
-    query_limit_s: float = 60.0
-    pool_size: int = 32
-
-
 class Neo4jServer:
     """Managed transactions on one database. Opened by the first call; threads share it, a forked child opens its own.
 
-    Reads see the writes that this process made through the same instance, in a cluster too (bookmarks).
+    Reads see the writes that this process made through the same instance, in a cluster too (bookmarks). Before the
+    first write the database is marked as that of ``installation``; without one its mark is not looked at.
     """
 
-    def __init__(self, access: Neo4jAccess, breaker: CircuitBreaker | None = None) -> None:
+    def __init__(
+        self, access: Neo4jAccess, breaker: CircuitBreaker | None = None, installation: Installation | None = None
+    ) -> None:
         self._breaker = breaker or CircuitBreaker("Neo4j")
         parts = urlsplit(access.uri)
         has_credentials = parts.username is not None or parts.password is not None
@@ -107,19 +93,14 @@ class Neo4jServer:
                 "example neo4j://graph.example:7687; user and password have settings of their own"
             )
         self._access = access
+        self._drivers = Neo4jDrivers(access)
+        self._installation = installation
         self._name = f"knowledge graph at {parts.scheme}://{parts.hostname}:{parts.port or 7687}"
-        self._lock = threading.Lock()
-        self._driver: Driver | None = None
-        self._bookmarks: BookmarkManager | None = None
-        self._owner = 0
         self._has_schema = False
 
     def close(self) -> None:
         """Close the connections. The server may be used again afterwards."""
-        with self._lock:
-            driver, self._driver = self._driver, None
-        if driver is not None and self._owner == os.getpid():
-            driver.close()
+        self._drivers.close()
 
     def read(self, work: "Callable[[ManagedTransaction], T]") -> T:
         """What ``work`` returns, in one read transaction; it may be run several times.
@@ -132,7 +113,11 @@ class Neo4jServer:
         return self._attempted(lambda session: session.execute_read(timed))
 
     def write(self, work: "Callable[[ManagedTransaction], T]") -> T:
-        """As ``read``, in a transaction that commits whole or not at all. ``work`` must give the same if repeated."""
+        """As ``read``, in a transaction that commits whole or not at all. ``work`` must give the same if repeated.
+
+        Raises:
+            ConfigError: the database belongs to another installation.
+        """
         self._require_schema()
         timed = self._timed(work)
         return self._attempted(lambda session: session.execute_write(timed))
@@ -153,9 +138,10 @@ class Neo4jServer:
         return agent
 
     def migrate(self) -> None:
-        """Make the constraints and indexes that are missing, and wait until they serve. Idempotent.
+        """Make the constraints and indexes that are missing, wait until they serve, and mark whose it is. Idempotent.
 
         Raises:
+            ConfigError: it belongs to another installation.
             PermanentError: a newer release made the schema, the server is too old, or as for ``read``.
         """
         self.version()
@@ -168,7 +154,18 @@ class Neo4jServer:
                     lambda tx: tx.run(_SET_SCHEMA_VERSION, version=SCHEMA_VERSION).consume()
                 )
             )
+        self._claim()
         self._has_schema = True
+
+    def _claim(self) -> None:
+        if self._installation is None:
+            return
+        mine = self._installation()
+        held = self._attempted(
+            lambda session: session.execute_write(lambda tx: str(tx.run(_CLAIM, id=mine).single(strict=True)[0]))
+        )
+        if held != mine:
+            raise foreign(self._name, "set NEO4J_URI or NEO4J_DATABASE to a database that no other installation uses")
 
     def _require_schema(self) -> None:
         # MERGE without its constraint would make one entity twice.
@@ -240,39 +237,20 @@ class Neo4jServer:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _once(self, call: "Callable[[Session], T]") -> T:
-        driver, bookmarks = self._opened()
+        """``call`` in a session of its own; once more with another password, if there is one, when it is refused."""
+        from neo4j.exceptions import AuthError
+
+        driver, bookmarks = self._drivers.opened()
+        try:
+            return self._in_session(call, driver, bookmarks)
+        except AuthError:
+            if not self._drivers.renew(driver):
+                raise
+        return self._in_session(call, *self._drivers.opened())
+
+    def _in_session(self, call: "Callable[[Session], T]", driver: "Driver", bookmarks: "BookmarkManager") -> T:
         with driver.session(database=self._access.database, bookmark_manager=bookmarks) as session:
             return call(session)
-
-    def _opened(self) -> "tuple[Driver, BookmarkManager]":
-        from neo4j import GraphDatabase
-
-        with self._lock:
-            if self._driver is None or self._bookmarks is None or self._owner != os.getpid():
-                if self._driver is not None:
-                    # Sockets carried across a fork are the parent's: neither used nor closed here.
-                    _INHERITED.append(self._driver)
-                access = self._access
-                self._driver = GraphDatabase.driver(
-                    access.uri,
-                    auth=(access.user, access.password),
-                    connection_timeout=access.connect_timeout_s,
-                    connection_acquisition_timeout=access.acquire_timeout_s,
-                    max_transaction_retry_time=access.retry_time_s,
-                    # A deadlock passes in milliseconds: the driver's own first pause of a second would be most of the
-                    # time that six writers spend.
-                    initial_retry_delay=0.05,
-                    retry_delay_jitter_factor=0.5,
-                    max_connection_pool_size=access.pool_size,
-                    # A pooled connection that slept is tried before it is used: a restarted server has dropped it.
-                    liveness_check_timeout=1.0,
-                    # The server's advice about statements is for us, not for the user's log.
-                    notifications_min_severity="OFF",
-                    user_agent="etl-assets",
-                )
-                self._bookmarks = GraphDatabase.bookmark_manager()
-                self._owner = os.getpid()
-            return self._driver, self._bookmarks
 
     def _failure(self, error: Exception) -> PermanentError | TransientError:
         """Our error for the driver's. Its text comes from the server and never holds a credential."""
@@ -288,7 +266,8 @@ class Neo4jServer:
 
         text = _first_line(error)
         if isinstance(error, AuthError):
-            return PermanentError(f"{self._name} refused the credentials ({text}); check NEO4J_USER and NEO4J_PASSWORD")
+            source = self._drivers.password.source
+            return PermanentError(f"{self._name} refused the credentials ({text}); check NEO4J_USER and {source}")
         if isinstance(error, Forbidden):
             return PermanentError(f"{self._name}: user {self._access.user} has no right to do this ({text})")
         if isinstance(error, ConfigurationError):
@@ -298,9 +277,6 @@ class Neo4jServer:
         if isinstance(error, passing) or code in _CONFLICTS | _EXHAUSTED:
             return Unavailable(f"{self._name} did not serve the call ({text}); it may later")
         return PermanentError(f"{self._name} refused the call ({text})")
-
-
-_INHERITED: "list[Driver]" = []
 
 
 def _first_line(error: Exception) -> str:

@@ -53,9 +53,14 @@ class Namespace:
     """Every method may raise MissingError: the namespace, or its index, is not there."""
 
     server: PineconeServer
-    index: "Index"
+    address: str
     dimension: int
     name: str
+
+    @property
+    def index(self) -> "Index":
+        """The client in use now, to be asked for inside each request; see ``PineconeServer``."""
+        return self.server.at(self.address)
 
     def write(self, records: Sequence[Record]) -> None:
         """Upsert, and wait until queries reflect it.

@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from etl_assets.backends.circuit import Backoff, Calls, CircuitBreaker, Unavailable
+from etl_assets.backends.credentials import credential_of, redacted
 from etl_assets.errors import ConfigError, PermanentError, TransientError
+from etl_assets.protocols.secrets import Credential
 
 if TYPE_CHECKING:
     from pinecone import Index, Pinecone
@@ -45,7 +47,7 @@ class PineconeAccess:
     it, ``creation_s`` how long a new index may take; ``concurrency`` is the number of requests in flight for one call.
     """
 
-    api_key: str = field(repr=False)
+    api_key: str | Credential = field(repr=False)
     index_prefix: str = "etl-assets"
     cloud: str = "aws"
     region: str = "us-east-1"
@@ -67,34 +69,40 @@ class PineconeAccess:
 
 
 class PineconeServer:
-    """The indexes of one project that this package made. Opened by the first call; threads share an instance."""
+    """The indexes of one project that this package made. Opened by the first call; threads share an instance.
+
+    An index is named by its address. Ask for its client (``at``) inside each request: it is another one once the key
+    has been refused and read anew.
+    """
 
     def __init__(self, access: PineconeAccess, calls: Calls | None = None) -> None:
-        if not access.api_key.strip():
+        if isinstance(access.api_key, str) and not access.api_key.strip():
             raise ConfigError("PINECONE_API_KEY is empty")
         self.access = access
+        self._key = credential_of(access.api_key, source="PINECONE_API_KEY")
+        self._sent = ""
         self._calls = calls or Calls(CircuitBreaker("Pinecone"), BACKOFF)
         # Its own circuit: listing indexes goes well while an index is down, and must not say that all is well.
         self._control = Calls(CircuitBreaker("Pinecone's control plane"), self._calls.backoff, self._calls.sleep)
         self._lock = threading.Lock()
         self._client: Pinecone | None = None
-        self._indexes: dict[int, Index] = {}
+        self._indexes: dict[int, str] = {}
         self._clients: dict[str, Index] = {}
+        self._former: list[Pinecone | Index] = []
         self._pool: ThreadPoolExecutor | None = None
         self._owner = 0
 
     def close(self) -> None:
         """Close the connections. The server may be used again afterwards."""
         with self._lock:
-            client, clients, pool = self._client, self._clients, self._pool
-            self._client, self._clients, self._indexes, self._pool = None, {}, {}, None
+            self._retire()
+            former, pool = self._former, self._pool
+            self._former, self._indexes, self._pool = [], {}, None
         if self._owner != os.getpid():
             return
         if pool is not None:
             pool.shutdown()
-        for index in clients.values():
-            index.close()
-        if client is not None:
+        for client in former:
             client.close()
 
     def call(self, what: str, request: Callable[[], T], *, control: bool = False) -> T:
@@ -107,10 +115,17 @@ class PineconeServer:
             TransientError: Pinecone could not be reached, or asked to come back later, to the last.
             PermanentError: it refused.
         """
-        from pinecone.errors import PineconeError
+        from pinecone.errors import ForbiddenError, PineconeError, UnauthorizedError
 
         def attempt() -> T:
+            self._opened()
+            used = self._sent
             try:
+                try:
+                    return request()
+                except (UnauthorizedError, ForbiddenError):
+                    if not self._renewed(used):
+                        raise
                 return request()
             except PineconeError as e:
                 raise self._failure(what, e) from e
@@ -122,30 +137,30 @@ class PineconeServer:
             self.forget()
             raise
 
-    def index(self, dimension: int) -> "Index | None":
-        """The index for vectors of this dimension, or None when there is none yet."""
+    def index(self, dimension: int) -> str | None:
+        """The address of the index for vectors of this dimension, or None when there is none yet."""
         self._renew_after_fork()
         found = self._indexes.get(dimension)
         return found or self.indexes().get(dimension)
 
-    def indexes(self) -> "dict[int, Index]":
-        """Every index of ours, by dimension, as Pinecone lists them now."""
-        client = self._opened()
+    def indexes(self) -> dict[int, str]:
+        """The address of every index of ours, by dimension, as Pinecone lists them now."""
         listed = self.call(
-            "listing indexes", lambda: [(one.name, one.host) for one in client.indexes.list()], control=True
+            "listing indexes", lambda: [(one.name, one.host) for one in self._opened().indexes.list()], control=True
         )
-        found: dict[int, Index] = {}
+        found: dict[int, str] = {}
         for name, host in listed:
             suffix = name.removeprefix(f"{self.access.index_prefix}-")
-            if suffix == name or not suffix.isdigit() or not host:
-                continue
-            found[int(suffix)] = self._index_at(client, host)
+            if suffix != name and suffix.isdigit() and host:
+                found[int(suffix)] = host
         with self._lock:
             self._indexes = dict(found)
         return found
 
-    def made_index(self, dimension: int) -> "Index":
-        """The index for this dimension, made when it is missing, and ready. Processes that meet here share one.
+    def made_index(self, dimension: int) -> str:
+        """The address of the index for this dimension, made when it is missing, and ready.
+
+        Processes that meet here share one.
 
         Raises:
             TransientError: it was not ready in ``creation_s``.
@@ -161,16 +176,18 @@ class PineconeServer:
             raise TransientError(f"Pinecone index {self.index_name(dimension)} was made and is not listed yet")
         return found
 
-    def _index_at(self, client: "Pinecone", host: str) -> "Index":
+    def at(self, address: str) -> "Index":
+        """The client of the index at this address, with the key in use now."""
         from pinecone import Index
 
+        client = self._opened()
         with self._lock:
-            if host not in self._clients:
-                opened = client.index(host=host)
+            if address not in self._clients:
+                opened = client.index(host=address)
                 if not isinstance(opened, Index):
-                    raise PermanentError(f"Pinecone at {host}: the client speaks gRPC where HTTP was asked for")
-                self._clients[host] = opened
-            return self._clients[host]
+                    raise PermanentError(f"Pinecone at {address}: the client speaks gRPC where HTTP was asked for")
+                self._clients[address] = opened
+            return self._clients[address]
 
     def index_name(self, dimension: int) -> str:
         """What the index for this dimension is called."""
@@ -199,13 +216,13 @@ class PineconeServer:
     def _create(self, dimension: int) -> None:
         from pinecone.errors import ConflictError
 
-        client, name = self._opened(), self.index_name(dimension)
+        name = self.index_name(dimension)
         fields = {"_values": {"type": "dense_vector", "dimension": dimension, "metric": "cosine"}}
         place = {"deployment_type": "managed", "cloud": self.access.cloud, "region": self.access.region}
 
         def create() -> None:
             try:
-                client.indexes.create(name=name, schema={"fields": fields}, deployment=place, timeout=-1)
+                self._opened().indexes.create(name=name, schema={"fields": fields}, deployment=place, timeout=-1)
             except ConflictError:
                 return  # another process, or an attempt whose answer was lost, made it
 
@@ -214,7 +231,7 @@ class PineconeServer:
         def is_ready() -> bool:
             try:
                 return self.call(
-                    f"describing index {name}", lambda: client.indexes.describe(name).status.ready, control=True
+                    f"describing index {name}", lambda: self._opened().indexes.describe(name).status.ready, control=True
                 )
             except MissingError:
                 return False  # made, and not listed yet
@@ -240,8 +257,9 @@ class PineconeServer:
         self._renew_after_fork()
         with self._lock:
             if self._client is None:
+                self._sent = self._key.value()
                 self._client = Pinecone(
-                    api_key=self.access.api_key,
+                    api_key=self._sent,
                     host=self.access.host,
                     timeout=self.access.timeout_s,
                     source_tag="etl_assets",
@@ -249,6 +267,21 @@ class PineconeServer:
                     retry_config=RetryConfig(max_retries=0),
                 )
             return self._client
+
+    def _renewed(self, refused: str) -> bool:
+        """Whether another key than ``refused`` is in use now; it is read once, however many requests were refused."""
+        with self._lock:
+            if self._sent != refused:
+                return True
+            if self._key.renewed(refused) is None:
+                return False
+            self._retire()
+            return True
+
+    def _retire(self) -> None:
+        """Keep the clients until ``close``: requests of other threads may be on their way."""
+        self._former += [*self._clients.values(), *([self._client] if self._client is not None else [])]
+        self._client, self._clients = None, {}
 
     def _threads(self) -> ThreadPoolExecutor:
         self._renew_after_fork()
@@ -261,8 +294,9 @@ class PineconeServer:
         with self._lock:
             if self._owner != os.getpid():
                 # Sockets and threads of the parent are not ours to use or to close.
-                _INHERITED.append((self._client, self._clients, self._pool))
-                self._client, self._clients, self._indexes, self._pool = None, {}, {}, None
+                self._retire()
+                _INHERITED.append((self._former, self._pool))
+                self._former, self._indexes, self._pool = [], {}, None
                 self._owner = os.getpid()
 
     def _failure(self, what: str, error: Exception) -> Exception:
@@ -286,14 +320,14 @@ class PineconeServer:
         if isinstance(error, NotFoundError):
             return MissingError(text)
         if isinstance(error, UnauthorizedError | ForbiddenError):
-            return PermanentError(f"{text}; check PINECONE_API_KEY and its rights")
+            return PermanentError(f"{text}; check {self._key.source} and its rights")
         if isinstance(error, ApiError) and (error.status_code >= 500 or error.status_code == 408):
             return Unavailable(text)
         return PermanentError(text)
 
     def _said(self, error: Exception) -> str:
         status = getattr(error, "status_code", None)
-        text = str(getattr(error, "message", "") or error).replace(self.access.api_key, "***")
+        text = redacted(str(getattr(error, "message", "") or error), self._sent)
         line = next(iter(text.strip().splitlines()), type(error).__name__)[:300]
         return f"HTTP {status}: {line}" if status else line
 

@@ -4,13 +4,14 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from etl_assets.backends.circuit import Calls
+from etl_assets.backends.ownership import Installation
+from etl_assets.backends.pinecone_mark import claim
 from etl_assets.backends.pinecone_namespace import Fetched, Namespace, Record, fetch_batches, floats
 from etl_assets.backends.pinecone_records import (
     Admission,
@@ -28,9 +29,6 @@ from etl_assets.errors import PermanentError, TransientError
 from etl_assets.protocols.indexes import Filters, IndexHit, IndexSpace, StoredRow, vector_digest, vector_rows
 from etl_assets.protocols.visibility import Visibility
 
-if TYPE_CHECKING:
-    from pinecone import Index
-
 MOST_HITS = 10_000
 """Records that one query may return."""
 
@@ -44,19 +42,27 @@ _SPACE = re.compile(r"([a-z0-9_-]{1,64})\.([a-z0-9_-]{1,64})\.([0-9]+)")
 
 
 class PineconeVectors:
-    """VectorIndex in one Pinecone project. A write returns once queries reflect it; see ``PineconeAccess``."""
+    """VectorIndex in one Pinecone project. A write returns once queries reflect it; see ``PineconeAccess``.
 
-    def __init__(self, access: PineconeAccess, calls: Calls | None = None) -> None:
+    An index that belongs to another ``installation`` is not written to: that is a ConfigError. Without one, marks are
+    not looked at.
+    """
+
+    def __init__(
+        self, access: PineconeAccess, calls: Calls | None = None, installation: Installation | None = None
+    ) -> None:
         self._server = PineconeServer(access, calls)
+        self._installation = installation
         self._dimensions: dict[IndexSpace, int] = {}
+        self._claimed: set[int] = set()
 
     def close(self) -> None:
         """Close the connections. The index may be used again afterwards."""
         self._server.close()
 
     def prepare(self, dimension: int) -> None:
-        """Make the index for vectors of this dimension, if it is missing. Idempotent."""
-        self._server.made_index(dimension)
+        """Make the index for vectors of this dimension, if it is missing, and mark whose it is. Idempotent."""
+        self._claim(self._server.made_index(dimension), dimension)
 
     def write(self, space: IndexSpace, rows: pa.Table) -> None:
         """See ``RowIndex.write``.
@@ -74,8 +80,10 @@ class PineconeVectors:
                 f"vector index {space.name}: its vectors have {held} components, the rows have {dimension}; "
                 "vectors of another model need a new index generation"
             )
+        address = self._server.made_index(dimension)
         try:
-            Namespace(self._server, self._server.made_index(dimension), dimension, space.name).write(records)
+            self._claim(address, dimension)
+            Namespace(self._server, address, dimension, space.name).write(records)
         except MissingError as e:
             self._forget(space)
             raise TransientError(f"{e}; the index was removed while it was written to") from e
@@ -97,6 +105,7 @@ class PineconeVectors:
         if namespace is None:
             return
         try:
+            self._claim(namespace.address, namespace.dimension)
             namespace.remove(publications)
         except MissingError:
             self._forget(space)
@@ -117,8 +126,8 @@ class PineconeVectors:
     def spaces(self) -> Sequence[IndexSpace]:
         """See ``RowIndex.spaces``; by name."""
         found: dict[IndexSpace, int] = {}
-        for dimension, index in self._server.indexes().items():
-            for name in self._names_of(index):
+        for dimension, address in self._server.indexes().items():
+            for name in self._names_of(address):
                 if match := _SPACE.fullmatch(name):
                     found[IndexSpace(match[1], match[2], int(match[3]))] = dimension
         self._dimensions.update(found)
@@ -131,6 +140,7 @@ class PineconeVectors:
             return
         # Missing: dropped by another process, or by an attempt whose answer was lost.
         with suppress(MissingError):
+            self._claim(namespace.address, namespace.dimension)
             namespace.drop()
         self._forget(space)
 
@@ -173,12 +183,12 @@ class PineconeVectors:
         except MissingError:
             self._forget(space)
 
-    def _names_of(self, index: "Index") -> Iterator[str]:
+    def _names_of(self, address: str) -> Iterator[str]:
         token: str | None = None
         while True:
 
             def page(token: str | None = token) -> tuple[list[str], str | None]:
-                reply = index.list_namespaces_paginated(limit=100, pagination_token=token)
+                reply = self._server.at(address).list_namespaces_paginated(limit=100, pagination_token=token)
                 return [one.name for one in reply.namespaces], reply.pagination.next if reply.pagination else None
 
             names, token = self._server.call("listing namespaces", page)
@@ -188,28 +198,35 @@ class PineconeVectors:
 
     def _namespace(self, space: IndexSpace) -> Namespace | None:
         dimension = self._dimension(space)
-        index = self._server.index(dimension) if dimension is not None else None
-        if index is None or dimension is None:
+        address = self._server.index(dimension) if dimension is not None else None
+        if address is None or dimension is None:
             return None
-        return Namespace(self._server, index, dimension, space.name)
+        return Namespace(self._server, address, dimension, space.name)
 
     def _dimension(self, space: IndexSpace) -> int | None:
         """How wide the vectors of a space are, or None while there is no such space."""
         if space not in self._dimensions:
-            for dimension, index in self._server.indexes().items():
-                if self._holds(index, space.name):
+            for dimension, address in self._server.indexes().items():
+                if self._holds(address, space.name):
                     self._dimensions[space] = dimension
                     break
         return self._dimensions.get(space)
 
-    def _holds(self, index: "Index", name: str) -> bool:
+    def _holds(self, address: str, name: str) -> bool:
         try:
-            self._server.call(f"describing {name}", lambda: index.describe_namespace(name=name))
+            self._server.call(f"describing {name}", lambda: self._server.at(address).describe_namespace(name=name))
         except MissingError:
             return False
         return True
 
+    def _claim(self, address: str, dimension: int) -> None:
+        """Once in a process for each index, and again after one was missing: it may have been made anew."""
+        if self._installation is not None and dimension not in self._claimed:
+            claim(self._server, address, dimension, self._installation())
+            self._claimed.add(dimension)
+
     def _forget(self, space: IndexSpace) -> None:
+        self._claimed.clear()
         self._dimensions.pop(space, None)
         self._server.forget()
 

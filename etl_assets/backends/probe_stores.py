@@ -18,6 +18,7 @@ from etl_assets.protocols.probes import PROBE, Finding
 if TYPE_CHECKING:
     from etl_assets.backends.pinecone_server import PineconeAccess
     from etl_assets.backends.s3_client import S3Bucket
+    from etl_assets.backends.s3_settings import S3Settings
 
 ONCE = Backoff(attempts=1, base_s=0.0, cap_s=0.0)
 _QUICK_S = 4.0
@@ -49,11 +50,21 @@ def probe_folder(found: Finding, folder: Path) -> None:
         found.problems.append(f"{folder}: {free / 1e6:,.0f} MB are left on its disk; free some space")
 
 
+def probe_mark(found: Finding, bucket: "S3Bucket", installation: str | None) -> None:
+    """Whose a folder in a bucket is; ``installation`` as for ``judge_mark``."""
+    from etl_assets.backends.ownership import judge_mark
+    from etl_assets.backends.s3_client import S3Bucket
+    from etl_assets.backends.s3_mark import marked
+
+    quick = S3Bucket(_quick(bucket.settings))
+    judge_mark(found, quick.settings.shown, marked(quick), installation)
+
+
 def probe_bucket(found: Finding, bucket: "S3Bucket") -> None:
     """A folder in a bucket: list, write, read and delete an object below a name that no document has."""
     from etl_assets.backends.s3_client import S3Bucket
 
-    quick = replace(bucket.settings, backoff=ONCE, connect_timeout_s=_QUICK_S, read_timeout_s=_QUICK_S)
+    quick = _quick(bucket.settings)
     store = S3Bucket(quick)
     key = f"{quick.key_prefix}{PROBE}/{uuid4().hex}"
 
@@ -75,6 +86,10 @@ def probe_bucket(found: Finding, bucket: "S3Bucket") -> None:
     found.limits["requests at once"] = str(quick.concurrency)
 
 
+def _quick(settings: "S3Settings") -> "S3Settings":
+    return replace(settings, backoff=ONCE, connect_timeout_s=_QUICK_S, read_timeout_s=_QUICK_S)
+
+
 def _same(store: "S3Bucket", key: str) -> None:
     def read() -> bytes:
         answer = store.once("get_object", "reading a probe", ("Body",), Key=key)
@@ -85,8 +100,13 @@ def _same(store: "S3Bucket", key: str) -> None:
         raise PermanentError(f"{store.settings.shown}: what was written reads back differently; check the service")
 
 
-def probe_pinecone(found: Finding, access: "PineconeAccess", *, paid: bool) -> None:
-    """A Pinecone project: its indexes; with ``paid`` a vector written to, and removed with, a namespace of its own."""
+def probe_pinecone(found: Finding, access: "PineconeAccess", installation: str | None, *, paid: bool) -> None:
+    """A Pinecone project: its indexes and whose they are (``installation``: as for ``judge_mark``).
+
+    With ``paid`` a vector is written to, and removed with, a namespace of its own.
+    """
+    from etl_assets.backends.ownership import judge_mark
+    from etl_assets.backends.pinecone_mark import marks
     from etl_assets.backends.pinecone_server import PineconeServer
 
     server = PineconeServer(replace(access, timeout_s=_QUICK_S), Calls(CircuitBreaker("Pinecone"), ONCE))
@@ -96,18 +116,22 @@ def probe_pinecone(found: Finding, access: "PineconeAccess", *, paid: bool) -> N
         found.version = f"client {installed('pinecone')}"
         found.time(server.indexes)
         found.notes.append(f"indexes of ours: {', '.join(map(server.index_name, sorted(indexes))) or 'none yet'}")
+        for dimension, address in sorted(indexes.items()):
+            there = marks(server, address, dimension)
+            stated = min(there - {installation}, default=installation if there else None)
+            judge_mark(found, f"index {server.index_name(dimension)}", stated, installation)
         if not paid or not indexes:
             found.notes.append("writing was not tried: " + ("there is no index" if paid else "it costs; use --paid"))
             return
-        dimension, index = min(indexes.items())
+        dimension, address = min(indexes.items())
         values = [1.0, *([0.0] * (dimension - 1))]
 
         def write() -> None:
             vectors = [{"id": "probe", "values": values}]
-            server.call("writing a probe", lambda: index.upsert(vectors=vectors, namespace=PROBE))
+            server.call("writing a probe", lambda: server.at(address).upsert(vectors=vectors, namespace=PROBE))
 
         if found.attempt("write", write):
-            removal: Callable[[], object] = lambda: index.delete(delete_all=True, namespace=PROBE)  # noqa: E731
+            removal: Callable[[], object] = lambda: server.at(address).delete(delete_all=True, namespace=PROBE)  # noqa: E731
             found.attempt("delete", lambda: server.call("removing a probe", removal))
     finally:
         server.close()

@@ -11,6 +11,7 @@ from etl_assets.backends.blob_cache import BlobCache
 from etl_assets.backends.s3_client import S3Bucket
 from etl_assets.backends.s3_errors import S3Refusal
 from etl_assets.backends.s3_listing import pages
+from etl_assets.backends.s3_mark import S3Mark
 from etl_assets.backends.s3_transfer import download, upload
 from etl_assets.errors import ConfigError, TransientError
 
@@ -25,10 +26,12 @@ class S3Blobs:
 
     Each object carries the SHA-256 of its bytes as metadata, by which every download is checked. A process that
     has a copy in its cache may still read a key that another one deleted; nothing in the ledger names it then.
+    Where ``mark`` is another installation's, every put and delete is a ConfigError.
     """
 
-    def __init__(self, bucket: S3Bucket, cache: BlobCache) -> None:
+    def __init__(self, bucket: S3Bucket, cache: BlobCache, mark: S3Mark | None = None) -> None:
         self._bucket = bucket
+        self._mark = mark
         self._cache = cache
         self._has_conditions = True
 
@@ -48,6 +51,7 @@ class S3Blobs:
             S3Refusal, Unavailable: it was not stored; nothing new stands under ``key``.
         """
         full = self._full(key)
+        self._claim()
         with open(source, "rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         size = self._stored(full, source, sha256, f"storing {key}")
@@ -98,6 +102,7 @@ class S3Blobs:
             S3Refusal, Unavailable: it was not removed.
         """
         full = self._full(key)
+        self._claim()
         self._bucket.request("delete_object", f"removing {key}", Key=full)
         self._cache.forget(self._name(full))
 
@@ -115,6 +120,10 @@ class S3Blobs:
     def scratch(self) -> AbstractContextManager[Path]:
         """A temporary folder on the volume of the cache; removed with the context."""
         return self._cache.scratch()
+
+    def _claim(self) -> None:
+        if self._mark is not None:
+            self._mark.claim()
 
     def _full(self, key: str) -> str:
         if "\x00" in key or any(part in ("", ".", "..") for part in key.split("/")):

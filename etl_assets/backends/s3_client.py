@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from etl_assets.backends.circuit import Calls, CircuitBreaker, Opening, Unavailable
-from etl_assets.backends.s3_errors import Redaction, translated
+from etl_assets.backends.s3_errors import Redaction, S3Refusal, translated
 from etl_assets.backends.s3_settings import S3Settings
 from etl_assets.errors import ConfigError
 
@@ -38,11 +38,19 @@ _LIBRARY_LOGGERS = ("boto3", "botocore")
 class S3Bucket:
     """Requests to the bucket of ``settings``, from any number of threads. Nothing connects before the first one.
 
-    ``on_open`` is told when the circuit opens. A forked process makes its own connections.
+    ``on_open`` is told when the circuit opens. A forked process makes its own connections. ``renewed`` is asked when
+    the credentials are refused: it gives the settings with others, or None when there are no others.
     """
 
-    def __init__(self, settings: S3Settings, *, on_open: Callable[[Opening], None] | None = None) -> None:
+    def __init__(
+        self,
+        settings: S3Settings,
+        *,
+        on_open: Callable[[Opening], None] | None = None,
+        renewed: Callable[[S3Settings], S3Settings | None] | None = None,
+    ) -> None:
         self.settings = settings
+        self._renewed = renewed
         self.calls = Calls(CircuitBreaker(f"S3 {settings.shown}", on_open=on_open), settings.backoff)
         self._lock = threading.Lock()
         self._opened: tuple[int, Any, Any, Redaction] | None = None
@@ -70,6 +78,13 @@ class S3Bucket:
         """
 
         def translating() -> T:
+            used = self.settings
+            try:
+                with self._errors(doing):
+                    return attempt()
+            except S3Refusal as e:
+                if not e.may_be_of_credentials or not self._renew(used):
+                    raise
             with self._errors(doing):
                 return attempt()
 
@@ -84,6 +99,22 @@ class S3Bucket:
                 answer["Body"].close()
             raise Unavailable(f"{self.settings.shown}: {doing}: the answer is not whole: no {', '.join(missing)}")
         return answer
+
+    @property
+    def can_renew(self) -> bool:
+        """Whether other credentials may come into use."""
+        return self._renewed is not None
+
+    def _renew(self, refused: S3Settings) -> bool:
+        """Whether there are other credentials than ``refused`` has; they are read once, however many were refused."""
+        with self._lock:
+            if self.settings is not refused:
+                return True
+            found = self._renewed(refused) if self._renewed is not None else None
+            if found is None:
+                return False
+            self.settings, self._opened = found, None
+            return True
 
     @contextmanager
     def _errors(self, doing: str) -> Iterator[None]:

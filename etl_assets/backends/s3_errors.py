@@ -44,6 +44,11 @@ class S3Refusal(PermanentError):
         """Whether what is missing is the object, as far as the answer tells: HEAD does not tell it from the bucket."""
         return self.code in ("NoSuchKey", "NoSuchVersion", "404")
 
+    @property
+    def may_be_of_credentials(self) -> bool:
+        """Whether other credentials might be accepted; an answer to HEAD has a status and no code."""
+        return self.code in _BAD_CREDENTIALS or self.code == "403"
+
     def __reduce__(self) -> tuple[object, ...]:
         return (_refusal, (str(self), self.status, self.code))
 

@@ -1,12 +1,16 @@
 """Where a store on S3 is and how it is reached: what an installation sets, and what one connection is made from."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 from urllib.parse import urlsplit
 
 from etl_assets.backends.circuit import Backoff
 from etl_assets.errors import ConfigError
+from etl_assets.protocols.secrets import Credential
+
+KEYS = ("access_key_id", "secret_access_key", "session_token")
+"""The fields that a store of secrets may hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,20 @@ class S3Settings(S3Store):
         """Parameters of a write that ask for the encryption chosen."""
         asked = {"ServerSideEncryption": self.sse, "SSEKMSKeyId": self.kms_key_id}
         return {name: value for name, value in asked.items() if value is not None}
+
+
+def renewing(keys: Mapping[str, Credential]) -> Callable[[S3Settings], S3Settings | None]:
+    """What gives settings with other credentials than those refused, None when the store has no others.
+
+    ``keys`` is by field, of KEYS.
+    """
+
+    def renewed(refused: S3Settings) -> S3Settings | None:
+        asked = {name: key.renewed(getattr(refused, name) or "") for name, key in keys.items()}
+        found = {name: text for name, text in asked.items() if text is not None}
+        return replace(refused, **found) if found else None  # type: ignore[arg-type]
+
+    return renewed
 
 
 def _problems(settings: S3Settings) -> Iterator[str]:

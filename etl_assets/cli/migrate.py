@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def migrate() -> None:
     """Bring ledger, graph and vector indexes to what this program needs. Run again, it does nothing more.
 
+    Hosted stores are marked as this installation's. What belongs to another one is refused.
     What a newer program has written is refused before anything is changed.
     """
     from etl_assets.cli.session import read_settings
@@ -27,6 +28,9 @@ def migrate() -> None:
     hosted = Connections(settings)
     _refuse_newer_graph(hosted)
     say(_ledger(hosted))
+    if settings.s3 is not None:
+        hosted.mark.claim()
+        say(f"objects: {hosted.mark.shown} belongs to this installation")
     if settings.neo4j is not None:
         say(_graph(hosted))
     if settings.pinecone is not None:
@@ -89,6 +93,7 @@ def _step(before: int, now: int) -> str:
 
 def _vectors(hosted: Connections, settings: Settings) -> list[str]:
     from etl_assets.backends.embedders import open_embedder
+    from etl_assets.backends.pinecone_mark import claim
     from etl_assets.backends.pinecone_server import PineconeAccess, PineconeServer
     from etl_assets.cli.probed_roles import chosen_embedders
 
@@ -104,7 +109,7 @@ def _vectors(hosted: Connections, settings: Settings) -> list[str]:
     try:
         there = server.indexes()
         for dimension in sorted(wanted):
-            server.made_index(dimension)
+            claim(server, server.made_index(dimension), dimension, hosted.installation())
             state = "was there already" if dimension in there else "made"
             lines.append(f"vectors: index {server.index_name(dimension)} {state}")
     finally:

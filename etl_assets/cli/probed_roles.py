@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from etl_assets.cli.configured_secrets import references
+from etl_assets.cli.known_installation import known_installation
 from etl_assets.errors import ConfigError
 from etl_assets.protocols.probes import Finding, Probe
 from etl_assets.variables import SECRET_REFERENCE
@@ -43,7 +44,7 @@ def roles(hosted: Connections, *, paid: bool) -> Iterator[Role]:
 
 
 def _objects(hosted: Connections) -> Iterator[Role]:
-    from etl_assets.backends.probe_stores import probe_bucket, probe_folder
+    from etl_assets.backends.probe_stores import probe_bucket, probe_folder, probe_mark
 
     home = hosted.settings.home
     place = hosted.settings.s3
@@ -56,6 +57,8 @@ def _objects(hosted: Connections) -> Iterator[Role]:
         def probe(found: Finding, name: str = name) -> None:
             store = hosted.arrivals_bucket() if name == "objects" else hosted.bucket(name)
             probe_bucket(found, store)
+            if name == "originals":
+                probe_mark(found, hosted.bucket(""), known_installation(hosted))
 
         yield Role(name, f"S3 bucket {bucket}", probe, "s3")
 
@@ -104,7 +107,7 @@ def _indexes(hosted: Connections, paid: bool) -> Iterator[Role]:
 
             key = hosted.text(pinecone.api_key)
             access = PineconeAccess(key, pinecone.index_prefix, pinecone.cloud, pinecone.region, host=pinecone.host)
-            probe_pinecone(found, access, paid=paid)
+            probe_pinecone(found, access, known_installation(hosted), paid=paid)
 
         yield Role("vectors", f"Pinecone, indexes {pinecone.index_prefix}-*", vectors, "pinecone")
     yield _tables(hosted, "keywords")
@@ -115,7 +118,7 @@ def _indexes(hosted: Connections, paid: bool) -> Iterator[Role]:
     def graph(found: Finding) -> None:
         server = probed_graph(hosted)
         try:
-            server.probe(found)
+            server.probe(found, known_installation(hosted))
         finally:
             server.close()
 
@@ -136,15 +139,15 @@ def _tables(hosted: Connections, kind: str) -> Role:
 
 
 def probed_graph(hosted: Connections, *, patient: bool = False) -> ProbedNeo4j:
-    """The Neo4j server of the settings, to look at; unless ``patient`` it gives up within seconds."""
+    """The Neo4j server of the settings, to look at; unless ``patient``, for a migration, it gives up within seconds."""
+    from etl_assets.backends.neo4j_driver import Neo4jAccess
     from etl_assets.backends.neo4j_probe import ProbedNeo4j
-    from etl_assets.backends.neo4j_server import Neo4jAccess
 
     place = hosted.settings.neo4j
     assert place is not None
     access = Neo4jAccess(place.uri, place.user, hosted.text(place.password), place.database)
     quick = replace(access, connect_timeout_s=4.0, acquire_timeout_s=5.0, retry_time_s=1.0)
-    return ProbedNeo4j(access if patient else quick)
+    return ProbedNeo4j(access, installation=hosted.installation) if patient else ProbedNeo4j(quick)
 
 
 def _models(hosted: Connections, paid: bool) -> Iterator[Role]:

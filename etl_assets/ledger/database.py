@@ -31,6 +31,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from etl_assets.errors import ConfigError, EtlAssetsError, PermanentError, TransientError
 from etl_assets.ledger import postgresql, schema
+from etl_assets.protocols.secrets import Credential
 
 BUSY_TIMEOUT_S = 60.0
 """How long a writer waits for another one before it gives up with a TransientError."""
@@ -65,11 +66,12 @@ class Ledger:
         return ledger
 
     @classmethod
-    def postgresql(cls, url: str, *, transaction_pooling: bool, migrate: bool = False) -> "Ledger":
+    def postgresql(cls, url: str | Credential, *, transaction_pooling: bool, migrate: bool = False) -> "Ledger":
         """Open the ledger in a PostgreSQL database, 15 or newer, and make its tables if there are none.
 
         ``transaction_pooling``: the URL leads to a pooler that gives each transaction another session, such as
-        PgBouncer in transaction mode or port 6543 of Supabase. ``migrate``: bring an older ledger up to date.
+        PgBouncer in transaction mode or port 6543 of Supabase. A URL that a store of secrets holds is read anew when
+        the server refuses it. ``migrate``: bring an older ledger up to date.
 
         Raises:
             ConfigError: the URL cannot be read, the driver is missing, the server is too old, or the ledger was

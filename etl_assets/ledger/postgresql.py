@@ -8,10 +8,11 @@ autocommit mode for that reason alone; COMMIT and ROLLBACK are its own.
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL, Dialect, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from etl_assets.errors import ConfigError, EtlAssetsError, PermanentError, TransientError
+from etl_assets.protocols.secrets import Credential
 
 OLDEST_VERSION = 15
 CONNECT_TIMEOUT_S = 10
@@ -27,6 +28,7 @@ POOL_SIZE = 5
 POOL_OVERFLOW = 15
 POOL_TIMEOUT_S = 60
 
+_OF_THE_URL = ("host", "port", "user", "password", "dbname")
 _FOREIGN_OPTIONS = ("pgbouncer", "connection_limit", "pool_timeout", "schema")
 """What other programs put into URLs of hosted databases; libpq refuses them."""
 
@@ -34,15 +36,18 @@ _PASSING = ("08", "40001", "40P01", "53", "55P03", "57014", "57P", "25P03", "25P
 """SQLSTATE, or how it begins: lost connections, serialisation failures and deadlocks, too many connections, lock and
 statement limits, shut-downs, and the limit on idle transactions."""
 
+_OF_CREDENTIALS = ("authentication", "password", "Tenant or user not found")
 _REFUSED = (
-    "authentication", "password", "pg_hba", "does not exist", "certificate", "SSL is not enabled",
-    "does not support SSL", "Tenant or user not found", "permission denied", "could not translate host name",
+    *_OF_CREDENTIALS, "pg_hba", "does not exist", "certificate", "SSL is not enabled", "does not support SSL",
+    "permission denied", "could not translate host name",
 )  # fmt: skip
 """Words of refusals to connect, which come without an SQLSTATE."""
 
 
-def open_engine(url: str, *, transaction_pooling: bool) -> Engine:
+def open_engine(url: str | Credential, *, transaction_pooling: bool) -> Engine:
     """An engine whose pool replaces connections that a restarted server has lost. Nothing is connected yet.
+
+    When the server refuses a ``url`` of a store of secrets, it is read anew, and used if it is another one.
 
     ``transaction_pooling``: the URL leads to a pooler that gives each transaction another session; statements are then
     not prepared.
@@ -50,7 +55,7 @@ def open_engine(url: str, *, transaction_pooling: bool) -> Engine:
     Raises:
         ConfigError: the URL cannot be read (it is not repeated: it may hold a password), or the driver is missing.
     """
-    target = _target(url)
+    target = _target(url if isinstance(url, str) else url.value())
     try:
         engine = create_engine(
             target,
@@ -78,7 +83,34 @@ def open_engine(url: str, *, transaction_pooling: bool) -> Engine:
     except ModuleNotFoundError as e:
         raise ConfigError("a ledger on PostgreSQL needs the driver: pip install 'etl-assets[postgres]'") from e
     event.listen(engine, "begin", _begin)
+    if not isinstance(url, str):
+        event.listen(engine, "do_connect", _Connecting(url))
     return engine
+
+
+class _Connecting:
+    """Opens the connections of a pool by the URL that is in use now."""
+
+    def __init__(self, url: Credential) -> None:
+        self._url = url
+
+    def __call__(self, dialect: Dialect, record: object, arguments: object, parameters: dict[str, Any]) -> Any:
+        url = self._url.value()
+        try:
+            return self._connected(dialect, url, parameters)
+        except dialect.loaded_dbapi.OperationalError as e:
+            if not any(word in str(e) for word in _OF_CREDENTIALS):
+                raise
+            renewed = self._url.renewed(url)
+            if renewed is None:
+                raise
+        return self._connected(dialect, renewed, parameters)
+
+    def _connected(self, dialect: Dialect, url: str, parameters: dict[str, Any]) -> Any:
+        given, named = dialect.create_connect_args(_target(url))
+        # What was set for the engine wins, as it does where SQLAlchemy connects by itself.
+        own = {name: value for name, value in parameters.items() if name not in _OF_THE_URL}
+        return dialect.connect(*given, **{**named, **own})
 
 
 def _target(url: str) -> URL:

@@ -10,6 +10,7 @@ from sqlalchemy import delete, insert, text
 from etl_assets.errors import PermanentError
 from etl_assets.ledger import postgresql, schema
 from etl_assets.ledger.database import Ledger, newer_schema, schema_version
+from etl_assets.ledger.installation import known_installation
 from etl_assets.protocols.probes import PROBE, Finding
 
 
@@ -32,11 +33,39 @@ def sqlite_schema(path: Path) -> int | None:
     """
     if not path.exists():
         return None
+    stated = _stated(path, "schema")
+    if stated is None or not stated.isdigit():
+        raise PermanentError(f"{path} cannot be read as a ledger: it states no schema; restore it from a backup")
+    return int(stated)
+
+
+def sqlite_installation(path: Path) -> str:
+    """The id of the installation whose ledger is this file, "" while it has none; raises as ``sqlite_schema``."""
+    return (_stated(path, "installation") or "") if path.exists() else ""
+
+
+def _stated(path: Path, key: str) -> str | None:
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
-            return int(connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()[0])
-    except (sqlite3.Error, TypeError, ValueError) as e:
+            row = connection.execute("SELECT value FROM meta WHERE key = ?", [key]).fetchone()
+    except sqlite3.Error as e:
         raise PermanentError(f"{path} cannot be read as a ledger ({e}); restore it from a backup") from e
+    return None if row is None else str(row[0])
+
+
+def postgres_installation(url: str, *, transaction_pooling: bool) -> str:
+    """The id of the installation whose ledger is in this database, "" while it has none.
+
+    Raises:
+        PermanentError, TransientError: as ``Ledger.postgresql``.
+    """
+    store = Ledger(postgresql.open_engine(url, transaction_pooling=transaction_pooling), lock_folder=None)
+    try:
+        with store.reading() as connection:
+            is_there = schema_version(connection) is not None
+        return (known_installation(store) or "") if is_there else ""
+    finally:
+        store.close()
 
 
 def migrate_postgres(url: str, *, transaction_pooling: bool) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from etl_assets.backends.neo4j_server import Neo4jAccess
+from etl_assets.backends.neo4j_driver import Neo4jAccess
 
 
 def access_to(variables: Mapping[str, str], **settings: float) -> Neo4jAccess:
@@ -16,11 +16,13 @@ def access_to(variables: Mapping[str, str], **settings: float) -> Neo4jAccess:
 
 
 def empty(access: Neo4jAccess) -> None:
-    """Remove every node of ours."""
+    """Remove every node of ours, and the mark that says whose they are."""
     from neo4j import GraphDatabase
 
     with GraphDatabase.driver(access.uri, auth=(access.user, access.password)) as driver:
-        driver.execute_query("MATCH (n) WHERE n:Document OR n:Entity DETACH DELETE n")
+        driver.execute_query(
+            "MATCH (n) WHERE n:Document OR n:Entity OR (n:EtlAssetsSchema AND n.name = 'installation') DETACH DELETE n"
+        )
 
 
 @contextmanager
