@@ -158,7 +158,7 @@ class LanceTables(ABC):
         filters: Filters,
         ranked: Callable[[Table, str, int], list[IndexHit]],
     ) -> list[IndexHit]:
-        """The best ``k``, equal scores by publication, then chunk. ``ranked(table, condition, limit)`` asks LanceDB."""
+        """The best ``k``, equal scores by document, then chunk. ``ranked(table, condition, limit)`` asks LanceDB."""
         if k <= 0 or filters.publications == ():
             return []
 
@@ -168,7 +168,7 @@ class LanceTables(ABC):
                 return []
             extra = TIES
             while True:
-                hits = sorted(ranked(table, where, k + extra), key=lambda h: (-h.score, h.publication, h.chunk_id))
+                hits = sorted(ranked(table, where, k + extra), key=lambda h: (-h.score, h.document_id, h.chunk_id))
                 # All of the rows that share the last score must be here before they can be cut in order.
                 if len(hits) < k + extra or hits[-1].score < hits[k - 1].score or extra > 256 * TIES:
                     return hits[:k]

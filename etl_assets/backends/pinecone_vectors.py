@@ -261,7 +261,7 @@ def _hits(namespace: Namespace, scores: Mapping[str, float]) -> list[IndexHit]:
         for identity, spelt in names.items()
         if spelt is not None
     ]
-    return sorted(hits, key=lambda hit: (-hit.score, hit.publication, hit.chunk_id))
+    return sorted(hits, key=lambda hit: (-hit.score, hit.document_id, hit.chunk_id))
 
 
 def _names(row: Fetched) -> tuple[str, str]:

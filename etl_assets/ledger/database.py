@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from etl_assets.errors import ConfigError, EtlAssetsError, PermanentError, TransientError
 from etl_assets.ledger import postgresql, schema
+from etl_assets.ledger.waiting import PATIENCE_S, begun
 from etl_assets.protocols.secrets import Credential
 
 BUSY_TIMEOUT_S = 60.0
@@ -44,6 +45,7 @@ class Ledger:
         self._engine = engine
         self.lock_folder = lock_folder
         self._producers: dict[str, int] = {}
+        self._patience_s = 0.0
 
     @classmethod
     def sqlite(cls, path: Path) -> "Ledger":
@@ -86,6 +88,8 @@ class Ledger:
         except BaseException:
             ledger.close()
             raise
+        # Whoever opens a ledger is told at once that it cannot be reached: the URL may be wrong.
+        ledger._patience_s = PATIENCE_S
         return ledger
 
     def _prepare_by_migrations(self, *, migrate: bool) -> None:
@@ -136,10 +140,8 @@ class Ledger:
             TransientError: the database is busy or unreachable.
             PermanentError: it refused for good (full disk, damaged file).
         """
-        with _named_errors("ledger"), self._engine.connect() as connection:
-            connection.info["mode"] = "DEFERRED"
-            with connection.begin():
-                yield connection
+        with self._transaction("DEFERRED") as connection:
+            yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -151,10 +153,22 @@ class Ledger:
         Raises:
             TransientError, PermanentError: as for ``reading``.
         """
-        with _named_errors("ledger"), self._engine.connect() as connection:
-            connection.info["mode"] = "IMMEDIATE"
-            with connection.begin():
+        with self._transaction("IMMEDIATE") as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self, mode: str) -> Iterator[Connection]:
+        with _named_errors("ledger"):
+            connection, ending = begun(lambda: self._begun(mode), may_pass=_may_pass, patience_s=self._patience_s)
+            with ending:
                 yield connection
+
+    def _begun(self, mode: str) -> tuple[Connection, ExitStack]:
+        with ExitStack() as ending:
+            connection = ending.enter_context(self._engine.connect())
+            connection.info["mode"] = mode
+            ending.enter_context(connection.begin())
+            return connection, ending.pop_all()
 
     def known_producer_id(self, producer: str) -> int:
         """The number of a producer, or -1 for one that never ran: no output can be its."""
@@ -331,6 +345,10 @@ def _named_errors(what: str) -> Iterator[None]:
         raise TransientError(f"{what}: every connection is in use; try again") from error
     except DBAPIError as error:
         raise _translated(what, error) from error
+
+
+def _may_pass(error: DBAPIError) -> bool:
+    return isinstance(_translated("ledger", error), TransientError)
 
 
 def _translated(what: str, error: DBAPIError) -> EtlAssetsError:

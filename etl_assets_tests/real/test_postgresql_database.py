@@ -1,6 +1,7 @@
 """The ledger on PostgreSQL as a database: what holds on SQLite, and what servers and poolers add to it."""
 
 import threading
+from collections.abc import Callable, Mapping
 
 import psycopg
 import pytest
@@ -11,8 +12,8 @@ from etl_assets.errors import ConfigError, PermanentError, TransientError
 from etl_assets.ledger import postgresql, schema
 from etl_assets.ledger.catalogue import ensure_collection
 from etl_assets.ledger.database import Ledger, draw, insert_rows, next_sequence, sequence
+from etl_assets.ledger.generations import follow
 from etl_assets.ledger.migrations import upgrade
-from etl_assets.ledger.publications import generation_for
 from etl_assets_tests.ledger.test_database import (  # noqa: F401  they are tests of this module too
     test_a_ledger_opens_again_with_what_it_held,
     test_a_newer_schema_is_refused_with_what_to_do,
@@ -23,6 +24,8 @@ from etl_assets_tests.ledger.test_database import (  # noqa: F401  they are test
     test_the_clock_never_goes_back,
 )
 from etl_assets_tests.servers.fixtures import Variables
+from etl_assets_tests.servers.model import Server
+from etl_assets_tests.trivial import definition
 
 pytestmark = pytest.mark.usefixtures("ledgers_on_postgresql")
 
@@ -86,8 +89,8 @@ def test_shards_that_begin_together_share_one_generation_and_one_reign(ledger: L
 
     def begin() -> int:
         with ledger.writing() as connection:
-            chosen = generation_for(connection, free.pop(), embedding_model="m", embedding_digest="d", dimension=8)
-            return chosen.generation_id
+            (number,) = follow(connection, free.pop().cid, definition("m"))
+            return number
 
     assert len(set(in_threads(4, begin))) == 1
     with ledger.reading() as connection:
@@ -215,3 +218,25 @@ def test_options_of_other_programs_in_a_url_are_left_out(postgres: Variables) ->
     with engine.connect() as connection, connection.begin():
         assert connection.scalar(text("SELECT 1")) == 1
     engine.dispose()
+
+
+def test_a_transaction_that_finds_the_server_away_begins_when_it_is_back(
+    own_server: Callable[[str, Mapping[str, str]], Server],
+) -> None:
+    server = own_server("postgres", {})
+    ledger = Ledger.postgresql(server.variables["ETL_TEST_POSTGRES_URL"], transaction_pooling=False)
+    ledger._patience_s = 120.0  # however slowly it starts here
+    drawn: list[int] = []
+
+    def draw_one() -> None:
+        with ledger.writing() as connection:
+            drawn.append(draw(connection, "n"))
+
+    draw_one()
+    server.kill()
+    waiting = threading.Thread(target=draw_one)
+    waiting.start()
+    server.restart()
+    waiting.join()
+    ledger.close()
+    assert drawn == [1, 2]
