@@ -9,8 +9,8 @@ from etl_assets.documents.store_checks import SOURCES, Differences, compare_all
 from etl_assets.ledger import audits
 from etl_assets.ledger.catalogue import Partition
 from etl_assets.ledger.database import digest_of
-from etl_assets.ledger.outputs import segment_files
 from etl_assets.ledger.publications import STORES
+from etl_assets.ledger.segments import segment_files
 from etl_assets.protocols.damage import DamagedError
 from etl_assets.protocols.indexes import Filters, IndexSpace
 from etl_assets.protocols.visibility import Visibility

@@ -11,7 +11,7 @@ from etl_assets.errors import DataError
 from etl_assets.ledger import files
 from etl_assets.ledger.catalogue import Partition
 from etl_assets.ledger.files import Original
-from etl_assets.ledger.outputs import SegmentFile
+from etl_assets.ledger.segments import SegmentFile
 from etl_assets.stages.lake import SegmentLost, folder, token_of
 
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ from etl_assets.documents.parameters import Publications
 from etl_assets.errors import TransientError
 from etl_assets.ledger import publications as ledger_publications
 from etl_assets.ledger.database import digest_of
-from etl_assets.ledger.outputs import batches, output_places, segment_files
+from etl_assets.ledger.outputs import batches, output_places
 from etl_assets.ledger.publications import Due, Generation, Publication, ToCollect
+from etl_assets.ledger.segments import segment_files
 from etl_assets.protocols.graph import KnowledgeGraph
 from etl_assets.protocols.indexes import IndexSpace, KeywordIndex, RowIndex, VectorIndex
 from etl_assets.stages.engine import Work, strike_out

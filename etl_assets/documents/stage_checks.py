@@ -14,7 +14,8 @@ from etl_assets.documents.row_checks import (
     without_chunks,
 )
 from etl_assets.ledger.check_marks import Made
-from etl_assets.ledger.outputs import batches, segment_files
+from etl_assets.ledger.outputs import batches
+from etl_assets.ledger.segments import segment_files
 
 if TYPE_CHECKING:
     import polars as pl

@@ -9,7 +9,8 @@ from etl_assets.documents.model import CHUNKS, EMBEDDINGS, MENTIONS, slot_of
 from etl_assets.ledger import audits
 from etl_assets.ledger.audits import Held, Known
 from etl_assets.ledger.catalogue import Partition
-from etl_assets.ledger.outputs import batches, segment_files
+from etl_assets.ledger.outputs import batches
+from etl_assets.ledger.segments import segment_files
 from etl_assets.protocols.graph import edge_digest
 from etl_assets.protocols.indexes import IndexSpace, RowIndex, text_digest, vector_digest
 

@@ -7,7 +7,8 @@ from sqlalchemy import Connection, select
 
 from etl_assets.ledger import publications, schema
 from etl_assets.ledger.catalogue import Partition
-from etl_assets.ledger.outputs import Recipe, batches, segment_files
+from etl_assets.ledger.outputs import Recipe, batches
+from etl_assets.ledger.segments import segment_files
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from sqlalchemy import Connection, func, select, update
 
 from etl_assets.ledger import schema
 from etl_assets.ledger.catalogue import Partition
-from etl_assets.ledger.outputs import SegmentFile, batches
+from etl_assets.ledger.outputs import batches
+from etl_assets.ledger.segments import SegmentFile
 
 AHEAD = 2**32
 """How far counters are moved when a store holds numbers that the ledger has never drawn: further than any that a

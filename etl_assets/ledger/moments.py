@@ -10,9 +10,9 @@ from sqlalchemy import Connection
 
 from etl_assets.ledger.database import Ledger
 from etl_assets.ledger.export import table_batches
-from etl_assets.ledger.outputs import SegmentFile, segment_files
 from etl_assets.ledger.pins import pinned
 from etl_assets.ledger.row_places import CurrentOutput, current_outputs
+from etl_assets.ledger.segments import SegmentFile, segment_files
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,7 +11,6 @@ from sqlalchemy import (
     and_,
     delete,
     func,
-    insert,
     literal,
     or_,
     select,
@@ -20,7 +19,7 @@ from sqlalchemy import (
 
 from etl_assets.ledger import quarantine, schema
 from etl_assets.ledger.catalogue import Partition, mark_dirty
-from etl_assets.ledger.database import clock, hold_sequence, insert_rows, next_sequence
+from etl_assets.ledger.database import clock, insert_rows, next_sequence
 
 T = TypeVar("T")
 Aliased = Any  # SQLAlchemy types an alias of a table as several different things
@@ -69,26 +68,6 @@ class Output:
     tokens: int
     segment_id: int | None
     facts: Mapping[str, Any] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """One immutable file of rows."""
-
-    segment_id: int
-    key: str
-    row_count: int
-    size_bytes: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentFile:
-    """Where a segment is, and the SHA-256 (hex) of its bytes."""
-
-    segment_id: int
-    key: str
-    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,16 +216,6 @@ def record_outputs(
     mark_dirty(connection, partition.key)
 
 
-def record_segment(connection: Connection, partition: Partition, stage: str, segment: Segment) -> None:
-    """Name a file, in the same transaction as the outputs it completes."""
-    row = {
-        "segment_id": segment.segment_id, "cid": partition.cid, "partition": partition.key, "stage": stage,
-        "key": segment.key, "row_count": segment.row_count, "size_bytes": segment.size_bytes,
-        "sha256": segment.sha256, "created_at": clock(connection), "dead_at": None,
-    }  # fmt: skip
-    connection.execute(insert(schema.segments), row)
-
-
 def drop_unwanted(connection: Connection, partition: Partition, recipes: Sequence[Recipe]) -> int:
     """End every open output of a partition that no recipe wants and no open publication rests on; how many."""
     x, p = schema.outputs, schema.publications
@@ -265,7 +234,6 @@ def drop_unwanted(connection: Connection, partition: Partition, recipes: Sequenc
         n = next_sequence(connection)
         for part in batches(unwanted, _IN_LIST):
             connection.execute(update(x).where(x.c.output_id.in_(part)).values(end_seq=n))
-    _mark_dead_segments(connection, partition)
     _release_unwanted_stages(connection, partition, recipes)
     table = schema.partitions
     connection.execute(update(table).where(table.c.partition == partition.key).values(dirty=2))
@@ -284,54 +252,6 @@ def _release_unwanted_stages(connection: Connection, partition: Partition, recip
     )
 
 
-def end_outputs_of(connection: Connection, partition: Partition, segment_id: int) -> None:
-    """End every output that rests on a segment, and strike the segment out: its bytes cannot be read."""
-    x = schema.outputs
-    n = next_sequence(connection)
-    connection.execute(update(x).where(x.c.segment_id == segment_id, x.c.end_seq.is_(None)).values(end_seq=n))
-    forget_segments(connection, [segment_id])
-    mark_dirty(connection, partition.key)
-
-
-def _mark_dead_segments(connection: Connection, partition: Partition) -> None:
-    x, file = schema.outputs, schema.segments
-    alive = select(literal(1)).where(x.c.segment_id == file.c.segment_id, x.c.end_seq.is_(None)).exists()
-    hold_sequence(connection)
-    connection.execute(
-        update(file)
-        .where(file.c.partition == partition.key, file.c.dead_at.is_(None), ~alive)
-        .values(dead_at=clock(connection))
-    )
-
-
-def removable_segments(connection: Connection, partition: Partition, *, grace_s: float) -> list[tuple[int, str]]:
-    """(id, key) of segments that died over ``grace_s`` ago and that no reader has pinned."""
-    file, pin = schema.segments, schema.pins
-    at = clock(connection)
-    connection.execute(delete(pin).where(pin.c.expires_at <= at))
-    oldest = connection.scalar(select(func.min(pin.c.taken_at)))
-    limit = at - grace_s if oldest is None else min(at - grace_s, oldest)
-    query = select(file.c.segment_id, file.c.key).where(file.c.partition == partition.key, file.c.dead_at <= limit)
-    return [(int(row[0]), str(row[1])) for row in connection.execute(query).all()]
-
-
-def forget_segments(connection: Connection, segment_ids: Sequence[int]) -> None:
-    """Strike files out, and what could be reused from them. Their bytes may be deleted after the commit."""
-    if segment_ids:
-        connection.execute(delete(schema.memo).where(schema.memo.c.segment_id.in_(segment_ids)))
-        connection.execute(delete(schema.segments).where(schema.segments.c.segment_id.in_(segment_ids)))
-
-
-def segment_files(connection: Connection, segment_ids: Iterable[int]) -> dict[int, SegmentFile]:
-    """Where these segments are, and what their bytes must be."""
-    file = schema.segments
-    found: dict[int, SegmentFile] = {}
-    for part in batches(sorted(set(segment_ids)), _IN_LIST):
-        query = select(file.c.segment_id, file.c.key, file.c.sha256).where(file.c.segment_id.in_(part))
-        found.update((int(row[0]), SegmentFile(*row)) for row in connection.execute(query).all())
-    return found
-
-
 @dataclass(frozen=True, slots=True)
 class OutputPlace:
     """Where an output's rows are (``None``: it has none), and how many they are."""
@@ -348,34 +268,6 @@ def output_places(connection: Connection, output_ids: Sequence[int]) -> dict[int
         query = select(x.c.output_id, x.c.segment_id, x.c.row_count).where(x.c.output_id.in_(part))
         found.update((row[0], OutputPlace(row[1], row[2])) for row in connection.execute(query).all())
     return found
-
-
-def known_rows(connection: Connection, tenant: str, producer_id: int, keys: Sequence[bytes]) -> dict[bytes, int]:
-    """Segment that holds the row of each key, for those keys whose value was computed before."""
-    table = schema.memo
-    found: dict[bytes, int] = {}
-    for part in batches(keys, _IN_LIST):
-        query = select(table.c.key, table.c.segment_id).where(
-            table.c.tenant == tenant, table.c.producer_id == producer_id, table.c.key.in_(part)
-        )
-        found.update((bytes(row[0]), int(row[1])) for row in connection.execute(query).all())
-    return found
-
-
-def record_rows(connection: Connection, tenant: str, producer_id: int, keys: Iterable[bytes], segment_id: int) -> None:
-    """Note that ``segment_id`` holds these keys' values, whatever was noted before."""
-    rows = [
-        {"tenant": tenant, "producer_id": producer_id, "key": key, "segment_id": segment_id} for key in sorted(keys)
-    ]
-    if not rows:
-        return
-    statement = (
-        "INSERT INTO memo (tenant, producer_id, key, segment_id) VALUES (:tenant, :producer_id, :key, :segment_id) "
-        "ON CONFLICT (tenant, producer_id, key) DO UPDATE SET segment_id = excluded.segment_id"
-    )
-    from sqlalchemy import text
-
-    connection.execute(text(statement), rows)
 
 
 def batches(items: Sequence[T], size: int) -> Iterable[Sequence[T]]:

@@ -7,7 +7,8 @@ from sqlalchemy import Connection, and_, func, or_, select
 
 from etl_assets.ledger import schema
 from etl_assets.ledger.database import Ledger
-from etl_assets.ledger.outputs import SegmentFile, batches
+from etl_assets.ledger.outputs import batches
+from etl_assets.ledger.segments import SegmentFile
 
 _IN_LIST = 5000
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from etl_assets.errors import TransientError
-from etl_assets.ledger.outputs import SegmentFile
 from etl_assets.ledger.row_places import output_files
+from etl_assets.ledger.segments import SegmentFile
 from etl_assets.protocols.indexes import text_digest
 from etl_assets.search.deadline import Deadline
 from etl_assets.search.model import PoolHit, SearchPlaces

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from etl_assets.ledger.outputs import SegmentFile
+from etl_assets.ledger.segments import SegmentFile
 from etl_assets.stages.lake import Lake
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from etl_assets.errors import ConfigError
 from etl_assets.ledger.database import Ledger
 from etl_assets.ledger.export import table_names, table_schema
 from etl_assets.ledger.moments import Moment
-from etl_assets.ledger.outputs import SegmentFile
 from etl_assets.ledger.row_places import CurrentOutput
+from etl_assets.ledger.segments import SegmentFile
 from etl_assets.search.sql import TableSource
 from etl_assets.stages.lake import Lake
 from etl_assets.stages.spec import Stage

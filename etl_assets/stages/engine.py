@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 from etl_assets.errors import DataError
 from etl_assets.ledger import outputs as ledger_outputs
 from etl_assets.ledger import quarantine
+from etl_assets.ledger import segments as ledger_segments
 from etl_assets.ledger.catalogue import Partition, mark_dirty
 from etl_assets.ledger.database import Ledger, draw
 from etl_assets.ledger.leases import Lease, LeaseLost
-from etl_assets.ledger.outputs import Missing, Output, Recipe, Segment, Step, Twin
+from etl_assets.ledger.outputs import Missing, Output, Recipe, Step, Twin
+from etl_assets.ledger.segments import Segment
 from etl_assets.stages.digests import EMPTY, output_digests
 from etl_assets.stages.lake import Lake, SegmentLost
 from etl_assets.stages.memo import RowResults, memoised
@@ -84,7 +86,7 @@ def advance(
 def strike_out(work: Work, segment_id: int) -> None:
     """End every output that rests on a lost segment, so that it is made again."""
     with work.lease.writing() as connection:
-        ledger_outputs.end_outputs_of(connection, work.partition, segment_id)
+        ledger_segments.end_outputs_of(connection, work.partition, segment_id)
 
 
 def _draw_numbers(work: Work, outputs: int, segments: int) -> tuple[int, int]:
@@ -164,7 +166,7 @@ class _Batch:
         if not outputs:
             return self._empty(self._stage.input_columns[which])
         with self._work.ledger.reading() as connection:
-            keys = ledger_outputs.segment_files(connection, outputs)
+            keys = ledger_segments.segment_files(connection, outputs)
         return self._work.lake.read(keys, outputs).drop("output_id")
 
     def _empty(self, columns: Callable[[], "pl.Schema"] | None = None) -> "pl.DataFrame":
@@ -240,7 +242,7 @@ class _Batch:
         if not outputs:
             return None
         with self._work.ledger.reading() as connection:
-            keys = ledger_outputs.segment_files(connection, outputs)
+            keys = ledger_segments.segment_files(connection, outputs)
         source = self._work.lake.read(keys, outputs).drop("document_id")
         pairs = pl.DataFrame(
             {
@@ -283,9 +285,9 @@ class _Batch:
         ]
         with work.lease.writing() as connection:
             if segment is not None:
-                ledger_outputs.record_segment(connection, work.partition, step.stage, segment)
+                ledger_segments.record_segment(connection, work.partition, step.stage, segment)
                 if results is not None:
-                    ledger_outputs.record_rows(
+                    ledger_segments.record_rows(
                         connection, work.partition.tenant, step.producer_id, results.keys, segment.segment_id
                     )
             ledger_outputs.record_outputs(connection, work.partition, step.producer_id, work.run_id, done)

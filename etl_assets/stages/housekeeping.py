@@ -8,8 +8,10 @@ from sqlalchemy import func, select, update
 
 from etl_assets.ledger import outputs as ledger_outputs
 from etl_assets.ledger import schema
+from etl_assets.ledger import segments as ledger_segments
 from etl_assets.ledger.database import clock, draw, hold_sequence
-from etl_assets.ledger.outputs import Recipe, SegmentFile
+from etl_assets.ledger.outputs import Recipe
+from etl_assets.ledger.segments import SegmentFile
 from etl_assets.stages.engine import Work, strike_out
 from etl_assets.stages.lake import SMALL_SEGMENT_BYTES, SegmentLost, folder, token_of
 
@@ -30,7 +32,9 @@ class _Candidate:
 def drop_unwanted(work: Work, recipes: Sequence[Recipe]) -> int:
     """End outputs that nothing wants any more and mark the segments that died; how many outputs ended."""
     with work.lease.writing() as connection:
-        return ledger_outputs.drop_unwanted(connection, work.partition, recipes)
+        ended = ledger_outputs.drop_unwanted(connection, work.partition, recipes)
+        ledger_segments.mark_dead_segments(connection, work.partition)
+        return ended
 
 
 def is_dirty(work: Work) -> bool:
@@ -81,8 +85,8 @@ def compact(work: Work, stages: Sequence[str]) -> int:
 def delete_dead_segments(work: Work, *, grace_s: float) -> int:
     """Delete segments that have been dead for ``grace_s`` and that no reader pins; how many."""
     with work.lease.writing() as connection:
-        gone = ledger_outputs.removable_segments(connection, work.partition, grace_s=grace_s)
-        ledger_outputs.forget_segments(connection, [number for number, _ in gone])
+        gone = ledger_segments.removable_segments(connection, work.partition, grace_s=grace_s)
+        ledger_segments.forget_segments(connection, [number for number, _ in gone])
     for _, key in gone:
         work.lake.blobs.delete(key)
     return len(gone)
@@ -158,7 +162,7 @@ def _merge_group(work: Work, stage: str, group: Sequence[_Candidate]) -> int:
         segment_id = draw(connection, "segment")
     segment = work.lake.write(work.partition, stage, segment_id, work.lease.token, rows)
     with work.lease.writing() as connection:
-        ledger_outputs.record_segment(connection, work.partition, stage, segment)
+        ledger_segments.record_segment(connection, work.partition, stage, segment)
         mine = (x.c.segment_id.in_(old), x.c.end_seq.is_(None))
         connection.execute(update(x).where(*mine).values(segment_id=segment_id))
         memo = schema.memo

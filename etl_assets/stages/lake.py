@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from etl_assets.errors import DataError, PermanentError, TransientError
 from etl_assets.ledger.catalogue import Partition
-from etl_assets.ledger.outputs import Segment, SegmentFile
+from etl_assets.ledger.segments import Segment, SegmentFile
 from etl_assets.protocols.objects import Blobs
 
 if TYPE_CHECKING:

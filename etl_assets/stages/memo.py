@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from etl_assets.errors import DataError
-from etl_assets.ledger import outputs as ledger_outputs
+from etl_assets.ledger import segments as ledger_segments
 from etl_assets.ledger.catalogue import Partition
 from etl_assets.ledger.database import Ledger, draw
 from etl_assets.ledger.leases import Lease
@@ -99,10 +99,10 @@ def _known_values(
 
     memo = _memo_of(stage)
     with place.ledger.reading() as connection:
-        found = ledger_outputs.known_rows(
+        found = ledger_segments.known_rows(
             connection, place.partition.tenant, step.producer_id, [bytes.fromhex(key) for key in keys]
         )
-        files = ledger_outputs.segment_files(connection, found.values())
+        files = ledger_segments.segment_files(connection, found.values())
     by_segment: dict[int, list[str]] = {}
     for key, segment_id in found.items():
         by_segment.setdefault(segment_id, []).append(key.hex())
@@ -151,8 +151,8 @@ def _keep_slice(place: Place, stage: Stage, step: Step, made: "pl.DataFrame") ->
     segment = place.lake.write(place.partition, stage.name, segment_id, place.lease.token, rows)
     keys = [bytes.fromhex(key) for key in made[memo.key].to_list()]
     with place.lease.writing() as connection:
-        ledger_outputs.record_segment(connection, place.partition, stage.name, segment)
-        ledger_outputs.record_rows(connection, place.partition.tenant, step.producer_id, keys, segment_id)
+        ledger_segments.record_segment(connection, place.partition, stage.name, segment)
+        ledger_segments.record_rows(connection, place.partition.tenant, step.producer_id, keys, segment_id)
 
 
 def _joined(

@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from etl_assets.ledger import pins, schema
 from etl_assets.ledger.catalogue import Partition, ensure_collection
 from etl_assets.ledger.database import Ledger, clock
-from etl_assets.ledger.outputs import Segment, record_segment, removable_segments
+from etl_assets.ledger.segments import Segment, record_segment, removable_segments
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from etl_assets.ledger.outputs import SegmentFile
+from etl_assets.ledger.segments import SegmentFile
 from etl_assets.search.segment_cache import SegmentCache
 from etl_assets.stages.lake import SegmentLost
 from etl_assets_tests.search.small_home import published
