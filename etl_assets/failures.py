@@ -10,6 +10,7 @@ from typing import ParamSpec, TypeVar
 import dagster as dg
 
 from etl_assets.errors import EtlAssetsError, TransientError
+from etl_assets.redaction import redacted
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,7 +46,7 @@ def reports_failures(body: Callable[P, R]) -> Callable[P, R]:
             raise
         except TransientError as e:
             _ask_for_another_attempt(_context_of(args, kwargs), e)
-            raise dg.Failure(without_secrets(str(e)), metadata=_kind(e), allow_retries=False) from e
+            raise dg.Failure(without_secrets(str(e)), metadata=_kind(e), allow_retries=False) from _shown_cause(e)
         except Exception as e:  # noqa: BLE001  # the border to Dagster: whatever it was is recorded, and fails the run
             _forbid_run_retries(_context_of(args, kwargs))
             raise _permanent(e) from _shown_cause(e)
@@ -58,7 +59,7 @@ def _ask_for_another_attempt(context: "Context | None", error: TransientError) -
     step = context if isinstance(context, dg.OpExecutionContext) else context and context.op_execution_context
     if step is not None and step.retry_number < STEP_RETRIES:
         delay_s = FIRST_DELAY_S * 2.0**step.retry_number * random.uniform(1.0, 1.5)
-        raise dg.RetryRequested(STEP_RETRIES, delay_s) from error
+        raise dg.RetryRequested(STEP_RETRIES, delay_s) from _shown_cause(error)
 
 
 def without_secrets(text: str) -> str:
@@ -66,7 +67,7 @@ def without_secrets(text: str) -> str:
     text = _ASSIGNED.sub(r"\1\2***", _USERINFO.sub(r"\1***@", text))
     for name, value in os.environ.items():
         if len(value) >= _SHORTEST_SECRET and _SECRET_NAME.search(name):
-            text = text.replace(value, "***")
+            text = redacted(text, value)
     return text
 
 

@@ -166,6 +166,9 @@ class Address:
             is_usable = False
         if not is_usable or not text.isprintable() or " " in text:
             raise ConfigError(self.allowed)
+        if text.count("@") > 1:
+            # Half of such a password would be taken for the host, and be told as one.
+            raise ConfigError("write %40 for @, %2F for / and %3A for : inside a password")
         return text
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from etl_assets.documents.partition_runs import PartitionRuns
 from etl_assets.documents.platform import Platform
-from etl_assets.errors import ConfigError, EtlAssetsError, PermanentError
+from etl_assets.errors import ConfigError, EtlAssetsError, PermanentError, TransientError
 from etl_assets.serving import CODE_LOCATION, opening_storage, render_instance, serve
 from etl_assets.settings import Settings
 from etl_assets.stages.report import Watcher, ignore
@@ -280,11 +280,26 @@ def _instance(settings: Settings) -> Iterator["dg.DagsterInstance"]:
     except EtlAssetsError:
         raise
     except Exception as e:
+        if (problem := _database_problem(e)) is not None:
+            raise TransientError(
+                f"Dagster's storage in PostgreSQL: {problem}; check ETL_DAGSTER_POSTGRES_URL and the server, run again"
+            ) from None  # the library's own errors hold the address, and the address holds the password
         if (problem := _storage_problem(e)) is None:
             raise
         raise PermanentError(
             f"Dagster's storage in {folder}: {problem}; free some space and check rights, then run again"
         ) from e
+
+
+def _database_problem(error: BaseException | None) -> str | None:
+    """What PostgreSQL's driver says is wrong, in its words without credentials, if that is why Dagster failed."""
+    from etl_assets.failures import without_secrets
+
+    while error is not None:
+        if type(error).__module__.startswith("psycopg2"):
+            return without_secrets(" ".join(str(error).split()))
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _storage_problem(error: BaseException | None) -> str | None:

@@ -84,7 +84,7 @@ def test_no_secret_reaches_the_event_log(instance: dg.DagsterInstance, monkeypat
     except RuntimeError as e:
         _, run, failure = attempts(e, instance)
     assert "canary" not in failure
-    assert "RuntimeError: *** was refused" in failure
+    assert "RuntimeError: (not shown) was refused" in failure
     for record in instance.all_logs(run.run_id):
         assert "canary" not in str(record)
 

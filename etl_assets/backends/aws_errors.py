@@ -43,7 +43,8 @@ def aws_failures(what: str, refusals: Refusals) -> Iterator[None]:
     try:
         yield
     except ClientError as e:
-        raise _refused(e, what, refusals) from e
+        # Not as its cause: its words may repeat the request, session token included.
+        raise _refused(e, what, refusals) from None
     except (NoCredentialsError, PartialCredentialsError) as e:
         raise ConfigError(f"{what}: {e}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role") from e
     except BotoCoreError as e:

@@ -4,10 +4,6 @@ import threading
 
 from etl_assets.protocols.secrets import Credential, Secrets
 
-NOT_SHOWN = "(not shown)"
-_SHORTEST_REDACTED = 4
-"""A shorter text is no credential, and taking it out would garble every message."""
-
 
 class FixedCredential:
     """A text that does not change while the process lives."""
@@ -55,11 +51,3 @@ class StoredCredential:
 def credential_of(given: str | Credential, *, source: str) -> Credential:
     """``given`` itself, or a text as a credential that never changes; ``source`` tells people where it is set."""
     return FixedCredential(given, source=source) if isinstance(given, str) else given
-
-
-def redacted(text: str, *secrets: str) -> str:
-    """``text`` without any of ``secrets``, for foreign text that may repeat what it was sent."""
-    for secret in secrets:
-        if len(secret) >= _SHORTEST_REDACTED:
-            text = text.replace(secret, NOT_SHOWN)
-    return text

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from etl_assets.backends.circuit import CircuitBreaker, CircuitOpen, Unavailable
-from etl_assets.backends.credentials import redacted
 from etl_assets.backends.http_failures import is_untrusted, retry_after_s, words_of
 from etl_assets.backends.rate_budget import Budget, Reservation
 from etl_assets.errors import ConfigError, EtlAssetsError, PermanentError, TransientError
 from etl_assets.protocols.secrets import Credential
+from etl_assets.redaction import redacted
 
 if TYPE_CHECKING:
     import httpx
@@ -68,7 +68,7 @@ class Request:
     """One call. ``accepts`` are statuses beside 2xx that are an answer; ``tokens`` is what it is about to cost.
 
     ``spent`` reads from the answer's body what it did cost. ``refusal`` turns a refusal (status, the backend's
-    words) into the error to raise; None for the usual one.
+    words) into the error to raise; None for the usual one. ``secrets`` are what the body holds and no message may.
     """
 
     method: str
@@ -79,6 +79,7 @@ class Request:
     accepts: tuple[int, ...] = ()
     spent: Callable[[Any], int | None] = lambda body: None
     refusal: Callable[[int, str], EtlAssetsError | None] = lambda status, words: None
+    secrets: tuple[str, ...] = ()
 
 
 class _Again(Exception):
@@ -289,7 +290,7 @@ class _Call:
             answer = Answer(status, self._parsed(content))
             self._settle(reservation, answer)
             return read(answer)
-        words = redacted(words_of(content), text)
+        words = words_of(content, text, *self._request.secrets)
         if status in PASSING:
             raise self._come_back(status, headers, words)
         raise self._refused(status, words)

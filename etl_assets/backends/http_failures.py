@@ -7,6 +7,8 @@ from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from etl_assets.redaction import redacted
+
 _SHOWN_CHARACTERS = 300
 
 
@@ -31,14 +33,17 @@ def retry_after_s(header: str | None) -> float | None:
     return None
 
 
-def words_of(content: bytes) -> str:
-    """What an error answer says, in one line: ``detail``, ``error``, ``errors`` or ``message``, else its beginning."""
+def words_of(content: bytes, *secrets: str) -> str:
+    """What an error answer says, in one line: ``detail``, ``error``, ``errors`` or ``message``, else its beginning.
+
+    None of ``secrets`` is in it: an answer may repeat the request.
+    """
     text = content.decode("utf-8", "replace")
     try:
         body = json.loads(text)
     except ValueError:
         body = text
-    return " ".join(_said(body).split())[:_SHOWN_CHARACTERS]
+    return redacted(" ".join(_said(body).split()), *secrets)[:_SHOWN_CHARACTERS]
 
 
 def _said(body: Any) -> str:

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from etl_assets.backends.circuit import Backoff, Calls, CircuitBreaker, Unavailable
-from etl_assets.backends.credentials import credential_of, redacted
+from etl_assets.backends.credentials import credential_of
 from etl_assets.errors import ConfigError, PermanentError, TransientError
 from etl_assets.protocols.secrets import Credential
+from etl_assets.redaction import redacted, shown_cause
 
 if TYPE_CHECKING:
     from pinecone import Index, Pinecone
@@ -128,7 +129,7 @@ class PineconeServer:
                         raise
                 return request()
             except PineconeError as e:
-                raise self._failure(what, e) from e
+                raise self._failure(what, e) from shown_cause(e, used, self._sent)
 
         try:
             return (self._control if control else self._calls).run(attempt)

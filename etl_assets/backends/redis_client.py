@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from etl_assets.backends.credentials import credential_of, redacted
+from etl_assets.backends.credentials import credential_of
 from etl_assets.errors import ConfigError, TransientError
 from etl_assets.protocols.secrets import Credential
+from etl_assets.redaction import redacted, shown_cause
 
 if TYPE_CHECKING:
     import redis
@@ -66,7 +67,8 @@ class RedisServer:
             return command(self._opened())
         except redis.RedisError as e:
             self._away_until = self._clock() + self._pause_s
-            raise TransientError(f"Redis: {redacted(str(e), *self._secrets())}") from e
+            said = redacted(str(e), *self._secrets())
+            raise TransientError(f"Redis: {said}") from shown_cause(e, *self._secrets())
 
     def close(self) -> None:
         """Let go of the connections."""

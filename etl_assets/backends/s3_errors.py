@@ -9,6 +9,7 @@ from typing import Any
 
 from etl_assets.backends.circuit import Unavailable
 from etl_assets.errors import ConfigError, EtlAssetsError, PermanentError
+from etl_assets.redaction import NOT_SHOWN, redacted
 
 _SHOWN_CHARACTERS = 300
 _NOW_BUSY = frozenset(
@@ -65,9 +66,7 @@ class Redaction:
 
     def text(self, text: str) -> str:
         """``text`` without the secrets, and without what looks like a signature, a credential or a password."""
-        for secret in self._secrets():
-            text = text.replace(secret, "(not shown)")
-        return _SIGNED.sub(r"\1\2(not shown)", text)
+        return _SIGNED.sub(rf"\1\2{NOT_SHOWN}", redacted(text, *self._secrets()))
 
     def clean(self, error: Exception) -> Exception:
         """``error`` itself, whose texts hold no secret any more: as the cause of ours it is printed too.

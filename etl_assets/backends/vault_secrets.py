@@ -76,13 +76,14 @@ class AppRoleCredential:
             return self._token
 
     def _log_in(self) -> None:
-        body = {"role_id": self._role_id, "secret_id": self._secret_id.value()}
+        secret_id = self._secret_id.value()
+        body = {"role_id": self._role_id, "secret_id": secret_id}
 
         def refusal(status: int, words: str) -> EtlAssetsError | None:
             # The words may repeat what was sent, and what was sent is no header that is taken out of them.
             return PermanentError(f"Vault: HTTP {status} at AppRole login; check the role id and {self.source}")
 
-        request = Request("POST", self._path, body, headers=self._headers, refusal=refusal)
+        request = Request("POST", self._path, body, headers=self._headers, refusal=refusal, secrets=(secret_id,))
         self._token, lease_s = self._api.call(request, _login)
         self._ends = self._clock() + (0.8 * lease_s if lease_s > 0 else float("inf"))
 
@@ -178,7 +179,8 @@ class VaultSecrets:
             return int(found["version"])
 
         body = {"options": {"cas": version}, "data": data}
-        request = Request("POST", self._address(path), body, headers=self._headers, accepts=(400,))
+        hidden = tuple(value for value in data.values() if isinstance(value, str))
+        request = Request("POST", self._address(path), body, headers=self._headers, accepts=(400,), secrets=hidden)
         made = self.api.call(request, written)
         if made is not None:
             return made

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from etl_assets.errors import EtlAssetsError
 from etl_assets.hosted_settings import GROUPS
+from etl_assets.redaction import redacted
 from etl_assets.variables import SECRET_REFERENCE
 
 if TYPE_CHECKING:
@@ -59,6 +60,4 @@ def secrets_in(settings: Settings, hosted: Connections | None = None) -> list[st
 
 def without(text: str, hidden: Sequence[str]) -> str:
     """``text`` with none of ``hidden`` in it: a last guard, since clients repeat what they were given."""
-    for secret in hidden:
-        text = text.replace(secret, "(not shown)")
-    return text
+    return redacted(text, *hidden)
