@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 metadata = MetaData()
 Big = BigInteger().with_variant(Integer, "sqlite")
@@ -398,6 +398,45 @@ repairs = Table(
 """Partitions whose stores were found to differ from the ledger. ``digest`` is of the differences; ``attempts`` counts
 repairs that left these very ones, and none is tried by itself before ``retry_at``.
 """
+
+tombstones = Table(
+    "tombstones", metadata,
+    Column("document_id", String(32), primary_key=True),
+    Column("version", String(64), nullable=False),
+    Column("tenant", String(64), nullable=False),
+    Column("collection", String(64), nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("since", Float, nullable=False),
+    Index("ix_tombstones_collection", "tenant", "collection"),
+)  # fmt: skip
+"""Versions that were deleted and whose bytes may still be under their key. It stands until the key was seen absent or
+with other bytes; ``fingerprint`` is of the key when it was last seen, "" before that. A copy is beside the originals.
+"""
+
+deletions = Table(
+    "deletions", metadata,
+    Column("deletion_id", String(32), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("tenant", String(64), nullable=False),
+    Column("collection", String(64), nullable=False),
+    Column("purge", Integer, nullable=False),
+    Column("documents", JSON, nullable=False),
+    Column("evidence", JSON, nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("ended_at", Float),
+)  # fmt: skip
+"""Deletions that were asked for: ``kind`` is ``document``, ``collection`` or ``tenant``, ``documents`` are ids, and
+``evidence`` is what was removed so far, without a word of any text or path. ``ended_at`` is when it was signed.
+"""
+
+pinned_versions = Table(
+    "pinned_versions", metadata,
+    Column("document_id", String(32), primary_key=True),
+    Column("version", String(64), nullable=False),
+    Column("key_version", String(64), nullable=False),
+    Column("since", Float, nullable=False),
+)  # fmt: skip
+"""Documents of which a person published an earlier version again; ``key_version`` is what their key held then."""
 
 for _table in metadata.tables.values():
     for _column in _table.columns:
