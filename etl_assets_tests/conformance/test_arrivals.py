@@ -8,7 +8,7 @@ import pytest
 
 from etl_assets.backends.local_arrivals import LocalArrivals
 from etl_assets.errors import ConfigError, PermanentError
-from etl_assets.protocols.objects import Arrivals, ObjectAttributes, ObjectInfo
+from etl_assets.protocols.objects import Arrivals, ListedPage, ObjectAttributes, ObjectInfo
 
 KEYS = [
     "acme/reports/plain.txt",
@@ -37,6 +37,17 @@ def build() -> Callable[[Path], Arrivals]:
 @pytest.fixture
 def arrivals(build: Callable[[Path], Arrivals], tmp_path: Path) -> Arrivals:
     return build(tmp_path)
+
+
+@pytest.fixture
+def in_pages() -> Callable[[Arrivals], Arrivals]:
+    """Opens the store of ``arrivals`` again, listed in pages of three."""
+
+    def small(arrivals: Arrivals) -> Arrivals:
+        assert isinstance(arrivals, LocalArrivals)
+        return LocalArrivals(arrivals._objects, scratch=arrivals._objects.parent / "tmp", page_files=3)
+
+    return small
 
 
 @pytest.fixture
@@ -182,3 +193,50 @@ def test_a_missing_source_is_not_a_missing_object(arrivals: Arrivals, tmp_path: 
     with pytest.raises((FileNotFoundError, PermanentError)):
         arrivals.put("acme/reports/a", tmp_path / "nowhere")
     assert listed(arrivals) == {}
+
+
+def test_a_listing_goes_on_from_any_page_in_another_process_and_shows_everything_once(
+    arrivals: Arrivals, file: Callable[[bytes], Path], keys: list[str], in_pages: Callable[[Arrivals], Arrivals]
+) -> None:
+    names = [f"acme/reports/{n % 3}/{n}" for n in range(8)] + ["acme/reports/0-", "acme/reports/1.txt"]
+    for key in {*names, *keys}:
+        arrivals.put(key, file(b"text"))
+    wanted = sorted(listed(arrivals))
+    small = in_pages(arrivals)
+    positions, found = [""], list[str]()
+    while positions[-1] or len(positions) == 1:
+        page = next(small.pages("acme", "reports", after=positions[-1]))
+        assert len(page.entries) <= 3 and all(isinstance(one, ObjectInfo) for one in page.entries)
+        found += [one.key for one in page.entries if isinstance(one, ObjectInfo)]
+        positions.append(page.position)
+        if not page.position:
+            break
+    assert sorted(found) == wanted and len(positions) > 3
+    assert [*small.pages("nobody", "nothing")] == [ListedPage([], "")]
+
+
+def test_what_comes_and_goes_between_two_pages_hides_nothing_that_stays(
+    arrivals: Arrivals, file: Callable[[bytes], Path], in_pages: Callable[[Arrivals], Arrivals]
+) -> None:
+    stay = {f"acme/reports/{name}" for name in ("a/b", "a/c", "a-b", "d", "e/f/g", "e/h", "z")}
+    come = [f"acme/reports/{name}" for name in ("0", "a/a", "a/bb", "e/f/f", "e/f/z", "y", "zz")]
+    for key in stay:
+        arrivals.put(key, file(b"text"))
+    small, found, position = in_pages(arrivals), set[str](), ""
+    for n in range(20):
+        page = next(small.pages("acme", "reports", after=position))
+        found |= {one.key for one in page.entries if isinstance(one, ObjectInfo)}
+        position = page.position
+        if not position:
+            break
+        for key in (come[n % len(come)], sorted(found)[-1]):
+            arrivals.put(key, file(f"{n}".encode()))
+        if n:
+            arrivals.delete(come[(n - 1) % len(come)])
+    assert not position and stay <= found
+
+
+def test_a_position_of_something_else_is_refused(arrivals: Arrivals) -> None:
+    for position in ("x", "[]", '"other/reports/a"', "[1"):
+        with pytest.raises(PermanentError, match="begin it anew"):
+            next(arrivals.pages("acme", "reports", after=position))

@@ -3,7 +3,7 @@
 import json
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +13,7 @@ from dagster._core.test_utils import create_run_for_test
 from sqlalchemy import func, select, update
 
 from etl_assets.asset_keys import DOCUMENT_SHARDS, INGEST_JOB
+from etl_assets.backends.local_arrivals import LocalArrivals
 from etl_assets.documents import arrival_watch
 from etl_assets.documents.arrival_watch import Cursor, watch
 from etl_assets.documents.automation import (
@@ -24,7 +25,7 @@ from etl_assets.documents.automation import (
 )
 from etl_assets.documents.partition_run import PartitionRun, all_steps
 from etl_assets.documents.pending import settle
-from etl_assets.ledger import schema
+from etl_assets.ledger import schema, touched
 from etl_assets.ledger.leases import acquire
 from etl_assets.ledger.requests import BACKOFF_S, LONGEST_BACKOFF_S, next_request
 from etl_assets.protocols.objects import Arrivals, ListedPage
@@ -315,6 +316,35 @@ def test_a_tick_stops_in_time_and_the_next_goes_on_where_it_stopped(sensor: Sens
     assert [one.partition[0] for one in first.requests] == ["a"] and first.resume == "b/reports"
     second = watch(sensor.home.platform, runs, resume=first.resume)
     assert [one.partition[0] for one in second.requests] == ["b", "c", "d"] and second.resume == ""
+
+
+def test_a_tick_stops_inside_a_collection_and_one_of_another_process_goes_on_there(sensor: Sensor) -> None:
+    for n in range(9):
+        sensor.home.write(f"{n}.txt", f"Document {n}.")
+    objects, tmp = sensor.home.settings.home.objects, sensor.home.settings.home.tmp
+    small = replace(sensor.home.platform, arrivals=LocalArrivals(objects, scratch=tmp, page_files=2))
+    runs = SimpleNamespace(busy=frozenset, outcome=lambda _key: None)
+    resume, asked = "", 0
+    for tick in range(3):
+        wanted = watch(small, runs, resume=resume, pages=2)
+        asked += len(wanted.requests)
+        resume = Cursor.read(Cursor(wanted.resume).written()).resume
+        assert resume == ("acme/reports" if tick < 2 else ""), tick
+    assert asked == 1, "its run is asked for at the first tick, and once"
+    with sensor.home.platform.ledger.reading() as connection:
+        assert touched.waiting(connection)[sensor.home.key].count == 10
+
+
+def test_a_run_that_few_keys_wait_for_looks_at_those_alone(sensor: Sensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    sensor.tick()
+    assert "etl_assets/intake" not in sensor.newest.tags, "everything is new"
+    sensor.end()
+    monkeypatch.setattr(arrival_watch, "KEYS_PER_LISTED_KEY", 1)
+    sensor.home.write("a.txt", "Another document.")
+    assert sensor.tick() == [sensor.home.key]
+    assert sensor.newest.tags["etl_assets/intake"] == "touched"
+    sensor.end()
+    assert sensor.tick() == []
 
 
 def test_the_sensor_looks_no_more_often_than_it_is_set_to(sensor: Sensor) -> None:

@@ -29,6 +29,18 @@ def build(request: pytest.FixtureRequest, name: str) -> Callable[[Path], Arrival
 
 
 @pytest.fixture
+def in_pages(name: str, request: pytest.FixtureRequest) -> Callable[[Arrivals], Arrivals]:
+    if name == "seaweedfs" and request.node.callspec.params["build"]:
+        pytest.skip("SeaweedFS 4.48 leaves 1.txt out of a listing by versions whose last page ended at 1/4")
+
+    def small(arrivals: Arrivals) -> Arrivals:
+        assert isinstance(arrivals, S3Arrivals)
+        return S3Arrivals(arrivals._bucket, page_keys=3)
+
+    return small
+
+
+@pytest.fixture
 def keys(name: str) -> list[str]:
     # moto's router knows no path with a line break in it.
     return [key for key in KEYS if name != "moto" or "\n" not in key]
