@@ -17,6 +17,7 @@ from etl_assets.ledger.leases import Lease
 from etl_assets_tests.faults.chains import die_holding as die_at_once
 from etl_assets_tests.ledgers import SERVER_FILE, close_all, open_on
 from etl_assets_tests.real.databases import drop_database, new_database
+from etl_assets_tests.real.graphs import access_to, alone_with
 from etl_assets_tests.servers.fixtures import (
     Variables,
     arcadedb,
@@ -67,6 +68,13 @@ def databases(postgres: Variables) -> Iterator[str]:
 def database(postgres: Variables, databases: str) -> str:
     """The URL of an empty database."""
     return new_database(postgres["ETL_TEST_POSTGRES_URL"], f"{databases}one")
+
+
+@pytest.fixture
+def lone_neo4j(neo4j: Variables) -> Iterator[Variables]:
+    """Neo4j, emptied, for nobody else meanwhile: to another home it would say that it belongs to one already."""
+    with alone_with(access_to(neo4j)):
+        yield neo4j
 
 
 @pytest.fixture(scope="session")

@@ -40,11 +40,12 @@ def check(tmp_path: Path) -> Check:
 
 
 def test_databases_the_graph_the_cache_and_the_queue(
-    check: Check, database: str, neo4j: Variables, redis: Variables, rabbitmq: Variables
+    check: Check, database: str, lone_neo4j: Variables, redis: Variables, rabbitmq: Variables
 ) -> None:
     env = {
-        "ETL_POSTGRES_URL": database, "ETL_DAGSTER_POSTGRES_URL": database, "NEO4J_URI": neo4j["ETL_TEST_NEO4J_URI"],
-        "NEO4J_USERNAME": neo4j["ETL_TEST_NEO4J_USER"], "NEO4J_PASSWORD": neo4j["ETL_TEST_NEO4J_PASSWORD"],
+        "ETL_POSTGRES_URL": database, "ETL_DAGSTER_POSTGRES_URL": database,
+        "NEO4J_URI": lone_neo4j["ETL_TEST_NEO4J_URI"],
+        "NEO4J_USERNAME": lone_neo4j["ETL_TEST_NEO4J_USER"], "NEO4J_PASSWORD": lone_neo4j["ETL_TEST_NEO4J_PASSWORD"],
         "REDIS_URL": redis["ETL_TEST_REDIS_URL"], "ETL_CELERY_BROKER_URL": rabbitmq["ETL_TEST_AMQP_URL"],
     }  # fmt: skip
     found = check(env)

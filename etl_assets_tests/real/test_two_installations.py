@@ -1,7 +1,8 @@
 """Two installations, each with a ledger of its own, on the same hosted stores: the second is kept out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,26 +17,26 @@ from etl_assets.ledger.installation import installation_id
 from etl_assets.settings import Settings
 from etl_assets_tests.conformance.test_knowledge_graph import CHAIN
 from etl_assets_tests.ledgers import open_on
-from etl_assets_tests.real.graphs import access_to, alone_with
 from etl_assets_tests.real.s3_buckets import ODD_SERVERS, SERVERS, new_store
+from etl_assets_tests.real.test_neo4j_faults import together
 from etl_assets_tests.servers.fixtures import Variables
 
 Installed = Callable[[str], dict[str, str]]
 
 
 @pytest.fixture
-def installed(neo4j: Variables, tmp_path: Path) -> Iterator[Installed]:
+def installed(lone_neo4j: Variables, tmp_path: Path) -> Installed:
     """The variables of a home of this name; all of them have one graph."""
 
     def variables(name: str) -> dict[str, str]:
         (tmp_path / name).mkdir(exist_ok=True)
         return {
-            "ETL_HOME": str(tmp_path / name), "NEO4J_URI": neo4j["ETL_TEST_NEO4J_URI"],
-            "NEO4J_USERNAME": neo4j["ETL_TEST_NEO4J_USER"], "NEO4J_PASSWORD": neo4j["ETL_TEST_NEO4J_PASSWORD"],
+            "ETL_HOME": str(tmp_path / name), "NEO4J_URI": lone_neo4j["ETL_TEST_NEO4J_URI"],
+            "NEO4J_USERNAME": lone_neo4j["ETL_TEST_NEO4J_USER"],
+            "NEO4J_PASSWORD": lone_neo4j["ETL_TEST_NEO4J_PASSWORD"],
         }  # fmt: skip
 
-    with alone_with(access_to(neo4j)):
-        yield variables
+    return variables
 
 
 def graph(stack: ExitStack, env: dict[str, str]) -> Neo4jGraph:
@@ -63,6 +64,14 @@ def test_the_second_one_is_refused_and_the_first_ones_mentions_stay(installed: I
         # The same home, opened again: as after a restart, or a restore of its ledger.
         graph(stack, installed("first")).remove(numbers[:1])
         assert first.counts(numbers) == {number: held for number, held in before.items() if number != numbers[0]}
+
+
+def test_of_two_that_come_first_at_once_one_is_refused(installed: Installed) -> None:
+    with ExitStack() as stack:
+        graphs = [graph(stack, installed(name)) for name in ("first", "second", "third")]
+        graphs[0].counts([1])  # the drivers are imported before the race
+        raised = together(*(partial(one.write, CHAIN) for one in graphs))
+    assert [type(error) for error in raised] == [ConfigError, ConfigError]
 
 
 def test_a_check_says_whose_the_graph_is(installed: Installed) -> None:
