@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from etl_assets.hosted_bindings import Connections
     from etl_assets.ledger.database import Ledger
     from etl_assets.ledger.snapshots import CollectionView
+    from etl_assets.protocols.comparison import Compare, Judgement, Quality
     from etl_assets.protocols.graph import KnowledgeGraph
     from etl_assets.protocols.indexes import VectorIndex
     from etl_assets.protocols.keys import MasterKey
@@ -46,7 +48,7 @@ def open_platform(settings: Settings) -> Platform:
     hosted = Connections(settings)
     ledger = hosted.ledger()
     originals, segments = _encrypted(hosted, ledger, _blobs(hosted, "originals"), _blobs(hosted, "lake"))
-    return Platform(
+    platform = Platform(
         ledger=ledger,
         arrivals=_arrivals(hosted),
         originals=originals,
@@ -62,6 +64,16 @@ def open_platform(settings: Settings) -> Platform:
         lease_s=settings.lease_s,
         close_backends=hosted.close,
     )
+    return replace(platform, compare=_comparison(platform))
+
+
+def _comparison(platform: Platform) -> Compare:
+    def compare(tenant: str, collection: str, live: int, other: int, judgement: Judgement) -> Quality:
+        from etl_assets.search.comparison import compare_generations
+
+        return compare_generations(search_places(platform), tenant, collection, live, other, judgement)
+
+    return compare
 
 
 def _arrivals(hosted: Connections) -> Arrivals:
@@ -142,13 +154,17 @@ def _graph(hosted: Connections) -> KnowledgeGraph:
 
 def search_places(platform: Platform) -> SearchPlaces:
     """Where searches read. Open it once in a process: it keeps what it has read of the lake."""
+    from etl_assets.documents.generations import applied
     from etl_assets.search.model import SearchPlaces
 
     def embedder_for(view: CollectionView) -> Embedder | None:
-        chosen = platform.collections.of(view.tenant, view.collection).embedder
-        # While a collection moves to another model, be it one that cannot be used, the packaged one it leaves answers.
+        settings = platform.collections.of(view.tenant, view.collection)
+        # The settings may name another model by now: a generation answers with the one that it was made by, which may
+        # be found where the settings say although it has moved from where it was.
+        made_by = settings if view.settings is None else applied(settings, view.settings)
         problem: ConfigError | None = None
-        for choice in (chosen, EmbedderChoice("minilm"), EmbedderChoice("static")):
+        packaged = (EmbedderChoice("minilm"), EmbedderChoice("static"))
+        for choice in dict.fromkeys((made_by.embedder, settings.embedder, *packaged)):
             try:
                 embedder = platform.embedder(choice)
             except ConfigError as e:

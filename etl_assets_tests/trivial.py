@@ -17,14 +17,17 @@ from etl_assets.backends.local_blobs import LocalBlobs
 from etl_assets.backends.sqlite_graph import SqliteGraph
 from etl_assets.documents.arrivals import Intake, original_key, survey, take_in
 from etl_assets.documents.model import CHUNKS, EMBEDDINGS, MENTIONS, PAGES, STAGES, chunk_id, embedded_text_digest
-from etl_assets.documents.parameters import ParsingLimits, Publications
-from etl_assets.documents.publication import CommitReport, Publisher, Stores
+from etl_assets.documents.parameters import GenerationRules, ParsingLimits, Publications
+from etl_assets.documents.promotion import Candidate, consider, retire_expired
+from etl_assets.documents.publication import CommitReport, Publisher, Stores, Target
 from etl_assets.errors import DataError
+from etl_assets.ledger import generations
 from etl_assets.ledger import publications as ledger_publications
 from etl_assets.ledger.catalogue import ensure_collection
 from etl_assets.ledger.database import Ledger
+from etl_assets.ledger.generations import Definition, Generation
 from etl_assets.ledger.leases import Lease, acquire
-from etl_assets.ledger.outputs import Step
+from etl_assets.ledger.outputs import Recipe, Step
 from etl_assets.protocols.objects import Arrivals, Blobs
 from etl_assets.stages import housekeeping
 from etl_assets.stages.engine import Work, advance
@@ -90,7 +93,7 @@ class Counts:
 
 @dataclass
 class Chain:
-    """One run of one partition of a ``Home`` with the trivial functions."""
+    """One run of one partition of a ``Home`` with the trivial functions, for every index generation in use."""
 
     home: Home
     tenant: str = "acme"
@@ -101,6 +104,7 @@ class Chain:
     model: str = "trivial"
     parameters: dict[str, Parameters] = field(default_factory=dict)
     publications: Publications = field(default_factory=Publications)
+    rules: GenerationRules = field(default_factory=lambda: GenerationRules(keep_previous_days=0))
     counts: Counts = field(default_factory=Counts)
     time_limit_s: float = 0.0
     wait_s: float = 10.0
@@ -114,28 +118,60 @@ class Chain:
         finally:
             lease.release()
 
-    def work(self, lease: Lease) -> Work:
+    def work(self, lease: Lease, model: str | None = None) -> Work:
         partitions = ensure_collection(self.home.ledger, self.tenant, self.collection, shards=self.shards)
+        recipe = self.recipe(model or self.model)
+        return Work(self.home.ledger, self.home.lake, lease, partitions[self.shard], recipe, self.run_id)
+
+    def recipe(self, model: str) -> Recipe:
         recipe = {}
         for stage in STAGES:
             parameters = dict(self.parameters.get(stage.name, {}))
             if stage is EMBEDDINGS:
-                parameters["model"] = self.model
+                parameters["model"] = model
             producer = self.home.ledger.producer_id(stage.name, stage.producer(parameters), parameters)
             recipe[stage.name] = Step(stage.name, producer, stage.inputs)
-        return Work(self.home.ledger, self.home.lake, lease, partitions[self.shard], recipe, self.run_id)
+        return recipe
+
+    def in_use(self, work: Work) -> dict[int, Generation]:
+        """The collection's generations, that of this chain's model among them."""
+        wanted = definition(self.model)
+        with self.home.ledger.reading() as connection:
+            if generations.is_followed(connection, work.partition.cid, wanted):
+                return generations.generations(connection, work.partition.cid)
+        with work.lease.writing() as connection:
+            return generations.follow(connection, work.partition.cid, wanted)
 
     def steps(self, lease: Lease) -> tuple[Intake, list[StageReport], CommitReport]:
         work = self.work(lease)
         intake = self.take_in(work)
-        reports = [self.stage(work, stage) for stage in STAGES]
+        models = {self.model, *(one.embedding_model for one in self.in_use(work).values())}
+        reports = [
+            self.stage(self.work(lease, model), stage, model)
+            for stage in STAGES
+            for model in (sorted(models) if stage is EMBEDDINGS else [self.model])
+        ]
         publisher = self.publisher(work)
         for store in ledger_publications.STORES:
             publisher.write(store)
         report = publisher.commit()
+        self.promote(work, report)
         if housekeeping.is_dirty(work):
             self.tidy(work, publisher, report)
         return intake, reports, report
+
+    def promote(self, work: Work, report: CommitReport) -> None:
+        for one in self.in_use(work).values():
+            if one.state == "building":
+                producers = {step.producer_id for step in self.recipe(one.embedding_model).values()}
+                promoted = consider(
+                    self.home.ledger, work.lease.writing, Candidate(one, producers), self.rules, lambda *_: None,
+                    report.notes,
+                )  # fmt: skip
+                report.promoted = promoted or report.promoted
+            elif one.state == "previous":
+                with work.lease.writing() as connection:
+                    retire_expired(connection, work.partition.cid, self.rules)
 
     def take_in(self, work: Work) -> Intake:
         home = self.home
@@ -145,27 +181,28 @@ class Chain:
             return Intake()
         return take_in(work.lease, home.arrivals, home.originals, changes, ParsingLimits())
 
-    def stage(self, work: Work, stage: Stage) -> StageReport:
+    def stage(self, work: Work, stage: Stage, model: str | None = None) -> StageReport:
         if stage is EMBEDDINGS:
-            return advance(work, stage, compute_rows=self.embed)
+            return advance(work, stage, compute_rows=lambda rows: self.embed(rows, model or self.model))
         return advance(
             work, stage, compute={"pages": self.parse, "chunks": self.cut, "mentions": self.find}[stage.name]
         )
 
     def publisher(self, work: Work) -> Publisher:
-        with work.lease.writing() as connection:
-            generation = ledger_publications.generation_for(
-                connection, work.partition, embedding_model=self.model, embedding_digest=self.model, dimension=DIMENSION
-            )
-        return Publisher(work, self.home.stores, generation, self.publications, time_limit_s=self.time_limit_s)
+        targets = [
+            Target(number, self.recipe(one.embedding_model), self.publications)
+            for number, one in self.in_use(work).items()
+        ]
+        return Publisher(work, self.home.stores, targets, time_limit_s=self.time_limit_s)
 
     def tidy(self, work: Work, publisher: Publisher, report: CommitReport) -> None:
         names = [stage.name for stage in STAGES]
-        housekeeping.drop_unwanted(work, [work.recipe])
+        housekeeping.drop_unwanted(work, [self.recipe(one.embedding_model) for one in self.in_use(work).values()])
         housekeeping.compact(work, names)
         report.collected = publisher.collect()
         housekeeping.delete_dead_segments(work, grace_s=self.time_limit_s)
         housekeeping.delete_strays(work, names)
+        publisher.drop_retired()
         housekeeping.mark_clean(work)
 
     def parse(self, tasks: Sequence[Task], *_: pl.DataFrame) -> Computed:
@@ -195,12 +232,12 @@ class Chain:
         self.counts.chunked += [task.path for task in tasks]
         return Computed(_frame(CHUNKS, rows))
 
-    def embed(self, rows: pl.DataFrame) -> pl.DataFrame:
+    def embed(self, rows: pl.DataFrame, model: str) -> pl.DataFrame:
         texts = rows["text"].to_list()
         if any("UNEMBEDDABLE" in text for text in texts):
             raise DataError("a text cannot be embedded", reason="unembeddable")
         self.counts.embedded += texts
-        vectors = np.stack([vector_of(text, self.model) for text in texts])
+        vectors = np.stack([vector_of(text, model) for text in texts])
         return pl.DataFrame(
             {"text_digest": rows["text_digest"], "vector": pl.Series(vectors.tolist(), dtype=pl.List(pl.Float32))}
         )
@@ -215,6 +252,10 @@ class Chain:
                 )
         self.counts.searched += [task.path for task in tasks]
         return Computed(_frame(MENTIONS, rows))
+
+
+def definition(model: str) -> Definition:
+    return Definition({"embedding": {"name": model, "digest": model, "dimension": DIMENSION}}, model)
 
 
 def vector_of(text: str, model: str = "trivial") -> np.ndarray:

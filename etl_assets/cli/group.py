@@ -53,6 +53,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "status": ("etl_assets.cli.status:status", "Show what is current, pending and quarantined."),
     "quarantine": ("etl_assets.cli.group:quarantine", "Show what could not be processed, and try it again."),
     "check": ("etl_assets.cli.check:check", "Prove that what is stored is right."),
+    "generation": ("etl_assets.cli.group:generation", "Change a collection's model or chunking while it answers."),
     "sql": ("etl_assets.cli.sql:sql", "Ask one SELECT of the rows of every stage and the ledger."),
     "evaluate": ("etl_assets.cli.evaluate:evaluate", "Measure search against judged queries."),
     "keys": ("etl_assets.cli.group:keys", "Make, rotate and list the keys of encryption at rest."),
@@ -74,6 +75,15 @@ DOCUMENT: Mapping[str, tuple[str, str]] = {
 QUARANTINE: Mapping[str, tuple[str, str]] = {
     "list": ("etl_assets.cli.quarantine:list_held", "List what is held back, and why."),
     "retry": ("etl_assets.cli.quarantine:retry", "Try documents again."),
+}
+
+GENERATION: Mapping[str, tuple[str, str]] = {
+    "build": ("etl_assets.cli.generation:build", "Build another index beside the live one."),
+    "list": ("etl_assets.cli.generation:list_generations", "Show the index generations in use."),
+    "compare": ("etl_assets.cli.generation:compare", "Put what is being built beside what answers."),
+    "promote": ("etl_assets.cli.generation:promote", "Let what was built answer, if it is good enough."),
+    "rollback": ("etl_assets.cli.generation:rollback", "Let the one that was replaced answer again."),
+    "collect": ("etl_assets.cli.generation:collect", "Give up the one that was replaced."),
 }
 
 KEYS: Mapping[str, tuple[str, str]] = {
@@ -118,6 +128,8 @@ root = LazyGroup(
 document = LazyGroup(DOCUMENT, name="document", help="Add, remove, list and explain documents.")
 
 quarantine = LazyGroup(QUARANTINE, name="quarantine", help="Show what could not be processed, and try it again.")
+
+generation = LazyGroup(GENERATION, name="generation", help="Change a collection's model or chunking while it answers.")
 
 keys = LazyGroup(KEYS, name="keys", help="Make, rotate and list the keys of encryption at rest.")
 

@@ -27,6 +27,7 @@ SECTIONS: Mapping[str, str] = MappingProxyType(
         "embedder": "Which model turns chunks and queries into vectors.",
         "publications": "Which indexes the collection is published to.",
         "thresholds": "When a check warns.",
+        "generations": "When the index that another embedder or chunking needs, built beside the live one, answers.",
     }
 )
 """What each group of settings is about."""
@@ -108,6 +109,27 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         "publications.graph": Field(Switch(), "Entities and their neighbours."),
         "thresholds.quarantine_share": Field(
             Real(0, 1), "A check warns when more than this share of a partition's documents is in quarantine."
+        ),
+        "generations.promote": Field(
+            Choice(("auto", "manual")),
+            "auto compares the new index when it is complete and lets it answer if it passes; manual waits for "
+            "`etl-assets generation promote`.",
+        ),
+        "generations.missing_share": Field(
+            Real(0, 1), "At most this share of the live documents may be in quarantine under the new settings."
+        ),
+        "generations.recall_drop": Field(
+            Real(0, 1), "Recall of the collection's own sentences among the first 10 documents may fall by so much."
+        ),
+        "generations.ndcg_drop": Field(Real(0, 1), "nDCG@10 may fall by so much, where judged queries are given."),
+        "generations.least_overlap": Field(
+            Real(0, 1), "At least this share of the first 10 documents must be the same, over all queries."
+        ),
+        "generations.keep_previous_days": Field(
+            Whole(0, 3650),
+            "How long the index that was replaced is kept up to date, so that a rollback takes an instant; every "
+            "change is embedded by both models meanwhile. 0 keeps nothing.",
+            "days",
         ),
         "shards": Field(
             Whole(1, SLOTS, power_of_two=True),

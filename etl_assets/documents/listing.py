@@ -14,6 +14,7 @@ from etl_assets.ledger.catalogue import Partition, partitions
 from etl_assets.ledger.database import digest_of
 from etl_assets.ledger.documents_view import GoneDocument, HeldDocument, PresentDocument
 from etl_assets.ledger.outputs import Recipe, Step
+from etl_assets.ledger.quarantine import AWAITS_RETRY
 
 State = Literal["current", "pending", "quarantined", "removed"]
 STATES: tuple[State, ...] = ("current", "pending", "quarantined", "removed")
@@ -163,7 +164,7 @@ def _gone(place: Partition, last: GoneDocument) -> ListedDocument:
 def _held_only(held: HeldDocument) -> ListedDocument:
     """Something that never became a document."""
     place = (held.document_id, held.tenant, held.collection, held.path, held.version)
-    if held.producer_id == documents_view.AWAITS_RETRY:
+    if held.producer_id == AWAITS_RETRY:
         return ListedDocument(*place, "pending", reason="not-computed")
     return ListedDocument(*place, "quarantined", held.reason, held.message, held.stage)
 

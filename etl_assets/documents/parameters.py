@@ -73,6 +73,23 @@ class Thresholds:
 
 
 @dataclass(frozen=True, slots=True)
+class GenerationRules:
+    """When an index generation that is being built may answer in place of the live one, and what stays of that one.
+
+    ``missing_share``, of the live documents, may be held back under the new settings; recall of the collection's own
+    sentences and nDCG@10 may fall by ``recall_drop`` and ``ndcg_drop``; ``least_overlap`` of the first documents must
+    be the same. All are 0 to 1. The previous one is kept up to date for ``keep_previous_days``, 0: not at all.
+    """
+
+    promote: Literal["auto", "manual"] = "auto"
+    missing_share: float = 0.05
+    recall_drop: float = 0.1
+    ndcg_drop: float = 0.02
+    least_overlap: float = 0.0
+    keep_previous_days: int = 7
+
+
+@dataclass(frozen=True, slots=True)
 class CollectionSettings:
     """Everything decided about one collection. ``shards`` is a power of two, at most 1,024."""
 
@@ -81,5 +98,6 @@ class CollectionSettings:
     embedder: EmbedderChoice = field(default_factory=EmbedderChoice)
     publications: Publications = field(default_factory=Publications)
     thresholds: Thresholds = field(default_factory=Thresholds)
+    generations: GenerationRules = field(default_factory=GenerationRules)
     shards: int = 1
     owners: tuple[str, ...] = ()

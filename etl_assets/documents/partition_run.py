@@ -1,43 +1,43 @@
 """One run of one partition: the steps that Dagster's assets, and tests without Dagster, call in order."""
 
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from etl_assets.documents.arrivals import Changes, Intake, hold_unusable, original_key, survey, take_in
-from etl_assets.documents.chunking import chunk_pages
-from etl_assets.documents.embedding import WindowedRows, embed_rows
-from etl_assets.documents.mentions.find import find_mentions
-from etl_assets.documents.model import CHUNKS, EMBEDDINGS, HOSTED_EMBEDDINGS, MENTIONS, PAGES, STAGES
-from etl_assets.documents.pages import parse_documents
+from etl_assets.documents.arrivals import Changes, Intake, hold_unusable, survey, take_in
+from etl_assets.documents.generations import (
+    InUse,
+    Served,
+    distinct,
+    follow_settings,
+    in_use,
+    is_followed,
+    known_recipe,
+)
+from etl_assets.documents.model import CHUNKS, EMBEDDINGS, MENTIONS, PAGES, STAGES
 from etl_assets.documents.parameters import CollectionSettings
 from etl_assets.documents.platform import Platform
-from etl_assets.documents.publication import CommitReport, Publisher, StoreReport
+from etl_assets.documents.promotion import Candidate, consider, retire_expired
+from etl_assets.documents.publication import CommitReport, Publisher, StoreReport, Target
+from etl_assets.documents.stage_work import StageWork
 from etl_assets.documents.touched_arrivals import confirm_removals, survey_touched
-from etl_assets.errors import ConfigError
+from etl_assets.ledger import generations as ledger_generations
 from etl_assets.ledger import outputs, runs, touched
 from etl_assets.ledger import publications as ledger_publications
 from etl_assets.ledger.catalogue import Partition, partition
-from etl_assets.ledger.database import digest_of
 from etl_assets.ledger.leases import Lease, acquire
 from etl_assets.ledger.outputs import Recipe, Step
 from etl_assets.ledger.settings_history import record_settings
-from etl_assets.protocols.embedder import HostedEmbedder, for_tenant, in_context
+from etl_assets.protocols.comparison import Judgement, Quality
 from etl_assets.stages import housekeeping
-from etl_assets.stages.engine import Work, advance
+from etl_assets.stages.engine import Work
 from etl_assets.stages.report import StageReport, Watcher, ignore
-from etl_assets.stages.spec import Computed, Parameters, Stage, Task
+from etl_assets.stages.spec import Parameters, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import polars as pl
-
-    from etl_assets.protocols.embedder import Embedder, EmbeddingModel
+    from etl_assets.protocols.embedder import Embedder
 
 TOUCHED_PER_RUN = 20_000
 """A run looks at so many of its touched keys, which bounds its memory; the rest is for the next one."""
@@ -59,21 +59,32 @@ class Pending:
 class PartitionRun:
     """Holds the partition's lease from the first step to ``close``; use it as a context manager.
 
-    Steps may be called singly and in any subset; each computes only what is missing of it. ``wait_s`` is how long to
-    wait for whoever has the partition.
+    Steps may be called singly and in any subset; each computes only what is missing of it, for every index generation
+    in use. ``wait_s`` is how long to wait for whoever has the partition. ``build_s`` is how long a stage may compute
+    for a generation that is being built, so that new documents do not wait for it; the rest is for the next run.
     """
 
     def __init__(
-        self, platform: Platform, key: str, *, run_id: str, watch: Watcher = ignore, wait_s: float = 0.0
+        self,
+        platform: Platform,
+        key: str,
+        *,
+        run_id: str,
+        watch: Watcher = ignore,
+        wait_s: float = 0.0,
+        build_s: float | None = None,
     ) -> None:
         self.platform = platform
         self.partition: Partition = partition(platform.ledger, key)
         self.run_id = run_id
         self.report: dict[str, Any] = {}
+        self.left = 0
         self._watch = watch
         self._wait_s = wait_s
+        self._build_s = build_s
         self._lease: Lease | None = None
-        self._work: Work | None = None
+        self._in_use: InUse | None = None
+        self._works: list[StageWork] | None = None
         self._publisher: Publisher | None = None
         self._step: str | None = None
 
@@ -91,9 +102,20 @@ class PartitionRun:
         return self.platform.collections.of(self.partition.tenant, self.partition.collection)
 
     @property
+    def in_use(self) -> InUse:
+        """The index generations of the collection as this run finds them; a run that has the lease begins new ones."""
+        if self._in_use is None:
+            place, settings = self.partition, self.settings
+            if self._lease is not None and not is_followed(self.platform, place, settings):
+                with self._lease.writing() as connection:
+                    follow_settings(self.platform, connection, place, settings)
+            self._in_use = in_use(self.platform, place, settings)
+        return self._in_use
+
+    @property
     def embedder(self) -> "Embedder":
-        """The collection's embedder; its weights are loaded at its first use."""
-        return for_tenant(self.platform.embedder(self.settings.embedder), self.partition.tenant)
+        """The embedder of the generation that answers; its weights are loaded at its first use."""
+        return self.in_use.main.embedder
 
     @property
     def lease(self) -> Lease:
@@ -115,59 +137,65 @@ class PartitionRun:
         return self._lease
 
     @property
+    def works(self) -> Sequence[StageWork]:
+        """Where the engine runs, for each index generation, the live one first."""
+        if self._works is None:
+            lease = self.lease
+            self._in_use = None  # what was asked before the lease was taken may be outdated
+            self._works = [self._stage_work(lease, served) for served in self.in_use.served]
+        return self._works
+
+    @property
     def work(self) -> Work:
-        """Where the engine runs: lease, lake and recipe."""
-        if self._work is None:
-            place = self.platform
-            self._work = Work(
-                place.ledger, place.lake, self.lease, self.partition, self.recipe(), self.run_id, self._watch
-            )
-        return self._work
+        """Where the engine runs for the generation that answers: lease, lake and recipe."""
+        return self.works[0].work
+
+    @property
+    def targets(self) -> list[Target]:
+        """Where finished documents are published to."""
+        return [one.target for one in self.works]
+
+    def _stage_work(self, lease: Lease, served: Served) -> StageWork:
+        place = self.platform
+        recipe = self._recipe_of(served)
+        work = Work(place.ledger, place.lake, lease, self.partition, recipe, self.run_id, self._watch)
+        return StageWork(place, served, work, self._build_s if served.state == "building" else None)
 
     def parameters(self) -> Mapping[str, tuple[Stage, Parameters]]:
-        """What each wanted stage's result depends on beside its input, in order."""
-        settings = self.settings
-        wanted: dict[str, tuple[Stage, Parameters]] = {PAGES.name: (PAGES, {})}
-        chunking = dict(settings.chunking.parameters())
-        if settings.chunking.mode == "structure":
-            chunking["tokenizer"] = self._fitting_model().digest
-        wanted[CHUNKS.name] = (CHUNKS, chunking)
-        if settings.publications.vector:
-            model = self.embedder.model
-            parameters: Parameters = {"model": model.name, "digest": model.digest, "dimension": model.dimension}
-            wanted[EMBEDDINGS.name] = (EMBEDDINGS, parameters)
-        wanted[MENTIONS.name] = (MENTIONS, {"catalogue": self.platform.catalogue().digest})
-        return wanted
+        """What each stage's result depends on beside its input, in order, in the generation that answers."""
+        return self.in_use.main.parameters(self.platform.catalogue().digest)
 
     def recipe(self) -> Recipe:
-        """The producers wanted now, by stage."""
+        """The producers of the generation that answers, by stage."""
+        return self._recipe_of(self.in_use.main)
+
+    def _recipe_of(self, served: Served) -> Recipe:
         ledger = self.platform.ledger
-        return {
-            name: Step(name, ledger.producer_id(name, stage.producer(parameters), dict(parameters)), stage.inputs)
-            for name, (stage, parameters) in self.parameters().items()
-        }
+        recipe = {}
+        for name, (stage, parameters) in served.parameters(self.platform.catalogue().digest).items():
+            producer = stage.producer(parameters)
+            number = ledger.producer_id(name, producer, dict(parameters))
+            recipe[name] = Step(name, number, stage.inputs, producer)
+        return recipe
 
     def pending(self) -> Pending:
         """What a run would find to do beside new arrivals. It takes no lease and writes nothing."""
-        ledger = self.platform.ledger
-        recipe = {
-            name: Step(name, ledger.known_producer_id(stage.producer(parameters)), stage.inputs)
-            for name, (stage, parameters) in self.parameters().items()
-        }
-        switches = digest_of(self.settings.publications.parameters())
-        with ledger.reading() as connection:
-            generations = ledger_publications.generations(connection, self.partition.cid)
-            wanted = str(self._vector_space()["embedding_digest"])
-            target = [number for number, one in generations.items() if one.embedding_digest == wanted]
+        place = self.partition
+        targets = [
+            Target(one.generation_id, known_recipe(self.platform, one), one.settings.publications)
+            for one in self.in_use.served
+        ]
+        with self.platform.ledger.reading() as connection:
             return Pending(
-                unfinished=outputs.unfinished(connection, self.partition, recipe),
-                unpublished=len(
-                    ledger_publications.due(
-                        connection, self.partition, recipe, target[0] if target else -1, switches=switches
+                unfinished=_unfinished(connection, place, [one.recipe for one in targets]),
+                unpublished=sum(
+                    len(
+                        ledger_publications.due(connection, place, one.recipe, one.generation_id, switches=one.switches)
                     )
+                    for one in targets
                 ),
-                removed=len(ledger_publications.removed(connection, self.partition)),
-                unsettled=ledger_publications.is_unsettled(connection, self.partition),
+                removed=len(ledger_publications.removed(connection, place)),
+                unsettled=ledger_publications.is_unsettled(connection, place),
             )
 
     def raw_documents(self, *, only_touched: bool = False) -> Intake:
@@ -211,40 +239,31 @@ class PartitionRun:
 
     def pages(self) -> StageReport:
         """Parse what is not parsed."""
-        return self._advance(PAGES, self._parse)
+        return self._advance(PAGES)
 
     def chunks(self) -> StageReport:
         """Cut what is not cut."""
-        settings = self.settings
-
-        def compute(tasks: "Sequence[Task]", *inputs: "pl.DataFrame") -> Computed:
-            return chunk_pages(tasks, inputs[0], chunking=settings.chunking, tokenizer=self.embedder.tokenizer)
-
-        return self._advance(CHUNKS, compute)
+        return self._advance(CHUNKS)
 
     def embeddings(self) -> StageReport:
         """Embed texts that were never embedded in this tenant by this model."""
-        if not self.settings.publications.vector:
-            return StageReport(EMBEDDINGS.name)
-        self._begin(EMBEDDINGS.name)
-        embedder = self.embedder
-        contextual = in_context(embedder)
-        if contextual is not None:
-            rows = WindowedRows(contextual)
-            report = advance(self.work, EMBEDDINGS, compute_rows=rows.embed, keyed=rows.keyed)
-        else:
-            stage = HOSTED_EMBEDDINGS if isinstance(embedder, HostedEmbedder) else EMBEDDINGS
-            report = advance(self.work, stage, compute_rows=lambda rows: embed_rows(rows, embedder=embedder))
-        self._note(EMBEDDINGS.name, report.as_json())
-        return report
+        return self._advance(EMBEDDINGS)
 
     def mentions(self) -> StageReport:
         """Find entities where they were not looked for."""
+        return self._advance(MENTIONS)
 
-        def compute(tasks: "Sequence[Task]", *inputs: "pl.DataFrame") -> Computed:
-            return find_mentions(tasks, inputs[0], inputs[1], catalogue=self.platform.catalogue())
-
-        return self._advance(MENTIONS, compute)
+    def _advance(self, stage: Stage) -> StageReport:
+        """A stage of every generation; those that make the very same rows share them."""
+        report, works = StageReport(stage.name), self.works
+        if not (places := distinct([one.work.recipe for one in works], stage.name)):
+            return report
+        self._begin(stage.name)
+        for place in places:
+            report.add(works[place].advance(stage.name))
+        self.left += report.left
+        self._note(stage.name, report.as_json())
+        return report
 
     def write_store(self, store: str) -> StoreReport:
         """Write what is due to ``vector``, ``keyword`` or ``graph``; it stays invisible until the commit."""
@@ -257,6 +276,8 @@ class PartitionRun:
         """Commit, then tidy: end what is unwanted, merge segments, collect what no search can read any more."""
         self._begin("published_documents")
         report = self.publisher.commit()
+        report.notes += self.in_use.problems.values()
+        report.promoted = self._promote(report.notes)
         if housekeeping.is_dirty(self.work):
             self._tidy(report)
         self._note("published_documents", _plain(report))
@@ -266,17 +287,14 @@ class PartitionRun:
     def publisher(self) -> Publisher:
         """The publisher of this partition."""
         if self._publisher is None:
-            with self.lease.writing() as connection:
-                generation = ledger_publications.generation_for(connection, self.partition, **self._vector_space())
             self._publisher = Publisher(
-                self.work, self.platform.stores, generation, self.settings.publications,
-                time_limit_s=self.platform.search_time_limit_s,
-            )  # fmt: skip
+                self.works[0].work, self.platform.stores, self.targets, time_limit_s=self.platform.search_time_limit_s
+            )
         return self._publisher
 
     def close(self, error: BaseException | None = None) -> None:
         """Enter how the run ended and let the partition go. Called twice, it does nothing more."""
-        lease, self._lease, self._work, self._publisher = self._lease, None, None, None
+        lease, self._lease, self._works, self._publisher, self._in_use = self._lease, None, None, None, None
         if lease is None:
             return
         try:
@@ -289,48 +307,52 @@ class PartitionRun:
         finally:
             lease.release()
 
-    def _fitting_model(self) -> "EmbeddingModel":
-        """The embedding model, which reads whole what chunking makes."""
-        model, chunking = self.embedder.model, self.settings.chunking
-        if chunking.max_tokens > model.max_tokens:
-            raise ConfigError(
-                f"{self.partition.tenant}/{self.partition.collection}: chunking.max_tokens is {chunking.max_tokens}, "
-                f"but {model.name} reads {model.max_tokens} tokens and would cut the rest; lower it in collections.yaml"
-            )
-        return model
+    def _promote(self, notes: list[str]) -> int | None:
+        """Let what was built answer, if it is complete and passes; and let go of a generation that was kept long."""
+        place, rules = self.partition, self.settings.generations
+        ledger = self.platform.ledger
+        promoted = None
+        with ledger.reading() as connection:
+            known = ledger_generations.generations(connection, place.cid)
+        for one in self.works:
+            generation = known.get(one.served.generation_id)
+            if generation is not None and generation.state == "building":
+                candidate = Candidate(generation, {step.producer_id for step in one.work.recipe.values()})
+                promoted = consider(ledger, self.lease.writing, candidate, rules, self._ask, notes) or promoted
+        if any(one.state == "previous" for one in known.values()):
+            with self.lease.writing() as connection:
+                retire_expired(connection, place.cid, rules)
+        return promoted
 
-    def _vector_space(self) -> dict[str, Any]:
-        if not self.settings.publications.vector:
-            return {"embedding_model": "none", "embedding_digest": "", "dimension": 0}
-        model = self.embedder.model
-        return {"embedding_model": model.name, "embedding_digest": model.digest, "dimension": model.dimension}
-
-    def _parse(self, tasks: "Sequence[Task]", *_inputs: "pl.DataFrame") -> Computed:
-        def local(task: Task) -> AbstractContextManager[Path]:
-            return self.platform.originals.local(original_key(task.tenant, task.document_id, task.version))
-
-        return parse_documents(tasks, local=local, pool=self.platform.parsers(), limits=self.settings.parsing)
-
-    def _advance(self, stage: Stage, compute: Any) -> StageReport:
-        self._begin(stage.name)
-        report = advance(self.work, stage, compute=compute)
-        self._note(stage.name, report.as_json())
-        return report
+    def _ask(self, live: int, other: int) -> Quality | None:
+        """How both answer; nothing where the live one's model is gone, since it cannot be asked any more."""
+        compare, place = self.platform.compare, self.partition
+        if compare is None or live in self.in_use.problems:
+            return None
+        return compare(place.tenant, place.collection, live, other, Judgement())
 
     def _tidy(self, report: CommitReport) -> None:
         names = [stage.name for stage in STAGES]
-        housekeeping.drop_unwanted(self.work, [self.work.recipe])
+        housekeeping.drop_unwanted(self.work, self._wanted_recipes())
         housekeeping.compact(self.work, names)
         self.publisher.optimise()
         grace_s = self.platform.search_time_limit_s
         report.waited_s = max(
-            self.publisher.seconds_to_wait(), housekeeping.seconds_to_wait(self.work, grace_s=grace_s)
+            self.publisher.seconds_to_wait(),
+            housekeeping.seconds_to_wait(self.work, grace_s=grace_s),
         )
         time.sleep(report.waited_s)
         report.collected = self.publisher.collect()
         housekeeping.delete_dead_segments(self.work, grace_s=grace_s)
         housekeeping.delete_strays(self.work, names)
+        self.publisher.drop_retired()
         housekeeping.mark_clean(self.work)
+
+    def _wanted_recipes(self) -> list[Recipe]:
+        """Of the generations still in use: a promotion just now may have retired some."""
+        with self.platform.ledger.reading() as connection:
+            known = ledger_generations.generations(connection, self.partition.cid)
+        return [one.work.recipe for one in self.works if one.served.generation_id in known]
 
     def _begin(self, step: str) -> None:
         """Fence every earlier attempt of the step, whichever process it is in."""
@@ -350,6 +372,18 @@ def all_steps(run: PartitionRun) -> dict[str, Any]:
         run.write_store(store)
     run.published_documents()
     return run.report
+
+
+def _unfinished(connection: Any, place: Partition, recipes: Sequence[Recipe]) -> dict[str, int]:
+    """Documents without an output, by stage, over every way in which a stage's rows are made."""
+    counts: dict[str, int] = {}
+    for at, recipe in enumerate(recipes):
+        found = outputs.unfinished(connection, place, recipe)
+        for stage in recipe:
+            counts.setdefault(stage, 0)
+            if at in distinct(recipes, stage):
+                counts[stage] += found[stage]
+    return counts
 
 
 def _plain(report: Any) -> dict[str, Any]:

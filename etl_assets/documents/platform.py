@@ -9,6 +9,7 @@ from etl_assets.documents.parameters import EmbedderChoice
 from etl_assets.documents.parsing.workers import ParserPool
 from etl_assets.documents.publication import Stores
 from etl_assets.ledger.database import Ledger
+from etl_assets.protocols.comparison import Compare
 from etl_assets.protocols.embedder import Embedder
 from etl_assets.protocols.objects import Arrivals, Blobs
 from etl_assets.protocols.reranker import Reranker
@@ -30,8 +31,9 @@ class Platform:
     catalogue: Callable[[], Catalogue]
     search_time_limit_s: float
     lease_s: float
-    reranker: Callable[[], Reranker | None] = lambda: None
     patient_reranker: Callable[[], Reranker | None] = lambda: None
+    reranker: Callable[[], Reranker | None] = lambda: None
+    compare: Compare | None = None
     close_backends: Callable[[], None] = lambda: None
 
     def close(self) -> None:

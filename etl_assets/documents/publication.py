@@ -14,10 +14,11 @@ from etl_assets.documents.index_rows import keyword_table, mention_edges, vector
 from etl_assets.documents.model import CHUNKS, EMBEDDINGS, MENTIONS
 from etl_assets.documents.parameters import Publications
 from etl_assets.errors import TransientError
+from etl_assets.ledger import generations
 from etl_assets.ledger import publications as ledger_publications
 from etl_assets.ledger.database import digest_of
-from etl_assets.ledger.outputs import batches, output_places
-from etl_assets.ledger.publications import Due, Generation, Publication, ToCollect
+from etl_assets.ledger.outputs import Recipe, batches, output_places
+from etl_assets.ledger.publications import STORES, Due, Publication, Ready, ToCollect
 from etl_assets.ledger.segments import segment_files
 from etl_assets.protocols.graph import KnowledgeGraph
 from etl_assets.protocols.indexes import IndexSpace, KeywordIndex, RowIndex, VectorIndex
@@ -66,6 +67,25 @@ class CommitReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """One index generation that a partition is published to: by which recipe, and to which stores."""
+
+    generation_id: int
+    recipe: Recipe
+    publications: Publications
+
+    @property
+    def stores(self) -> tuple[str, ...]:
+        """The stores that are on, in the order in which they are written."""
+        return tuple(store for store in STORES if getattr(self.publications, store))
+
+    @property
+    def switches(self) -> str:
+        """Digest of which stores are on: what was published under another one is due again."""
+        return digest_of(self.publications.parameters())
+
+
+@dataclass(frozen=True, slots=True)
 class _Prepared:
     due: Due
     record: Mapping[str, Any]
@@ -74,8 +94,9 @@ class _Prepared:
 
 @dataclass(slots=True)
 class _Plan:
-    """Documents with a number drawn. ``written`` is number -> stores that hold its rows."""
+    """Documents of one generation with a number drawn. ``written`` is number -> stores that hold its rows."""
 
+    target: Target
     numbers: dict[str, int]
     prepared: dict[str, _Prepared]
     written: dict[int, set[str]]
@@ -83,29 +104,15 @@ class _Plan:
 
 
 class Publisher:
-    """Publishes one partition under its lease, to one index generation."""
+    """Publishes one partition under its lease, to every index generation in use, in one commit."""
 
-    def __init__(
-        self, work: Work, stores: Stores, generation: Generation, publications: Publications, *, time_limit_s: float
-    ) -> None:
+    def __init__(self, work: Work, stores: Stores, targets: Sequence[Target], *, time_limit_s: float) -> None:
         self._work = work
         self._stores = stores
-        self._generation = generation
-        self._publications = publications
-        self._switches = digest_of(publications.parameters())
+        self._targets = tuple(targets)
         self._time_limit_s = time_limit_s
-        self._plan: _Plan | None = None
+        self._plans: list[_Plan] | None = None
         self._repointed = 0
-
-    @property
-    def enabled(self) -> tuple[str, ...]:
-        """The stores this collection is published to."""
-        wanted = {
-            "vector": self._publications.vector,
-            "keyword": self._publications.keyword,
-            "graph": self._publications.graph,
-        }
-        return tuple(store for store in ledger_publications.STORES if wanted[store])
 
     def write(self, store: str) -> StoreReport:
         """Write every staged document to a store and read the counts back; what it holds already is left.
@@ -115,111 +122,117 @@ class Publisher:
         """
         started = time.monotonic()
         report = StoreReport(store)
-        if store in self.enabled:
-            plan = self._staged()
-            todo = [document for document, number in plan.numbers.items() if store not in plan.written[number]]
-            for batch in self._sized(plan, store, todo):
-                report.rows += self._write_batch(plan, store, batch)
-                report.documents += len(batch)
+        for plan in self._staged():
+            if store in plan.target.stores:
+                todo = [document for document, number in plan.numbers.items() if store not in plan.written[number]]
+                for batch in self._sized(plan, store, todo):
+                    report.rows += self._write_batch(plan, store, batch)
+                    report.documents += len(batch)
         report.seconds = time.monotonic() - started
         return report
 
     def commit(self) -> CommitReport:
         """Make everything that is staged visible and everything that is gone invisible."""
-        for store in self.enabled:
+        for store in STORES:
             self.write(store)
-        plan = self._staged()
+        plans = self._staged()
         report = CommitReport(repointed=self._repointed)
-        for part in batches(list(plan.numbers), COMMIT_DOCUMENTS):
-            ready = [self._publication(plan, document) for document in part]
+        documents = list(dict.fromkeys(document for plan in plans for document in plan.numbers))
+        for part in batches(documents, COMMIT_DOCUMENTS):
+            ready = [self._ready(plan, part) for plan in plans]
             with self._work.lease.writing() as connection:
-                report.sequence = ledger_publications.commit(
-                    connection, self._work.partition, self._generation, ready, switches=self._switches
-                )
-            report.published += len(ready)
+                report.sequence = ledger_publications.commit(connection, self._work.partition, ready)
+            report.published += sum(len(one.publications) for one in ready)
         with self._work.ledger.reading() as connection:
             gone = ledger_publications.removed(connection, self._work.partition)
         for removals in batches(gone, COMMIT_DOCUMENTS):
             with self._work.lease.writing() as connection:
-                # A promotion by another partition's run may have ended some of them since they were read.
+                # A generation that was retired meanwhile has ended some of them since they were read.
                 ledger_publications.lock_collection(connection, self._work.partition.cid)
                 open_still = set(ledger_publications.removed(connection, self._work.partition))
                 ending = [one for one in removals if one in open_still]
                 report.sequence = ledger_publications.commit_removals(connection, self._work.partition, ending)
             report.removed += len(ending)
-        report.promoted = self._promote_when_complete(report.notes)
-        self._plan, self._repointed = None, 0
+        self._plans, self._repointed = None, 0
         return report
 
     def seconds_to_wait(self) -> float:
         """How long until no search can read what was superseded; 0 when nothing waits."""
         with self._work.ledger.reading() as connection:
-            wait = ledger_publications.seconds_to_wait(
-                connection, self._work.partition, older_than_s=self._time_limit_s
-            )
-        return wait or 0.0
+            place, limit_s = self._work.partition, self._time_limit_s
+            wait = ledger_publications.seconds_to_wait(connection, place, older_than_s=limit_s)
+            drop = generations.seconds_until_droppable(connection, place.cid, older_than_s=limit_s)
+        return max(wait or 0.0, drop)
 
     def collect(self) -> int:
         """Remove superseded and abandoned numbers from every store, read back, and confirm; how many went."""
         with self._work.ledger.reading() as connection:
             old = ledger_publications.to_collect(connection, self._work.partition, older_than_s=self._time_limit_s)
-        for store in ledger_publications.STORES:
+        for store in STORES:
             waiting = [one for one in old if store in one.stores]
             for part in batches(waiting, COMMIT_DOCUMENTS):
                 self._collect_from(store, part)
             old = [ToCollect(one.publication, one.cid, one.generation_id, one.stores - {store}) for one in old]
         return len(old)
 
+    def drop_retired(self) -> None:
+        """Remove the index spaces of retired generations, once all of their rows are collected."""
+        with self._work.ledger.reading() as connection:
+            place = self._work.partition
+            empty = generations.droppable(connection, place.cid, older_than_s=self._time_limit_s)
+        for generation_id in empty:
+            for store in ("vector", "keyword"):
+                self._index(store).drop(self._space(generation_id))
+            with self._work.lease.writing() as connection:
+                generations.note_dropped(connection, generation_id)
+
     def optimise(self) -> None:
         """House-keeping of the indexes that were written, when it is due."""
-        if "vector" in self.enabled:
-            self._stores.vector.optimise(self._space(self._generation.generation_id))
-        if "keyword" in self.enabled:
-            self._stores.keyword.optimise(self._space(self._generation.generation_id))
+        for target in self._targets:
+            for store in ("vector", "keyword"):
+                if store in target.stores:
+                    self._index(store).optimise(self._space(target.generation_id))
 
-    def _staged(self) -> _Plan:
-        if self._plan is None:
-            self._plan = self._draw()
-        return self._plan
+    def _staged(self) -> list[_Plan]:
+        if self._plans is None:
+            self._plans = self._draw()
+        return self._plans
 
-    def _draw(self) -> _Plan:
+    def _draw(self) -> list[_Plan]:
         """Give up numbers that nobody may resume, then see that every document that is due has one of ours."""
         work = self._work
         with work.ledger.reading() as connection:
-            due = ledger_publications.due(
-                connection, work.partition, work.recipe, self._generation.generation_id, switches=self._switches
-            )
+            due = [
+                ledger_publications.due(
+                    connection, work.partition, one.recipe, one.generation_id, switches=one.switches
+                )
+                for one in self._targets
+            ]  # fmt: skip
             waiting = ledger_publications.has_staged(connection, work.partition)
-        if not due and not waiting:
-            return _Plan({}, {}, {}, {})
-        prepared = [self._prepare(one) for one in due]
-        same = [one.due for one in prepared if one.due.published_digest == one.content_digest]
-        changed = {one.due.document_id: one for one in prepared if one.due.published_digest != one.content_digest}
+        if not any(due) and not waiting:
+            return []
+        prepared = [
+            [_prepare(one, target.switches) for one in documents]
+            for target, documents in zip(self._targets, due, strict=True)
+        ]
         with work.lease.writing() as connection:
-            token, generation = work.lease.token, self._generation.generation_id
-            numbers = {
-                document: one.publication
-                for document, one in ledger_publications.staged(connection, work.partition, token, generation).items()
-                if document in changed and changed[document].content_digest == one.content_digest
-            }
-            ledger_publications.abandon(connection, work.partition, but=numbers.values())
-            ledger_publications.repoint(connection, same, switches=self._switches)
-            fresh = {document: one.content_digest for document, one in changed.items() if document not in numbers}
-            numbers |= ledger_publications.draw_publications(connection, work.partition, token, generation, fresh)
-        self._repointed += len(same)
-        return _Plan(
-            numbers, changed, {number: set() for number in numbers.values()}, {n: {} for n in numbers.values()}
-        )
+            plans = [
+                _resumed(connection, work, target, documents)
+                for target, documents in zip(self._targets, prepared, strict=True)
+            ]
+            kept = [number for plan in plans for number in plan.numbers.values()]
+            ledger_publications.abandon(connection, work.partition, but=kept)
+            for plan, documents in zip(plans, prepared, strict=True):
+                same = [one.due for one in documents if one.due.document_id not in plan.prepared]
+                ledger_publications.repoint(connection, same, switches=plan.target.switches)
+                _draw_rest(connection, work, plan)
+        self._repointed += sum(map(len, due)) - sum(len(plan.prepared) for plan in plans)
+        return plans
 
-    def _prepare(self, due: Due) -> _Prepared:
-        record = document_record(due)
-        parts = [due.digests[stage] for stage in (CHUNKS.name, EMBEDDINGS.name, MENTIONS.name) if stage in due.digests]
-        return _Prepared(due, record, digest_of([*parts, record, self._switches]))
-
-    def _publication(self, plan: _Plan, document: str) -> Publication:
-        one = plan.prepared[document]
-        number = plan.numbers[document]
-        return Publication(number, one.due, one.record, one.content_digest, plan.rows[number])
+    def _ready(self, plan: _Plan, documents: Sequence[str]) -> Ready:
+        mine = [document for document in documents if document in plan.numbers]
+        target = plan.target
+        return Ready(target.generation_id, target.switches, [_publication(plan, document) for document in mine])
 
     def _space(self, generation_id: int) -> IndexSpace:
         place = self._work.partition
@@ -258,7 +271,7 @@ class Publisher:
             else:
                 build = vector_table if store == "vector" else keyword_table
                 table = build(rows, numbers, {d: plan.prepared[d].record for d in documents})
-                self._index(store).write(self._space(self._generation.generation_id), table)
+                self._index(store).write(self._space(plan.target.generation_id), table)
                 for number in table["publication"].to_pylist():
                     expected[number] += 1
         self._read_back(plan, store, numbers, expected)
@@ -292,7 +305,7 @@ class Publisher:
         if store == "graph":
             held = self._stores.graph.counts(list(numbers.values()))
         else:
-            held = self._index(store).counts(self._space(self._generation.generation_id), list(numbers.values()))
+            held = self._index(store).counts(self._space(plan.target.generation_id), list(numbers.values()))
         wrong = [document for document, number in numbers.items() if held.get(number, 0) != expected[number]]
         if wrong:
             first = plan.prepared[wrong[0]].due.path
@@ -325,22 +338,38 @@ class Publisher:
                 f"{store} index, partition {self._work.partition.key}: {len(left)} publications could not be removed"
             )
 
-    def _promote_when_complete(self, notes: list[str]) -> int | None:
-        """Let a building generation answer once it shows every document that the live one shows."""
-        if self._generation.state != "building":
-            return None
-        with self._work.lease.writing() as connection:
-            place = self._work.partition
-            ledger_publications.lock_generation(connection, self._generation)
-            live = ledger_publications.live_generation(connection, place.cid)
-            number = self._generation.generation_id
-            lacking = ledger_publications.lacking(connection, live, number) if live is not None else 0
-            if lacking:
-                notes.append(f"index generation {number} still lacks {lacking} documents; {live} goes on answering")
-                return None
-            ledger_publications.promote(connection, place.cid, number)
-            self._generation = ledger_publications.generations(connection, place.cid)[number]
-            return number
+
+def _resumed(connection: Any, work: Work, target: Target, prepared: Sequence[_Prepared]) -> _Plan:
+    """What has to be written to one generation, with the numbers that this very token drew for the same contents."""
+    changed = {one.due.document_id: one for one in prepared if one.due.published_digest != one.content_digest}
+    staged = ledger_publications.staged(connection, work.partition, work.lease.token, target.generation_id)
+    numbers = {
+        document: one.publication
+        for document, one in staged.items()
+        if document in changed and changed[document].content_digest == one.content_digest
+    }
+    return _Plan(target, numbers, changed, {}, {})
+
+
+def _draw_rest(connection: Any, work: Work, plan: _Plan) -> None:
+    fresh = {d: one.content_digest for d, one in plan.prepared.items() if d not in plan.numbers}
+    plan.numbers |= ledger_publications.draw_publications(
+        connection, work.partition, work.lease.token, plan.target.generation_id, fresh
+    )
+    for number in plan.numbers.values():
+        plan.written[number], plan.rows[number] = set(), {}
+
+
+def _prepare(due: Due, switches: str) -> _Prepared:
+    record = document_record(due)
+    parts = [due.digests[stage] for stage in (CHUNKS.name, EMBEDDINGS.name, MENTIONS.name) if stage in due.digests]
+    return _Prepared(due, record, digest_of([*parts, record, switches]))
+
+
+def _publication(plan: _Plan, document: str) -> Publication:
+    one = plan.prepared[document]
+    number = plan.numbers[document]
+    return Publication(number, one.due, one.record, one.content_digest, plan.rows[number])
 
 
 _SOURCE = {"vector": EMBEDDINGS.name, "keyword": CHUNKS.name, "graph": MENTIONS.name}

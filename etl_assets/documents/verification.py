@@ -11,17 +11,19 @@ from functools import partial
 from typing import Any, Literal
 
 from etl_assets.documents import stage_checks
+from etl_assets.documents.generations import Served, distinct, known_recipe
 from etl_assets.documents.model import CHUNKS, EMBEDDINGS, MENTIONS, PAGES, slot_of
 from etl_assets.documents.partition_run import PartitionRun
 from etl_assets.documents.pending import is_up_to_date, reader
 from etl_assets.documents.platform import Platform
 from etl_assets.documents.stage_checks import Sample, examine
+from etl_assets.documents.stage_work import StageWork
 from etl_assets.documents.store_checks import Differences, compare_all, compare_staged
 from etl_assets.errors import ConfigError
 from etl_assets.ledger import audits, check_marks
 from etl_assets.ledger.catalogue import Partition
-from etl_assets.ledger.database import digest_of
-from etl_assets.ledger.outputs import Recipe, Step
+from etl_assets.ledger.check_marks import Made
+from etl_assets.ledger.outputs import Recipe
 from etl_assets.stages.engine import strike_out
 from etl_assets.stages.lake import SegmentLost
 
@@ -87,53 +89,74 @@ def run_checks(platform: Platform, partition: Partition, *, names: Sequence[str]
 
 
 def _stage_in_run(rule: Callable[[Sample], Mapping[str, str]], check: Check, run: PartitionRun) -> CheckResult:
-    place, work = run.partition, run.work
-    if check.asset not in work.recipe:
+    place = run.partition
+    works = [run.works[at] for at in distinct([one.work.recipe for one in run.works], check.asset)]
+    if not works:
         return check.result(place, True, {"documents": 0}, ())
     with run.platform.ledger.reading() as connection:
         after = check_marks.mark(connection, place, check.name)
-        made = check_marks.made(connection, place, work.recipe, check.asset, after=after)
-        lost = _unaccounted(check, connection, place, work.recipe)
+        lost = _unaccounted(check, connection, place, works[0].work.recipe)
+    refused: dict[str, str] = {}
+    documents, highest = 0, after
+    for work in works:
+        made, wrong = _examined_in_run(rule, check, run, work, after)
+        documents += len(made)
+        refused |= {one.path: wrong[one.document_id] for one in made if one.document_id in wrong}
+        highest = max(highest, *(one.rows[check.asset].output_id for one in made), 0)
+    if highest > after:
+        with run.lease.writing() as connection:
+            check_marks.set_mark(connection, place, check.name, highest)
+    counts = {"documents": documents, "quarantined": len(refused), "unaccounted": len(lost)}
+    details = [*_named_paths(lost), *(f"{path}: {why}; quarantined" for path, why in refused.items())]
+    return check.result(place, not lost, counts, details)
+
+
+def _examined_in_run(
+    rule: Callable[[Sample], Mapping[str, str]], check: Check, run: PartitionRun, stage: StageWork, after: int
+) -> tuple[Sequence[Made], Mapping[str, str]]:
+    """What one generation made and what of it is wrong, which goes to quarantine."""
+    place, recipe = run.partition, stage.work.recipe
+    with run.platform.ledger.reading() as connection:
+        made = check_marks.made(connection, place, recipe, check.asset, after=after)
     try:
-        wrong = examine(run.platform, made, rule, lambda: run.embedder.model.dimension)
+        wrong = examine(run.platform, made, rule, lambda: stage.served.embedder.model.dimension)
     except SegmentLost as gone:
-        strike_out(work, gone.segment_id)
+        strike_out(stage.work, gone.segment_id)
         raise
     refused = {one.document_id: (one, wrong[one.document_id]) for one in made if one.document_id in wrong}
-    if made:
+    if refused:
         with run.lease.writing() as connection:
-            if refused:
-                check_marks.refuse(connection, place, work.recipe, check.asset, refused)
-            check_marks.set_mark(connection, place, check.name, made[-1].rows[check.asset].output_id)
-    counts = {"documents": len(made), "quarantined": len(refused), "unaccounted": len(lost)}
-    details = [*_named_paths(lost), *(f"{one.path}: {why}; quarantined" for one, why in refused.values())]
-    return check.result(place, not lost, counts, details)
+            check_marks.refuse(connection, place, recipe, check.asset, refused)
+    return made, wrong
 
 
 def _stage_verify(
     rule: Callable[[Sample], Mapping[str, str]], check: Check, platform: Platform, partition: Partition
 ) -> CheckResult:
-    questions = reader(platform, partition)
-    recipe = {
-        name: Step(name, platform.ledger.known_producer_id(stage.producer(parameters)), stage.inputs)
-        for name, (stage, parameters) in questions.parameters().items()
-    }
-    if check.asset not in recipe:
+    served = reader(platform, partition).in_use.served
+    recipes = [known_recipe(platform, one) for one in served]
+    chosen = distinct(recipes, check.asset)
+    if not chosen:
         return check.result(partition, True, {"documents": 0}, ())
     finished = is_up_to_date(platform, partition)  # else documents wait for a run, and nothing is wrong with that
-    with platform.ledger.reading() as connection:
-        made = check_marks.made(connection, partition, recipe, check.asset, after=0)
-        lost = _unaccounted(check, connection, partition, recipe) if finished else []
-    try:
-        wrong = examine(platform, made, rule, lambda: questions.embedder.model.dimension)
-    except SegmentLost as gone:
-        return check.result(partition, False, {"documents": len(made), "lost_segments": 1}, [str(gone)])
-    counts = {"documents": len(made), "wrong": len(wrong), "unaccounted": len(lost)}
-    details = [
-        *_named_paths(lost),
-        *(f"{one.path}: {wrong[one.document_id]}" for one in made if one.document_id in wrong),
-    ]
-    return check.result(partition, not (lost or wrong), counts, details)
+    documents, details, wrong_count, lost_count = 0, list[str](), 0, 0
+    for at in chosen:
+        with platform.ledger.reading() as connection:
+            made = check_marks.made(connection, partition, recipes[at], check.asset, after=0)
+            lost = _unaccounted(check, connection, partition, recipes[at]) if finished else []
+        try:
+            wrong = examine(platform, made, rule, partial(_dimension, served[at]))
+        except SegmentLost as gone:
+            return check.result(partition, False, {"documents": len(made), "lost_segments": 1}, [str(gone)])
+        documents, wrong_count, lost_count = documents + len(made), wrong_count + len(wrong), lost_count + len(lost)
+        details += _named_paths(lost)
+        details += [f"{one.path}: {wrong[one.document_id]}" for one in made if one.document_id in wrong]
+    counts = {"documents": documents, "wrong": wrong_count, "unaccounted": lost_count}
+    return check.result(partition, not details, counts, details)
+
+
+def _dimension(served: Served) -> int:
+    return served.embedder.model.dimension
 
 
 def _unaccounted(check: Check, connection: Any, partition: Partition, recipe: Recipe) -> list[str]:
@@ -148,10 +171,13 @@ def _named_paths(paths: Sequence[str]) -> list[str]:
 
 def _store_in_run(store: str, check: Check, run: PartitionRun) -> CheckResult:
     """What this run has written, before it becomes visible."""
-    switches = digest_of(run.settings.publications.parameters())
+    written = []
     with run.platform.ledger.reading() as connection:
-        staged = audits.staged(connection, run.partition, run.lease.token, run.work.recipe, switches=switches)
-    written = [one for one in staged if store in one.stores]
+        for one in run.targets:
+            written += audits.staged(
+                connection, run.partition, run.lease.token, one.generation_id, one.recipe, switches=one.switches
+            )
+    written = [one for one in written if store in one.stores]
     try:
         return _store_result(check, run.partition, compare_staged(run.platform, run.partition, store, written))
     except SegmentLost as gone:

@@ -75,21 +75,25 @@ def ended(connection: Connection, numbers: Sequence[int]) -> frozenset[int]:
     return frozenset(found)
 
 
-def staged(connection: Connection, partition: Partition, token: int, recipe: Recipe, *, switches: str) -> list[Held]:
-    """What was written under a lease token and waits for its commit; ``stores`` are those that hold its rows."""
+def staged(
+    connection: Connection, partition: Partition, token: int, generation_id: int, recipe: Recipe, *, switches: str
+) -> list[Held]:
+    """What was written to one generation under a lease token and waits for its commit; ``stores`` hold its rows."""
     b = schema.outbox
-    query = select(b.c.publication, b.c.document_id, b.c.generation_id, b.c.stores).where(
-        b.c.partition == partition.key, b.c.state == "staged", b.c.token == token
+    query = select(b.c.publication, b.c.document_id, b.c.stores).where(
+        b.c.partition == partition.key, b.c.state == "staged", b.c.token == token, b.c.generation_id == generation_id
     )
     drawn = {row.document_id: row for row in connection.execute(query)}
-    held = []
-    for generation_id in sorted({row.generation_id for row in drawn.values()}):
-        for one in publications.due(connection, partition, recipe, generation_id, switches=switches):
-            row = drawn.get(one.document_id)
-            if row is not None and row.generation_id == generation_id:
-                stores = frozenset(row.stores)
-                held.append(Held(row.publication, one.document_id, one.path, generation_id, one.outputs, stores))
-    return held
+    if not drawn:
+        return []
+    return [
+        Held(
+            drawn[one.document_id].publication, one.document_id, one.path, generation_id, one.outputs,
+            frozenset(drawn[one.document_id].stores),
+        )
+        for one in publications.due(connection, partition, recipe, generation_id, switches=switches)
+        if one.document_id in drawn
+    ]  # fmt: skip
 
 
 def segments_of(connection: Connection, output_ids: Sequence[int]) -> dict[int, list[int]]:

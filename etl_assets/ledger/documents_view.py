@@ -8,16 +8,12 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
-from sqlalchemy import Connection, and_, or_, select, update
+from sqlalchemy import Connection, and_, delete, or_, select, update
 
 from etl_assets.ledger import schema
 from etl_assets.ledger.catalogue import Partition, mark_dirty
 from etl_assets.ledger.outputs import Recipe, batches, joined_chain
-from etl_assets.ledger.quarantine import RAW_STAGE
-
-AWAITS_RETRY = -1
-"""The producer of a quarantine row that a person asked to try again: no stage's producer, so the row holds nothing
-back, and keeps its count of attempts and its first time."""
+from etl_assets.ledger.quarantine import AWAITS_RETRY, RAW_STAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +146,22 @@ def ask_retry(connection: Connection, held: Sequence[HeldDocument], partitions: 
     for part in batches([one.document_id for one in held if one.stage == RAW_STAGE], 5000):
         # Before any stage, a key is looked at again when its fingerprint is not the one that was refused.
         connection.execute(update(q).where(q.c.document_id.in_(part), q.c.stage == RAW_STAGE).values(fingerprint=""))
-    for one in held:
-        connection.execute(
-            update(q).where(q.c.document_id == one.document_id, q.c.stage == one.stage).values(producer_id=AWAITS_RETRY)
-        )
+    for document, stage in sorted({(one.document_id, one.stage) for one in held}):
+        _await_retry(connection, document, stage)
     for key in sorted(set(partitions.values())):
         mark_dirty(connection, key)
     return len(held)
+
+
+def _await_retry(connection: Connection, document: str, stage: str) -> None:
+    """One row is left of those that several index generations hold: the oldest, since it tells since when."""
+    q = schema.quarantine
+    mine = (q.c.document_id == document, q.c.stage == stage)
+    oldest = select(q.c.producer_id, q.c.input_digest).where(*mine).order_by(q.c.first_at, q.c.producer_id).limit(1)
+    producer, digest = connection.execute(oldest).one()
+    kept = and_(q.c.producer_id == producer, q.c.input_digest == digest)
+    connection.execute(delete(q).where(*mine, ~kept))
+    connection.execute(update(q).where(*mine).values(producer_id=AWAITS_RETRY))
 
 
 def documents_named(

@@ -28,11 +28,15 @@ _IN_LIST = 5000
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One stage as a partition wants it now: its name, its producer, and the stages it reads, in order."""
+    """One stage as a partition wants it now: its name, its producer, and the stages it reads, in order.
+
+    ``producer`` is the producer's own name; "" where only its number matters.
+    """
 
     stage: str
     producer_id: int
     inputs: tuple[str, ...]
+    producer: str = ""
 
 
 Recipe = Mapping[str, Step]
@@ -234,22 +238,35 @@ def drop_unwanted(connection: Connection, partition: Partition, recipes: Sequenc
         n = next_sequence(connection)
         for part in batches(unwanted, _IN_LIST):
             connection.execute(update(x).where(x.c.output_id.in_(part)).values(end_seq=n))
-    _release_unwanted_stages(connection, partition, recipes)
+    _release_unwanted(connection, partition, recipes)
     table = schema.partitions
     connection.execute(update(table).where(table.c.partition == partition.key).values(dirty=2))
     return len(unwanted)
 
 
-def _release_unwanted_stages(connection: Connection, partition: Partition, recipes: Sequence[Recipe]) -> None:
-    """Let documents go that are held at a stage which nobody wants any more: nothing else would."""
+def _release_unwanted(connection: Connection, partition: Partition, recipes: Sequence[Recipe]) -> None:
+    """Let documents go that are held for what no recipe would compute any more: nothing else would."""
     held, o = schema.quarantine, schema.objects
-    wanted = {quarantine.RAW_STAGE, *(stage for recipe in recipes for stage in recipe)}
-    mine = select(o.c.document_id).where(*_present(partition))
-    connection.execute(
-        delete(held).where(
-            held.c.cid == partition.cid, held.c.stage.not_in(sorted(wanted)), held.c.document_id.in_(mine)
-        )
-    )
+    columns = (held.c.document_id, held.c.stage, held.c.producer_id, held.c.input_digest)
+    mine = select(*columns).join(o, o.c.document_id == held.c.document_id).where(*_present(partition))
+    lasting = or_(held.c.stage == quarantine.RAW_STAGE, held.c.producer_id == quarantine.AWAITS_RETRY)
+    rows = {tuple(row) for row in connection.execute(mine.where(~lasting))}
+    if not rows:
+        return
+    documents = sorted({row[0] for row in rows})
+    for recipe in recipes:
+        for step in recipe.values():
+            source, inputs = _chain(recipe, step.inputs)
+            same = and_(
+                held.c.document_id == o.c.document_id, held.c.version == o.c.version, _blocks(step, inputs)
+            )  # fmt: skip
+            for part in batches(documents, _IN_LIST):
+                query = select(*columns).select_from(source.join(held, same)).where(*_present(partition))
+                rows -= {tuple(row) for row in connection.execute(query.where(o.c.document_id.in_(part)))}
+    for row in sorted(rows):
+        connection.execute(
+            delete(held).where(*(column == value for column, value in zip(columns, row, strict=True)))
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, delete, func, or_, select, update
 
 from etl_assets.errors import TransientError
 from etl_assets.ledger import schema
@@ -16,18 +16,6 @@ from etl_assets.ledger.database import clock, draw, insert_rows, next_sequence
 from etl_assets.ledger.outputs import Recipe, batches, joined_chain
 
 STORES = ("vector", "keyword", "graph")
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """One index generation of a collection: vectors of exactly one embedding model."""
-
-    generation_id: int
-    cid: int
-    state: str
-    embedding_model: str
-    embedding_digest: str
-    dimension: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +48,15 @@ class Publication:
 
 
 @dataclass(frozen=True, slots=True)
+class Ready:
+    """What one index generation gets in a commit. ``switches`` is the digest of the publications it is written to."""
+
+    generation_id: int
+    switches: str
+    publications: Sequence[Publication]
+
+
+@dataclass(frozen=True, slots=True)
 class Staged:
     """A number drawn for a document, and the digest of what it was drawn to publish."""
 
@@ -76,107 +73,6 @@ class ToCollect:
     cid: int
     generation_id: int
     stores: frozenset[str]
-
-
-def generation_for(
-    connection: Connection, partition: Partition, *, embedding_model: str, embedding_digest: str, dimension: int
-) -> Generation:
-    """The generation of a collection for one embedding model; the first one is live at once, a later one is built.
-
-    A retired generation of the same model is not revived: its rows may be half collected.
-    """
-    lock_collection(connection, partition.cid)
-    table = schema.generations
-    rows = connection.execute(
-        select(table).where(
-            table.c.cid == partition.cid, table.c.state != "retired", table.c.embedding_digest == embedding_digest
-        )
-    ).all()
-    _retire_others_building(connection, partition.cid, embedding_digest)
-    if rows:
-        return _generation(rows[0])
-    number = draw(connection, "generation")
-    first = live_generation(connection, partition.cid) is None
-    row = {
-        "generation_id": number, "cid": partition.cid, "state": "live" if first else "building",
-        "embedding_model": embedding_model, "embedding_digest": embedding_digest, "dimension": dimension,
-        "created_at": clock(connection), "retired_at": None,
-    }  # fmt: skip
-    connection.execute(insert(table), row)
-    if first:
-        n = next_sequence(connection)
-        reign = {"cid": partition.cid, "generation_id": number, "begin_seq": n, "end_seq": None}
-        connection.execute(insert(schema.reigns), reign)
-    _raise_revision(connection, partition.cid)
-    return generations(connection, partition.cid)[number]
-
-
-def generations(connection: Connection, cid: int) -> dict[int, Generation]:
-    """Every generation of a collection that is not retired, by number."""
-    table = schema.generations
-    rows = connection.execute(select(table).where(table.c.cid == cid, table.c.state != "retired"))
-    return {row.generation_id: _generation(row) for row in rows}
-
-
-def live_generation(connection: Connection, cid: int) -> int | None:
-    """The generation that answers searches now."""
-    table = schema.reigns
-    return connection.scalar(select(table.c.generation_id).where(table.c.cid == cid, table.c.end_seq.is_(None)))
-
-
-def promote(connection: Connection, cid: int, generation_id: int) -> list[Generation]:
-    """Let another generation answer from the next sequence number on, and retire the others; which those are.
-
-    Every publication of a retired generation ends and goes to the outbox to be collected.
-    """
-    _raise_revision(connection, cid)
-    n = next_sequence(connection)
-    reign, table = schema.reigns, schema.generations
-    connection.execute(update(reign).where(reign.c.cid == cid, reign.c.end_seq.is_(None)).values(end_seq=n))
-    connection.execute(insert(reign), {"cid": cid, "generation_id": generation_id, "begin_seq": n, "end_seq": None})
-    retired = [one for number, one in generations(connection, cid).items() if number != generation_id]
-    connection.execute(update(table).where(table.c.generation_id == generation_id).values(state="live"))
-    for one in retired:
-        _retire(connection, one, n)
-    _look_at_all(connection, cid)
-    return retired
-
-
-def _retire_others_building(connection: Connection, cid: int, embedding_digest: str) -> None:
-    """Give up generations that were being built for a model that is not wanted any more: they would never be done."""
-    others = [
-        one
-        for one in generations(connection, cid).values()
-        if one.state == "building" and one.embedding_digest != embedding_digest
-    ]
-    if others:
-        n = next_sequence(connection)
-        for one in others:
-            _retire(connection, one, n)
-        _raise_revision(connection, cid)
-        _look_at_all(connection, cid)
-
-
-def _retire(connection: Connection, generation: Generation, n: int) -> None:
-    """End a generation and every publication in it at ``n``; the outbox says what the stores have to remove."""
-    table, p, part = schema.generations, schema.publications, schema.partitions
-    at = clock(connection)
-    connection.execute(
-        update(table).where(table.c.generation_id == generation.generation_id).values(state="retired", retired_at=at)
-    )
-    where = (p.c.generation_id == generation.generation_id, p.c.end_seq.is_(None))
-    ended = connection.execute(
-        select(p.c.publication, p.c.document_id, part.c.partition)
-        .join(part, and_(part.c.cid == p.c.cid, p.c.slot.between(part.c.slot_low, part.c.slot_high)))
-        .where(*where)
-    ).all()
-    connection.execute(update(p).where(*where).values(end_seq=n))
-    _enqueue(connection, generation.cid, generation.generation_id, [(row[0], row[1], row[2]) for row in ended], at)
-
-
-def _look_at_all(connection: Connection, cid: int) -> None:
-    part = schema.partitions
-    connection.execute(update(part).where(part.c.cid == cid).values(dirty=1, revision=part.c.revision + 1))
 
 
 def due(
@@ -330,22 +226,16 @@ def mark_written(connection: Connection, publications: Mapping[int, Sequence[str
             connection.execute(update(b).where(b.c.publication.in_(part)).values(stores=list(stores)))
 
 
-def commit(
-    connection: Connection,
-    partition: Partition,
-    generation: Generation,
-    publications: Sequence[Publication],
-    *,
-    switches: str,
-) -> int:
-    """Begin these publications and end those they supersede, at one new sequence number, which is returned.
+def commit(connection: Connection, partition: Partition, ready: Sequence[Ready]) -> int:
+    """Begin these publications and end those they supersede, in every generation, at one new sequence number.
 
     Raises:
-        TransientError: the generation is no longer one to publish to, or a number was abandoned in between.
-    """  # fmt: skip
-    lock_generation(connection, generation)
-    b, p = schema.outbox, schema.publications
-    numbers = [one.publication for one in publications]
+        TransientError: a generation is no longer one to publish to, or a number was abandoned in between.
+    """
+    lock_collection(connection, partition.cid)
+    _refuse_retired(connection, [one.generation_id for one in ready])
+    b = schema.outbox
+    numbers = [one.publication for batch in ready for one in batch.publications]
     gone = 0
     for part in batches(numbers, 5000):
         gone += connection.execute(delete(b).where(b.c.publication.in_(part), b.c.state == "staged")).rowcount
@@ -354,22 +244,28 @@ def commit(
             f"partition {partition.key}: {len(numbers) - gone} staged publications were abandoned; run again"
         )
     n = next_sequence(connection)
-    old = [(one.due.superseded, one.due.document_id, partition.key) for one in publications if one.due.superseded]
-    _end_publications(connection, partition.cid, generation.generation_id, old, n)
+    for batch in ready:
+        _begin_publications(connection, partition, batch, n)
+    mark_dirty(connection, partition.key)
+    return n
+
+
+def _begin_publications(connection: Connection, partition: Partition, ready: Ready, n: int) -> None:
+    new = ready.publications
+    old = [(one.due.superseded, one.due.document_id, partition.key) for one in new if one.due.superseded]
+    _end_publications(connection, partition.cid, ready.generation_id, old, n)
     rows = [
         {
             "publication": one.publication, "document_id": one.due.document_id, "cid": partition.cid,
-            "slot": one.due.slot, "generation_id": generation.generation_id, "version": one.due.version,
-            "path": one.due.path, "object_seq": one.due.object_seq, "switches": switches, "record": one.record,
+            "slot": one.due.slot, "generation_id": ready.generation_id, "version": one.due.version,
+            "path": one.due.path, "object_seq": one.due.object_seq, "switches": ready.switches, "record": one.record,
             "content_digest": one.content_digest, "outputs": one.due.outputs,
             "outputs_key": outputs_key(one.due.outputs), "counts": one.counts, "begin_seq": n, "end_seq": None,
         }
-        for one in publications
+        for one in new
     ]  # fmt: skip
     if rows:
-        insert_rows(connection, p, rows)
-    mark_dirty(connection, partition.key)
-    return n
+        insert_rows(connection, schema.publications, rows)
 
 
 def repoint(connection: Connection, due: Sequence[Due], *, switches: str) -> None:
@@ -429,16 +325,20 @@ def confirm_collected(connection: Connection, store: str, publications: Sequence
             connection.execute(update(b).where(b.c.publication.in_(part)).values(stores=sorted(stores)))
 
 
-def lacking(connection: Connection, live_id: int, building_id: int) -> int:
-    """Documents that the live generation shows and the one being built does not show in any version."""
-    a, b = schema.publications.alias("live"), schema.publications.alias("building")
-    query = (
-        select(func.count())
-        .select_from(a)
-        .outerjoin(b, and_(b.c.document_id == a.c.document_id, b.c.generation_id == building_id, b.c.end_seq.is_(None)))
-        .where(a.c.generation_id == live_id, a.c.end_seq.is_(None), b.c.publication.is_(None))
-    )
-    return int(connection.scalar(query) or 0)
+def end_generation(connection: Connection, cid: int, generation_id: int) -> int:
+    """End every publication of an index generation at one new sequence number; how many. They are to be collected."""
+    p, part = schema.publications, schema.partitions
+    n = next_sequence(connection)
+    where = (p.c.generation_id == generation_id, p.c.end_seq.is_(None))
+    ended = connection.execute(
+        select(p.c.publication, p.c.document_id, part.c.partition)
+        .join(part, and_(part.c.cid == p.c.cid, p.c.slot.between(part.c.slot_low, part.c.slot_high)))
+        .where(*where)
+    ).all()
+    connection.execute(update(p).where(*where).values(end_seq=n))
+    rows = [(row[0], row[1], row[2]) for row in ended]
+    _enqueue(connection, cid, generation_id, rows, clock(connection))
+    return len(rows)
 
 
 def _end_publications(
@@ -472,23 +372,10 @@ def lock_collection(connection: Connection, cid: int) -> None:
     connection.execute(select(owner.c.cid).where(owner.c.cid == cid).with_for_update())
 
 
-def lock_generation(connection: Connection, generation: Generation) -> None:
-    """Hold the collection's generation row to the commit, and see that the set is what the caller believes."""
-    lock_collection(connection, generation.cid)
+def _refuse_retired(connection: Connection, generation_ids: Sequence[int]) -> None:
     table = schema.generations
-    state = connection.scalar(select(table.c.state).where(table.c.generation_id == generation.generation_id))
-    if state != generation.state:
-        raise TransientError(
-            f"index generation {generation.generation_id} became {state} while it was written to; run again"
-        )
-
-
-def _raise_revision(connection: Connection, cid: int) -> None:
-    owner = schema.collections
-    connection.execute(
-        update(owner).where(owner.c.cid == cid).values(generation_revision=owner.c.generation_revision + 1)
-    )
-
-
-def _generation(row: Any) -> Generation:
-    return Generation(row.generation_id, row.cid, row.state, row.embedding_model, row.embedding_digest, row.dimension)
+    query = select(table.c.generation_id).where(
+        table.c.generation_id.in_(generation_ids), table.c.state == "retired"
+    )  # fmt: skip
+    if (retired := connection.scalar(query)) is not None:
+        raise TransientError(f"index generation {retired} became retired while it was written to; run again")

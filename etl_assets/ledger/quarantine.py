@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, delete, select
 
@@ -11,6 +12,11 @@ from etl_assets.ledger.catalogue import Partition, mark_dirty
 from etl_assets.ledger.database import Ledger, clock, draw, insert_rows
 
 RAW_STAGE = "raw_documents"
+
+AWAITS_RETRY = -1
+"""The producer of a row that a person asked to try again: no stage's producer, so the row holds nothing back, and
+keeps its count of attempts and its first time.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +55,20 @@ class QuarantineRow:
 def hold(
     connection: Connection, partition: Partition | None, stage: str, producer_id: int, held: Sequence[Held]
 ) -> None:
-    """Put documents in quarantine at a stage; a document that is there already counts one more attempt."""
+    """Put documents in quarantine at a stage; a document that is there already counts one more attempt.
+
+    What another producer, or the same one for another input, is held for stays as long as the version is the same.
+    """
     if not held:
         return
     if partition is None:
         draw(connection, "stray")  # no lease keeps others out: the counter, held to the commit, does
     table = schema.quarantine
-    ids = [one.document_id for one in held]
-    before = {
-        row.document_id: row
-        for row in connection.execute(
-            select(table.c.document_id, table.c.attempts, table.c.first_at).where(
-                table.c.stage == stage, table.c.document_id.in_(ids)
-            )
-        )
-    }
-    release(connection, stage, ids)
+    before: dict[str, Any] = {}
+    for row in sorted(_at(connection, stage, [one.document_id for one in held]), key=_attempts):
+        if row.producer_id == producer_id or row.document_id not in before:
+            before[row.document_id] = row
+    settle(connection, stage, producer_id, [(one.document_id, one.version, one.input_digest) for one in held])
     at = clock(connection)
     rows = []
     for one in held:
@@ -102,6 +106,42 @@ def release(connection: Connection, stage: str | None, document_ids: Sequence[st
             statement = statement.where(table.c.stage == stage)
         gone += connection.execute(statement).rowcount
     return gone
+
+
+def settle(connection: Connection, stage: str, producer_id: int, made: Sequence[tuple[str, str, str]]) -> None:
+    """Lift what a new result answers; ``made`` is (document, version, input digest).
+
+    That is what was held for the same producer and input, for another version, or until it would be tried again.
+    """
+    table = schema.quarantine
+    now = {document: (version, digest) for document, version, digest in made}
+    gone = [
+        (row.document_id, row.producer_id, row.input_digest)
+        for row in _at(connection, stage, list(now))
+        if (row.producer_id, row.input_digest) == (producer_id, now[row.document_id][1])
+        or row.version != now[row.document_id][0]
+        or row.producer_id == AWAITS_RETRY
+    ]
+    for document, producer, digest in gone:
+        connection.execute(
+            delete(table).where(
+                table.c.document_id == document, table.c.stage == stage, table.c.producer_id == producer,
+                table.c.input_digest == digest,
+            )
+        )  # fmt: skip
+
+
+def _attempts(row: Any) -> int:
+    return int(row.attempts)
+
+
+def _at(connection: Connection, stage: str, document_ids: Sequence[str]) -> list[Any]:
+    table = schema.quarantine
+    found: list[Any] = []
+    for start in range(0, len(document_ids), 5000):
+        part = document_ids[start : start + 5000]
+        found += connection.execute(select(table).where(table.c.stage == stage, table.c.document_id.in_(part))).all()
+    return found
 
 
 def rows(ledger: Ledger, *, tenant: str | None = None, collection: str | None = None) -> list[QuarantineRow]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, and_, func, literal, or_, select
 
 from etl_assets.ledger import schema
 from etl_assets.ledger.database import Ledger, sequence
@@ -14,7 +14,10 @@ from etl_assets.protocols.visibility import Visibility
 
 @dataclass(frozen=True, slots=True)
 class CollectionView:
-    """One collection at one sequence number: which generation answers, and which publications are visible in it."""
+    """One collection at one sequence number: which generation answers, and which publications are visible in it.
+
+    ``settings`` are those that the generation is made by, where they were noted.
+    """
 
     cid: int
     tenant: str
@@ -24,6 +27,7 @@ class CollectionView:
     embedding_digest: str
     dimension: int
     visible: Visibility
+    settings: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +43,22 @@ class VisibleDocument:
     outputs: Mapping[str, int]
 
 
-def snapshot(ledger: Ledger, *, tenant: str | None, collection: str | None) -> list[CollectionView]:
-    """Every collection asked for that has something to show, all at one sequence number."""
+def snapshot(
+    ledger: Ledger, *, tenant: str | None, collection: str | None, generation_id: int | None = None
+) -> list[CollectionView]:
+    """Every collection asked for that has something to show, all at one sequence number.
+
+    With ``generation_id`` only the collection that has this generation, as it would answer if it were the live one.
+    """
     owner, reign, g, p = schema.collections, schema.reigns, schema.generations, schema.publications
+    answers = reign.c.generation_id if generation_id is None else literal(generation_id)
     query = (
         select(
             owner.c.cid, owner.c.tenant, owner.c.collection, g.c.generation_id, g.c.embedding_model,
-            g.c.embedding_digest, g.c.dimension,
+            g.c.embedding_digest, g.c.dimension, g.c.settings,
         )
         .join(reign, reign.c.cid == owner.c.cid)
-        .join(g, g.c.generation_id == reign.c.generation_id)
+        .join(g, and_(g.c.generation_id == answers, g.c.cid == owner.c.cid, g.c.state != "retired"))
         .where(reign.c.end_seq.is_(None))
         .order_by(owner.c.tenant, owner.c.collection)
     )  # fmt: skip
@@ -62,8 +72,9 @@ def snapshot(ledger: Ledger, *, tenant: str | None, collection: str | None) -> l
         for row in connection.execute(query).all():
             highest = connection.scalar(select(func.max(p.c.publication)).where(p.c.cid == row.cid))
             if highest is not None:
-                visible = Visibility(s, int(highest), _hidden(connection, row.cid, row.generation_id, int(highest)))
-                views.append(CollectionView(*row, visible=visible))
+                hidden = _hidden(connection, row.cid, row.generation_id, int(highest))
+                visible = Visibility(s, int(highest), hidden)
+                views.append(CollectionView(*row[:7], visible=visible, settings=row.settings))
         return views
 
 
@@ -84,18 +95,53 @@ def visible_documents(
     return found
 
 
+def visible_documents_named(ledger: Ledger, generation_id: int, document_ids: Sequence[str]) -> set[str]:
+    """Those of these documents that a generation shows now, in whatever version."""
+    p = schema.publications
+    found: set[str] = set()
+    with ledger.reading() as connection:
+        for part in batches(sorted(set(document_ids)), 5000):
+            query = select(p.c.document_id).where(
+                p.c.document_id.in_(part), p.c.generation_id == generation_id, p.c.end_seq.is_(None)
+            )
+            found.update(connection.scalars(query))
+    return found
+
+
 def _hidden(connection: Connection, cid: int, generation_id: int, highest: int) -> tuple[tuple[int, int], ...]:
     """Uncollected numbers up to ``highest`` that this generation does not show now, as ranges."""
-    b, p = schema.outbox, schema.publications
-    waiting = select(b.c.publication).where(b.c.cid == cid, b.c.publication <= highest)
-    others = select(p.c.publication).where(
-        p.c.cid == cid, p.c.generation_id != generation_id, p.c.end_seq.is_(None), p.c.publication <= highest
-    )
-    numbers = sorted({row[0] for row in connection.execute(waiting.union(others))})
-    ranges: list[tuple[int, int]] = []
-    for number in numbers:
-        if ranges and ranges[-1][1] == number - 1:
-            ranges[-1] = (ranges[-1][0], number)
+    b = schema.outbox
+    waiting = connection.scalars(select(b.c.publication).where(b.c.cid == cid, b.c.publication <= highest))
+    ranges = [(number, number) for number in waiting] + _of_others(connection, cid, generation_id, highest)
+    merged: list[tuple[int, int]] = []
+    for low, high in sorted(ranges):
+        if merged and low <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
         else:
-            ranges.append((number, number))
-    return tuple(ranges)
+            merged.append((low, high))
+    return tuple(merged)
+
+
+def _of_others(connection: Connection, cid: int, generation_id: int, highest: int) -> list[tuple[int, int]]:
+    """Numbers that other generations in use show, as ranges: the graph holds the edges of all generations together.
+
+    Made by the database: fetching one row for each of a large collection's documents would cost more than the search.
+    """
+    g, p = schema.generations, schema.publications
+    others = list(
+        connection.scalars(
+            select(g.c.generation_id).where(
+                g.c.cid == cid, g.c.state != "retired", g.c.generation_id != generation_id
+            )
+        )
+    )  # fmt: skip
+    if not others:
+        return []
+    place = p.c.publication - func.row_number().over(order_by=p.c.publication)
+    shown = (
+        select(p.c.publication, place.label("island"))
+        .where(p.c.cid == cid, p.c.generation_id.in_(others), p.c.end_seq.is_(None), p.c.publication <= highest)
+        .subquery()
+    )
+    query = select(func.min(shown.c.publication), func.max(shown.c.publication)).group_by(shown.c.island)
+    return [(int(row[0]), int(row[1])) for row in connection.execute(query)]

@@ -86,7 +86,8 @@ def verify_citations(
         TransientError, PermanentError: as ``search`` does.
     """
     report, lake = CitationReport(), _LakeRows(places)
-    for view, document, query in _questions(places, lake, tenant, collection, sample, random.Random(seed)):
+    views = snapshot(places.ledger, tenant=tenant, collection=collection)
+    for view, document, query in own_words(places, views, sample, random.Random(seed)):
         answer = search(places, query, tenant=view.tenant, collection=view.collection, limit=HITS, hops=0)
         report.searches += 1
         report.degraded |= {f"{one.source}: {one.reason}" for one in answer.degraded}
@@ -98,13 +99,14 @@ def verify_citations(
     return report
 
 
-def _questions(
-    places: SearchPlaces, lake: _LakeRows, tenant: str | None, collection: str | None, sample: int, draw: random.Random
+def own_words(
+    places: SearchPlaces, views: Sequence[CollectionView], sample: int, draw: random.Random
 ) -> list[tuple[CollectionView, VisibleDocument, str]]:
     """Some documents' own words. Every document is as likely as every other, and so is each of its chunks."""
+    lake = _LakeRows(places)
     published = [
         (view, number)
-        for view in snapshot(places.ledger, tenant=tenant, collection=collection)
+        for view in views
         for number in published_numbers(places.ledger, view.generation_id, view.visible.sequence)
     ]
     found = []

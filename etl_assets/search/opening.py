@@ -48,9 +48,12 @@ def space_of(view: CollectionView) -> IndexSpace:
 
 
 def opened(
-    places: SearchPlaces, query: str, *, tenant: str | None, collection: str | None, time_limit_s: float
-) -> Opened:
+    places: SearchPlaces, query: str, *, tenant: str | None, collection: str | None, time_limit_s: float,
+    generation_id: int | None = None,
+) -> Opened:  # fmt: skip
     """Embed the query with every model that the collections' live generations hold, then take the snapshot.
+
+    ``generation_id`` stands in for the live one of its collection.
 
     Which models these are is seen in a first snapshot, which is thrown away: embedding may take long.
     """
@@ -59,7 +62,7 @@ def opened(
     embed_s = 0.0
     for attempt in range(_SNAPSHOTS):
         deadline = Deadline(time_limit_s)
-        views = snapshot(places.ledger, tenant=tenant, collection=collection)
+        views = snapshot(places.ledger, tenant=tenant, collection=collection, generation_id=generation_id)
         snapshot_s = time_limit_s - deadline.left_s
         known = vectors.keys() | unavailable.keys()
         new = [view for view in views if view.dimension and view.embedding_digest not in known]

@@ -70,20 +70,25 @@ def search(
 
 
 def search_documents(
-    places: SearchPlaces, query: str, *, tenant: str | None = None, collection: str | None = None, depth: int = 100
-) -> dict[str, list[tuple[str, float]]]:
+    places: SearchPlaces, query: str, *, tenant: str | None = None, collection: str | None = None, depth: int = 100,
+    generation_id: int | None = None,
+) -> dict[str, list[tuple[str, float]]]:  # fmt: skip
     """Ranked documents by source: ``keyword``, ``vector`` where there are vectors, and ``hybrid``, best first.
 
     With a reranker ``reranked`` too. A document is named by its path without the extension and stands where its best
     chunk does. At least ``depth`` documents of each source, if it finds so many. The head of ``hybrid``, or of
-    ``reranked`` where it is, is in the order in which ``search`` answers.
+    ``reranked`` where it is, is in the order in which ``search`` answers. ``generation_id`` stands in for the live
+    index generation of its collection.
 
     Raises:
         TransientError, PermanentError: a source, the lake or the reranker did not answer: figures without it would
             mean something else.
     """
     request = Request(_whole(query), tenant, collection)
-    at = opened(places, request.query, tenant=tenant, collection=collection, time_limit_s=EVALUATION_LIMIT_S)
+    at = opened(
+        places, request.query, tenant=tenant, collection=collection, time_limit_s=EVALUATION_LIMIT_S,
+        generation_id=generation_id,
+    )  # fmt: skip
     confirmed = Confirmed(places.ledger, at.views)
     k = max(places.ranking.pool, 3 * depth)
     while True:

@@ -51,13 +51,14 @@ def advance(
     compute: Compute | None = None,
     compute_rows: ComputeRows | None = None,
     keyed: ComputeRows | None = None,
+    stop_after_s: float | None = None,
 ) -> StageReport:
     """Compute what is wanted and missing at ``stage``. A no-op reads the ledger only.
 
     Exactly one of ``compute`` and ``compute_rows`` is given; the latter for stages with a memo. ``keyed`` is then
     given a batch's input rows first, and returns them with the keys by which they are remembered; it has whole
     documents before it, where ``compute_rows`` has only rows that are new. Documents that fail go to quarantine,
-    their neighbours go on.
+    their neighbours go on. After ``stop_after_s`` no further batch is begun.
 
     Raises:
         LeaseLost: somebody else has the partition now.
@@ -71,6 +72,9 @@ def advance(
     batches = _batches(stage, todo)
     output_id, segment_id = _draw_numbers(work, len(todo), len(batches))
     for i, batch in enumerate(batches):
+        if stop_after_s is not None and i and time.monotonic() - started >= stop_after_s:
+            report.left = len(todo) - done
+            break
         try:
             _Batch(work, stage, batch, report, output_id + done, segment_id + i).run(compute, compute_rows, keyed)
         except SegmentLost as lost:
@@ -291,7 +295,8 @@ class _Batch:
                         connection, work.partition.tenant, step.producer_id, results.keys, segment.segment_id
                     )
             ledger_outputs.record_outputs(connection, work.partition, step.producer_id, work.run_id, done)
-            quarantine.release(connection, step.stage, [one.document_id for one in done])
+            made = [(one.document_id, one.version, one.input_digest) for one in done]
+            quarantine.settle(connection, step.stage, step.producer_id, made)
             quarantine.hold(connection, work.partition, step.stage, step.producer_id, held)
 
     def _count(

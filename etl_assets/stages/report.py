@@ -10,7 +10,7 @@ class StageReport:
     """``wanted`` documents lacked an output; ``computed`` were computed, ``reused`` copied from an equal result.
 
     ``rows`` were written in all, of which ``rows_computed`` by the stage's function (others were known); ``seconds``
-    is wall time inside that function, ``elapsed_s`` wall time of the stage.
+    is wall time inside that function, ``elapsed_s`` wall time of the stage. ``left`` documents are for the next run.
     """
 
     stage: str
@@ -24,6 +24,16 @@ class StageReport:
     seconds: float = 0.0
     elapsed_s: float = 0.0
     reasons: dict[str, int] = field(default_factory=dict)
+    left: int = 0
+
+    def add(self, other: "StageReport") -> None:
+        """Count in what the same stage did under another recipe."""
+        for name in ("wanted", "computed", "reused", "quarantined", "rows", "rows_computed", "tokens", "left"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.seconds += other.seconds
+        self.elapsed_s += other.elapsed_s
+        for reason, count in other.reasons.items():
+            self.reasons[reason] = self.reasons.get(reason, 0) + count
 
     @property
     def changed(self) -> bool:
@@ -36,7 +46,7 @@ class StageReport:
             "stage": self.stage, "wanted": self.wanted, "computed": self.computed, "reused": self.reused,
             "quarantined": self.quarantined, "rows": self.rows, "rows_computed": self.rows_computed,
             "tokens": self.tokens, "seconds": round(self.seconds, 3), "elapsed_s": round(self.elapsed_s, 3),
-            "reasons": dict(self.reasons),
+            "reasons": dict(self.reasons), "left": self.left,
         }  # fmt: skip
 
 

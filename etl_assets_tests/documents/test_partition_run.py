@@ -19,6 +19,7 @@ from etl_assets_tests.faults.chains import ledger_rows, untidy
 from etl_assets_tests.small_homes import STATIC, TEXTS, SmallHome
 from etl_assets_tests.trivial import Home, contents
 
+FIXED = "  chunking: {mode: fixed, size: 40, overlap: 0}\n"
 STAGES = ("pages", "chunks", "embeddings", "mentions")
 
 
@@ -93,7 +94,7 @@ def test_after_changes_the_home_equals_a_clean_one(home: SmallHome, tmp_path: Pa
 
 def test_another_chunking_recomputes_chunks_and_not_pages(home: SmallHome) -> None:
     home.run()
-    settings(home, STATIC + "  chunking: {mode: fixed, size: 40, overlap: 0}\n")
+    settings(home, STATIC + FIXED + "  generations: {keep_previous_days: 0}\n")
     report = home.run()
     assert computed(report)["pages"] == 0 and computed(report)["chunks"] == 3
     assert report["published_documents"]["published"] == 3
@@ -205,7 +206,7 @@ def test_what_is_pending_is_what_a_run_then_does(home: SmallHome) -> None:
     home.write("broken.pdf", b"%PDF-1.7\nnot really")
     home.run()
     assert set(home.held()) == {"broken.pdf"} and not pending()
-    settings(home, STATIC + "  chunking: {mode: fixed, size: 40, overlap: 0}\n")
+    settings(home, STATIC + FIXED)
     found = pending()
     assert found.unfinished["pages"] == 0 and found.unfinished["chunks"] == 3
 

@@ -84,9 +84,9 @@ class ShapedChain(Chain):
             pages = pages.with_columns(pl.Series("text", joined, dtype=pl.String))
         return super().cut(tasks, pages)
 
-    def embed(self, rows: pl.DataFrame) -> pl.DataFrame:
+    def embed(self, rows: pl.DataFrame, model: str) -> pl.DataFrame:
         self.tick("embeddings")
-        return super().embed(rows)
+        return super().embed(rows, model)
 
     def find(self, tasks: Sequence[Task], pages: pl.DataFrame, chunks: pl.DataFrame) -> Computed:
         self.tick("mentions")

@@ -106,8 +106,8 @@ class LoggedChain(ShapedChain):
         self._log("mentions", [f"{task.path} {task.version}" for task in tasks])
         return made
 
-    def embed(self, rows: pl.DataFrame) -> pl.DataFrame:
-        made = super().embed(rows)
+    def embed(self, rows: pl.DataFrame, model: str) -> pl.DataFrame:
+        made = super().embed(rows, model)
         self._log("embeddings", rows["text"].to_list())
         return made
 

@@ -12,8 +12,8 @@ from etl_assets.errors import ConfigError, PermanentError, TransientError
 from etl_assets.ledger import postgresql, schema
 from etl_assets.ledger.catalogue import ensure_collection
 from etl_assets.ledger.database import Ledger, draw, insert_rows, next_sequence, sequence
+from etl_assets.ledger.generations import follow
 from etl_assets.ledger.migrations import upgrade
-from etl_assets.ledger.publications import generation_for
 from etl_assets_tests.ledger.test_database import (  # noqa: F401  they are tests of this module too
     test_a_ledger_opens_again_with_what_it_held,
     test_a_newer_schema_is_refused_with_what_to_do,
@@ -25,6 +25,7 @@ from etl_assets_tests.ledger.test_database import (  # noqa: F401  they are test
 )
 from etl_assets_tests.servers.fixtures import Variables
 from etl_assets_tests.servers.model import Server
+from etl_assets_tests.trivial import definition
 
 pytestmark = pytest.mark.usefixtures("ledgers_on_postgresql")
 
@@ -88,8 +89,8 @@ def test_shards_that_begin_together_share_one_generation_and_one_reign(ledger: L
 
     def begin() -> int:
         with ledger.writing() as connection:
-            chosen = generation_for(connection, free.pop(), embedding_model="m", embedding_digest="d", dimension=8)
-            return chosen.generation_id
+            (number,) = follow(connection, free.pop().cid, definition("m"))
+            return number
 
     assert len(set(in_threads(4, begin))) == 1
     with ledger.reading() as connection:

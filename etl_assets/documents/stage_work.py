@@ -1,0 +1,84 @@
+"""The stages of one partition under the recipe of one index generation: what each computes, and with which model."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from etl_assets.documents.arrivals import original_key
+from etl_assets.documents.chunking import chunk_pages
+from etl_assets.documents.embedding import WindowedRows, embed_rows
+from etl_assets.documents.generations import Served
+from etl_assets.documents.mentions.find import find_mentions
+from etl_assets.documents.model import CHUNKS, EMBEDDINGS, HOSTED_EMBEDDINGS, MENTIONS, PAGES
+from etl_assets.documents.pages import parse_documents
+from etl_assets.documents.platform import Platform
+from etl_assets.documents.publication import Target
+from etl_assets.protocols.embedder import HostedEmbedder, in_context
+from etl_assets.stages.engine import Work, advance
+from etl_assets.stages.report import StageReport
+from etl_assets.stages.spec import Computed, Stage, Task
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+@dataclass(frozen=True, slots=True)
+class StageWork:
+    """One generation at work in one partition. ``stop_after_s``: no batch is begun later than so long into a stage."""
+
+    platform: Platform
+    served: Served
+    work: Work
+    stop_after_s: float | None = None
+
+    @property
+    def target(self) -> Target:
+        """Where its finished documents are published to."""
+        return Target(self.served.generation_id, self.work.recipe, self.served.settings.publications)
+
+    def advance(self, stage: str) -> StageReport:
+        """Compute what is missing of a stage; a stage that this generation does not have is done."""
+        if stage not in self.work.recipe:
+            return StageReport(stage)
+        steps = {PAGES.name: self._pages, CHUNKS.name: self._chunks, EMBEDDINGS.name: self._embeddings}
+        return steps.get(stage, self._mentions)()
+
+    def _pages(self) -> StageReport:
+        def local(task: Task) -> AbstractContextManager[Path]:
+            return self.platform.originals.local(original_key(task.tenant, task.document_id, task.version))
+
+        def parse(tasks: Sequence[Task], *_inputs: "pl.DataFrame") -> Computed:
+            return parse_documents(
+                tasks, local=local, pool=self.platform.parsers(), limits=self.served.settings.parsing
+            )  # fmt: skip
+
+        return self._advance(PAGES, compute=parse)
+
+    def _chunks(self) -> StageReport:
+        def cut(tasks: Sequence[Task], *inputs: "pl.DataFrame") -> Computed:
+            served = self.served
+            return chunk_pages(
+                tasks, inputs[0], chunking=served.settings.chunking, tokenizer=served.embedder.tokenizer
+            )  # fmt: skip
+
+        return self._advance(CHUNKS, compute=cut)
+
+    def _embeddings(self) -> StageReport:
+        embedder = self.served.embedder
+        contextual = in_context(embedder)
+        if contextual is not None:
+            rows = WindowedRows(contextual)
+            return self._advance(EMBEDDINGS, compute_rows=rows.embed, keyed=rows.keyed)
+        stage = HOSTED_EMBEDDINGS if isinstance(embedder, HostedEmbedder) else EMBEDDINGS
+        return self._advance(stage, compute_rows=lambda rows: embed_rows(rows, embedder=embedder))
+
+    def _mentions(self) -> StageReport:
+        def find(tasks: Sequence[Task], *inputs: "pl.DataFrame") -> Computed:
+            return find_mentions(tasks, inputs[0], inputs[1], catalogue=self.platform.catalogue())
+
+        return self._advance(MENTIONS, compute=find)
+
+    def _advance(self, stage: Stage, **how: Any) -> StageReport:
+        return advance(self.work, stage, stop_after_s=self.stop_after_s, **how)
