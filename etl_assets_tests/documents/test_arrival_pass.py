@@ -226,6 +226,27 @@ def test_three_thousand_files_in_many_looks_with_one_in_a_hundred_changed(shared
     assert watched.present() == wanted and len(watched.versions()) == 3_020
 
 
+def test_a_file_that_is_still_written_ends_whole_and_one_that_is_renamed_into_place_is_taken_in_once(
+    shared: SmallHome, tmp_path: Path
+) -> None:
+    folder = tmp_path / "objects" / "acme" / "half"
+    folder.mkdir(parents=True)
+    watched = Watched(shared.platform, "half", LocalArrivals(tmp_path / "objects", scratch=tmp_path / "tmp"))
+    with (folder / "slow").open("wb", buffering=0) as slow, (folder / ".hidden").open("wb", buffering=0) as hidden:
+        for _ in range(4):
+            slow.write(b"part ")
+            hidden.write(b"part ")
+            watched.look()
+            watched.run()
+    (folder / ".hidden").rename(folder / "renamed")
+    watched.look()
+    watched.run()
+    assert watched.present() == {"slow": 20, "renamed": 20}
+    assert [path for path, _, _ in watched.versions()].count("renamed") == 1
+    assert {size for path, size, _ in watched.versions() if path == "slow"} == {5, 10, 15, 20}
+    assert watched.look().is_over and not watched.waiting()
+
+
 @pytest.mark.parametrize("part", range(4))
 def test_any_changes_faults_and_restarts_between_pages_end_as_the_store_does(shared: SmallHome, part: int) -> None:
     for seed in range(part * SEEDS // 4, (part + 1) * SEEDS // 4):

@@ -46,6 +46,7 @@ def sense(line: Connection, folder: Path) -> None:
     home.platform.ledger.close()
 
 
+@pytest.mark.parametrize("ledger_server", ["direct"], indirect=True)
 @pytest.mark.usefixtures("ledgers_on_postgresql")
 def test_two_sensors_at_once_ask_for_each_change_once(tmp_path: Path) -> None:
     home, draw, runs = opened(tmp_path), random.Random(5), Runs()
