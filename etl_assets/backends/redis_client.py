@@ -68,7 +68,8 @@ class RedisServer:
         except redis.RedisError as e:
             self._away_until = self._clock() + self._pause_s
             said = redacted(str(e), *self._secrets())
-            raise TransientError(f"Redis: {said}") from shown_cause(e, *self._secrets())
+            remedy = f"; check {self._url.source}" if isinstance(e, redis.AuthenticationError) else ""
+            raise TransientError(f"Redis: {said}{remedy}") from shown_cause(e, *self._secrets())
 
     def close(self) -> None:
         """Let go of the connections."""

@@ -155,7 +155,7 @@ def test_the_password_of_a_redis_user(redis: Variables, vault: Vault, opened: Op
             vault.put(url.set(password=SECOND).render_as_string(hide_password=False))
             assert server.run(lambda one: one.acl_whoami()) == name
             password(FIRST)
-            assert "not asked" not in refused(lambda: server.run(lambda one: one.acl_whoami()), TransientError)
+            assert f"check {vault.name}" in refused(lambda: server.run(lambda one: one.acl_whoami()), TransientError)
         finally:
             admin.acl_deluser(name)
 
