@@ -27,6 +27,11 @@ INGEST_JOB = "ingest_documents"
 VERIFY_JOB = "verify_documents"
 """Every check of one partition, over all that is there, computing nothing."""
 
+GENERATION_BUILD_JOB = "generation_build"
+GENERATION_COMPARE_JOB = "generation_compare"
+GENERATION_PROMOTE_JOB = "generation_promote"
+"""Another embedder or chunking of one collection: begun, compared with the one that answers, put in its place."""
+
 TENANT_TAG = "tenant"
 COLLECTION_TAG = "collection"
 """Tags of every run that this package starts; the run queue limits by tenant."""

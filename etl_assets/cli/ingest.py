@@ -130,6 +130,7 @@ def run_and_report(settings: Settings, keys: Sequence[str]) -> int:
         held = _held_since(platform, keys, started)
     _show_steps([one.report for one in outcomes])
     _show_held(held)
+    _show_generations(outcomes)
     for one in outcomes:
         for check in one.checks:
             if not check.passed and one.error is None:
@@ -257,6 +258,19 @@ def _show_steps(reports: Sequence[Mapping[str, Any]]) -> None:
         ("step", "documents", "reused", "rows", "computed", "quarantined", "seconds"), rows,
         numeric=("documents", "reused", "rows", "computed", "quarantined", "seconds"),
     )  # fmt: skip
+
+
+def _show_generations(outcomes: Sequence[PartitionOutcome]) -> None:
+    """Which index answers from now on, and what the last run of each collection said of one that does not."""
+    notes: dict[str, Sequence[str]] = {}
+    for one in outcomes:
+        committed = one.report.get("published_documents", {})
+        if committed.get("promoted"):
+            say(f"index generation {committed['promoted']} answers now; `etl-assets generation rollback` undoes that")
+        notes[one.partition.rpartition(".")[0]] = committed.get("notes", ())
+    for name, lines in notes.items():
+        for line in lines:
+            say(f"{name.replace('.', '/')}: {printable(line)}")
 
 
 def _summed(step: str, parts: Sequence[Mapping[str, Any]]) -> tuple[int | float | None, ...]:

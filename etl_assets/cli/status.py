@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from etl_assets.cli.output import instant, json_line, say, table
+from etl_assets.cli.output import instant, json_line, printable, say, table
 from etl_assets.cli.session import as_json, opened, scoped, unknown_collection, warn_of_unusable
 
 if TYPE_CHECKING:
@@ -38,6 +38,11 @@ def status(tenant: str | None, collection: str | None, as_json: bool) -> None:
         ],
         numeric=("current", "pending", "quarantined", "removed", "partitions"),
     )  # fmt: skip
+    for record in records:
+        for one in record["generations"]:
+            if one["state"] == "building":
+                why = "; ".join(one["reasons"]) or "`etl-assets generation list` shows how far it is"
+                say(f"{_named(record)}: index generation {one['generation']} is being built: {printable(why)}")
     if not records:
         say("no collection yet; start with: etl-assets demo, or etl-assets document add PATH ...")
 
@@ -58,6 +63,7 @@ def collection_states(platform: Platform, tenant: str | None, collection: str | 
         place for place in platform.arrivals.collections()
         if tenant in (None, place[0]) and collection in (None, place[1])
     }  # fmt: skip
+    generations = _generations(platform, tenant, collection)
     runs = last_runs(platform.ledger)
     names = sorted({*counts, *keys, *there}, key=lambda name: (name == ("", ""), name))
     return [
@@ -65,10 +71,35 @@ def collection_states(platform: Platform, tenant: str | None, collection: str | 
             "tenant": name[0], "collection": name[1],
             **{state: counts.get(name, Counter())[state] for state in STATES},
             "partitions": keys.get(name, []),
+            "generations": generations.get(name, []),
             "last_run": _run(max((runs[key] for key in keys.get(name, ()) if key in runs), key=_started, default=None)),
         }
         for name in names
     ]  # fmt: skip
+
+
+def _generations(
+    platform: Platform, tenant: str | None, collection: str | None
+) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """The index generations in use of each collection; ``reasons`` are why one is not promoted."""
+    from etl_assets.ledger.catalogue import partitions
+    from etl_assets.ledger.generations import generations
+
+    places = {
+        (place.tenant, place.collection): place.cid
+        for place in partitions(platform.ledger, tenant=tenant, collection=collection)
+    }
+    with platform.ledger.reading() as connection:
+        return {
+            name: [
+                {
+                    "generation": one.generation_id, "state": one.state, "model": one.embedding_model,
+                    "reasons": list((one.verdict or {}).get("reasons", ())) if one.state == "building" else [],
+                }
+                for one in generations(connection, cid).values()
+            ]
+            for name, cid in places.items()
+        }  # fmt: skip
 
 
 def _started(run: RunRow) -> float:

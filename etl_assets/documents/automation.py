@@ -7,16 +7,30 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
-from etl_assets.asset_keys import DOCUMENT_SHARDS, INGEST_JOB, INTAKE_TAG, TOUCHED, VERIFY_JOB
+from etl_assets.asset_keys import (
+    DOCUMENT_SHARDS,
+    GENERATION_BUILD_JOB,
+    GENERATION_COMPARE_JOB,
+    GENERATION_PROMOTE_JOB,
+    INGEST_JOB,
+    INTAKE_TAG,
+    PUBLISHED_DOCUMENTS,
+    TOUCHED,
+    VERIFY_JOB,
+)
+from etl_assets.documents import generation_work
 from etl_assets.documents.arrival_watch import ArrivalStore, Cursor, Wanted, watch
 from etl_assets.documents.assets import DOCUMENT_ASSETS
 from etl_assets.documents.checks import every_check
 from etl_assets.documents.event_watch import Heard, watch_events
+from etl_assets.documents.partition_runs import PartitionRuns
 from etl_assets.documents.partitions import document_shards, run_tags
 from etl_assets.documents.platform import Platform
-from etl_assets.failures import without_secrets
+from etl_assets.failures import reports_failures, without_secrets
 from etl_assets.ledger import settled
+from etl_assets.protocols.comparison import Judgement
 
 PARTITION_TAG = "dagster/partition"
 RUN_KEY_TAG = "dagster/run_key"
@@ -54,6 +68,83 @@ ingest_documents = dg.define_asset_job(
 def verify_documents() -> None:
     """Every check of one partition."""
     every_check()
+
+
+class ChosenCollection(dg.Config):
+    """One collection, and how its new index differs: settings that are not those of collections.yaml."""
+
+    collection: str = Field(description="TENANT/COLLECTION")
+    settings: dict[str, str] = Field(default={}, description="Of a new index, for example embedder.kind: static")
+    accept_missing: bool = Field(
+        default=False, description="Promote although documents are in quarantine under the other settings"
+    )
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """(tenant, collection)."""
+        tenant, _, collection = self.collection.partition("/")
+        return tenant, collection
+
+
+def _observed(context: dg.OpExecutionContext, record: Mapping[str, Any]) -> None:
+    """The figures, where people look for them: at the asset that searches answer from."""
+    shown = {"index_generations": dg.MetadataValue.json(dict(record))}
+    context.log_event(dg.AssetObservation(asset_key=PUBLISHED_DOCUMENTS, metadata=shown))
+
+
+@dg.op
+@reports_failures
+def begin_generation(
+    context: dg.OpExecutionContext, config: ChosenCollection, partition_runs: dg.ResourceParam[PartitionRuns]
+) -> None:
+    """Begin another index; the arrival sensor starts the runs that build it, since its partitions have work now."""
+    number = generation_work.begin(partition_runs.platform, *config.place, config.settings)
+    context.log.info(f"index generation {number} of {config.collection} is being built")
+
+
+@dg.op
+@reports_failures
+def compare_generations(
+    context: dg.OpExecutionContext, config: ChosenCollection, partition_runs: dg.ResourceParam[PartitionRuns]
+) -> None:
+    """Put what is being built beside what answers."""
+    _observed(context, generation_work.compare(partition_runs.platform, *config.place, Judgement()).as_json())
+
+
+@dg.op
+@reports_failures
+def promote_generation(
+    context: dg.OpExecutionContext, config: ChosenCollection, partition_runs: dg.ResourceParam[PartitionRuns]
+) -> None:
+    """Let what was built answer.
+
+    Raises:
+        Failure: it is worse than the collection's settings allow.
+    """
+    verdict = generation_work.promote(
+        partition_runs.platform, *config.place, Judgement(), accept_missing=config.accept_missing
+    )
+    _observed(context, verdict.as_json())
+    if not verdict.passed:
+        raise dg.Failure(f"{config.collection}: not promoted: {'; '.join(verdict.reasons)}", allow_retries=False)
+
+
+@dg.job(name=GENERATION_BUILD_JOB, executor_def=dg.in_process_executor)
+def generation_build() -> None:
+    """Builds another index of a collection beside the one that answers."""
+    begin_generation()
+
+
+@dg.job(name=GENERATION_COMPARE_JOB, executor_def=dg.in_process_executor)
+def generation_compare() -> None:
+    """Compares the index that is being built with the one that answers."""
+    compare_generations()
+
+
+@dg.job(name=GENERATION_PROMOTE_JOB, executor_def=dg.in_process_executor)
+def generation_promote() -> None:
+    """Lets the index that was built answer, unless it compares badly."""
+    promote_generation()
 
 
 class InstanceRuns:

@@ -20,17 +20,20 @@ class PartitionRuns:
     """Opens the platform at its first use, so that nothing is opened for a run whose first step is skipped.
 
     ``run_id`` holds the leases: processes of one run that follow one another get the same token. ``watch`` is called
-    after every batch; ``wait_s`` is how long to wait for whoever has a partition.
+    after every batch; ``wait_s`` is how long to wait for whoever has a partition; ``build_s`` is how long a stage may
+    compute for an index that is being built (``None``: until it is done).
     """
 
     def __init__(
-        self, open_platform: Callable[[], Platform], *, run_id: str, watch: Watcher = ignore, wait_s: float = 10.0
-    ) -> None:
+        self, open_platform: Callable[[], Platform], *, run_id: str, watch: Watcher = ignore, wait_s: float = 10.0,
+        build_s: float | None = None,
+    ) -> None:  # fmt: skip
         self._open_platform = open_platform
         self._platform: Platform | None = None
         self._run_id = run_id
         self._watch = watch
         self._wait_s = wait_s
+        self._build_s = build_s
         self._runs: dict[str, PartitionRun] = {}
         self._errors: dict[str, BaseException] = {}
         self._log: Callable[[Progress], None] = ignore
@@ -83,7 +86,7 @@ class PartitionRuns:
     def _run(self, key: str) -> PartitionRun:
         if key not in self._runs:
             self._runs[key] = PartitionRun(
-                self.platform, key, run_id=self._run_id, watch=self._seen, wait_s=self._wait_s
+                self.platform, key, run_id=self._run_id, watch=self._seen, wait_s=self._wait_s, build_s=self._build_s
             )
         return self._runs[key]
 

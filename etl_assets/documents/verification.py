@@ -20,7 +20,7 @@ from etl_assets.documents.stage_checks import Sample, examine
 from etl_assets.documents.stage_work import StageWork
 from etl_assets.documents.store_checks import Differences, compare_all, compare_staged
 from etl_assets.errors import ConfigError
-from etl_assets.ledger import audits, check_marks
+from etl_assets.ledger import audits, check_marks, generations
 from etl_assets.ledger.catalogue import Partition
 from etl_assets.ledger.check_marks import Made
 from etl_assets.ledger.outputs import Recipe
@@ -210,6 +210,18 @@ def _quarantine_share(check: Check, platform: Platform, partition: Partition) ->
     return check.result(partition, passed, {"documents": documents, "quarantined": len(mine)}, details)
 
 
+def _refusals(check: Check, platform: Platform, partition: Partition) -> CheckResult:
+    with platform.ledger.reading() as connection:
+        known = generations.generations(connection, partition.cid).values()
+    building = [one for one in known if one.state == "building"]
+    details = [
+        f"index generation {one.generation_id} is not promoted: {reason}"
+        for one in building
+        for reason in (one.verdict or {}).get("reasons", ())
+    ]
+    return check.result(partition, not details, {"building": len(building), "refused": len(details)}, details)
+
+
 def _stage_check(name: str, asset: str, meaning: str, rule: Callable[[Sample], Mapping[str, str]]) -> Check:
     return Check(name, asset, meaning, "error", True, partial(_stage_in_run, rule), partial(_stage_verify, rule))
 
@@ -251,6 +263,11 @@ CHECKS: tuple[Check, ...] = (
         "quarantine_share_is_low", "published_documents",
         "No more documents are in quarantine than the collection's threshold allows.", "warn", False,
         lambda check, run: _quarantine_share(check, run.platform, run.partition), _quarantine_share,
+    ),
+    Check(
+        "a_built_index_may_answer", "published_documents",
+        "No index that was built for other settings waits because it compared badly with the one that answers.",
+        "warn", False, lambda check, run: _refusals(check, run.platform, run.partition), _refusals,
     ),
 )  # fmt: skip
 """In the order in which a run comes to them."""

@@ -45,12 +45,17 @@ class PartitionRunsResource(dg.ConfigurableResource[PartitionRuns]):
     lease_wait_s: float = Field(
         default=10.0, description="How long to wait for whoever works on the partition, in seconds"
     )
+    build_s: float = Field(
+        default=60.0,
+        description="How long a stage may compute for an index that is being built beside the one that answers, in "
+        "seconds: what arrives meanwhile waits for so long; the next run goes on",
+    )
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[PartitionRuns]:
         """For the time of the run."""
         run_id = context.run.run_id if context.run is not None else "no-run"
-        runs = PartitionRuns(platform_from_environment, run_id=run_id, wait_s=self.lease_wait_s)
+        runs = PartitionRuns(platform_from_environment, run_id=run_id, wait_s=self.lease_wait_s, build_s=self.build_s)
         try:
             yield runs
         finally:

@@ -251,3 +251,30 @@ def test_owners_of_a_collection_are_shown(tmp_path: Path) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions(DOCUMENT_SHARDS, [home.key])
         assert materialised(execute(home, instance))["raw_documents"].metadata["owners"].value == "team:research"
+
+
+def test_another_index_is_begun_compared_and_promoted_by_jobs(home: SmallHome, instance: dg.DagsterInstance) -> None:
+    from etl_assets.documents import automation
+
+    execute(home, instance)
+    runs_of = PartitionRuns(lambda: home.platform, run_id="jobs")
+    settings = {"chunking.mode": "fixed", "chunking.size": "40", "chunking.overlap": "0"}
+
+    def start(job: dg.JobDefinition, op: str, **config: object) -> dg.ExecuteInProcessResult:
+        chosen = {"collection": "acme/reports", **config}
+        return job.execute_in_process(
+            instance=instance, resources={"partition_runs": runs_of}, run_config={"ops": {op: {"config": chosen}}},
+            raise_on_error=False,
+        )  # fmt: skip
+
+    assert start(automation.generation_build, "begin_generation", settings=settings).success
+    refused = start(automation.generation_promote, "promote_generation")
+    assert not refused.success, "nothing is built yet"
+    execute(home, instance)
+    assert start(automation.generation_compare, "compare_generations").success
+    assert start(automation.generation_promote, "promote_generation").success
+    records = instance.fetch_observations(dg.AssetKey("published_documents"), limit=10).records
+    seen = [record.asset_observation.metadata["index_generations"].value for record in records]  # type: ignore[union-attr]
+    assert [(one["passed"], one["promoted_at"] is None) for one in seen] == [
+        (True, False), (True, True), (False, True),
+    ]  # fmt: skip

@@ -189,7 +189,9 @@ def test_people_and_files_start_runs_and_the_ui_shows_what_they_did(ui: Ui) -> N
     (node,) = ui.ask(STATS, keys=[{"path": ["published_documents"]}])["assetNodes"]
     assert node["owners"] and node["kinds"]
     checks = {one["name"]: one["executionForLatestMaterialization"] for one in node["assetChecksOrError"]["checks"]}
-    assert set(checks) == {"quarantine_share_is_low", "citations_of_sampled_searches_verify"}
+    assert set(checks) == {
+        "quarantine_share_is_low", "a_built_index_may_answer", "citations_of_sampled_searches_verify",
+    }  # fmt: skip
     assert {one["status"] for one in checks.values()} == {"SUCCEEDED"}
     health = ui.ask(DAEMONS)["instance"]["daemonHealth"]["allDaemonStatuses"]
     assert {one["daemonType"] for one in health if one["required"] and one["healthy"]} >= {"SENSOR", "BACKFILL"}
