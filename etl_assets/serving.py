@@ -106,7 +106,8 @@ def _storage(settings: Settings, folder: Path) -> dict[str, Any]:
     url = Connections(settings).text(settings.postgres.dagster_url)
     # SQLAlchemy takes a plain postgresql:// for psycopg 3, which dagster-postgres does not bring.
     os.environ[STORAGE_VARIABLE] = f"postgresql+psycopg2://{url.partition('://')[2]}"
-    return {"storage": {"postgres": {"postgres_url": {"env": STORAGE_VARIABLE}}}}
+    storage = {"module": "etl_assets.resources.postgres_storage", "class": "PostgresStorage"}
+    return {"storage": {"custom": {**storage, "config": {"postgres_url": {"env": STORAGE_VARIABLE}}}}}
 
 
 def _compute_logs(settings: Settings) -> dict[str, Any]:

@@ -21,7 +21,7 @@ def test_the_password_of_dagsters_database_is_in_no_file(tmp_path: Path, monkeyp
     )  # fmt: skip
     text = (render_instance(settings) / "dagster.yaml").read_text()
     assert "canary" not in text
-    assert yaml.safe_load(text)["storage"] == {"postgres": {"postgres_url": {"env": STORAGE_VARIABLE}}}
+    assert yaml.safe_load(text)["storage"]["custom"]["config"] == {"postgres_url": {"env": STORAGE_VARIABLE}}
 
 
 def test_compute_logs_go_to_the_bucket_when_they_are_asked_for(tmp_path: Path) -> None:

@@ -9,9 +9,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 
 import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.events import JobFailureData, RunFailureReason
+from dagster._core.execution.plan.active import ActiveExecution
 from dagster._core.storage.runs.schema import KeyValueStoreTable
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 
@@ -23,6 +26,7 @@ DEAD_AFTER_S = 20.0
 """A run that gave no sign of life for so long, by the watcher's own clock, has lost its worker."""
 
 _POLL_S = 0.5
+_STOP = signal.SIGUSR2
 _ASK_AGAIN_BEATS = 5
 _STOPPED = {dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.FAILURE}
 
@@ -40,13 +44,15 @@ def beating(instance: dg.DagsterInstance, run_id: str, *, worker: str, beat_s: f
     It shall stop when a person cancels it, and when it was reported as lost: its work is somebody else's by then.
     """
     heart = _Heart(instance, run_id, worker, beat_s)
-    instance.add_run_tags(run_id, {WORKER_TAG: worker})
-    heart.beat()
-    heart.start()
+    before = signal.signal(_STOP, _interrupt)
     try:
+        instance.add_run_tags(run_id, {WORKER_TAG: worker})
+        heart.beat()
+        heart.start()
         yield
     finally:
         heart.end()
+        signal.signal(_STOP, before)
         forget(instance, run_id)
 
 
@@ -103,7 +109,8 @@ class _Heart(threading.Thread):
 
     def end(self) -> None:
         self._ended.set()
-        self.join()
+        if self.ident is not None:
+            self.join()
 
     def beat(self) -> None:
         self._count += 1
@@ -116,7 +123,14 @@ class _Heart(threading.Thread):
         self._looks += 1
         # Not at the first look: a run that failed by itself is seen like this too, while it lets its partition go.
         if self._looks % _ASK_AGAIN_BEATS == 2 and not self._ended.is_set():
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            signal.pthread_kill(threading.main_thread().ident or 0, _STOP)
+
+
+def _interrupt(_number: int, frame: FrameType | None) -> None:
+    """Dagster raises for SIGINT in steps, and looks at nothing while a step waits for its turn in a pool."""
+    if frame is not None and frame.f_code is ActiveExecution.sleep_til_ready.__code__:
+        raise DagsterExecutionInterruptedError
+    signal.raise_signal(signal.SIGINT)
 
 
 def _key(run_id: str) -> str:

@@ -14,9 +14,11 @@ import dagster as dg
 from dagster._cli.api import _execute_run_command_body
 
 from etl_assets.resources.document_runs import settings_from_environment
+from etl_assets.resources.pool_waits import wait_asleep
 from etl_assets.resources.run_heart import beating, forget, heart_of, is_alive, report_lost
 from etl_assets.resources.run_queue import BUSY_FILE, EXECUTE_RUN, broker_url, open_queue
 
+wait_asleep()
 app = open_queue(broker_url(settings_from_environment()))
 
 
@@ -42,10 +44,11 @@ def execute_run(task: Any, run_id: str) -> None:
 
 def _after_another(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
     """The message was delivered before. If that worker lives the run is its own; if not, the run has to begin anew."""
-    if is_alive(instance, run.run_id):
-        return
+    alive = is_alive(instance, run.run_id)
     current = instance.get_run_by_id(run.run_id)
-    if current is not None and not current.is_finished:
+    if current is None or current.is_finished:
+        forget(instance, run.run_id)  # somebody else noticed first that its worker was lost
+    elif not alive:
         report_lost(instance, current, "The worker of this run was lost; the daemon starts it anew.")
 
 

@@ -118,6 +118,7 @@ class Workers:
     ready: Callable[[], int]
     say: Say = _silent
     kept: list[Worker] = field(default_factory=list)
+    idle_before: list[Worker] = field(default_factory=list)
     quick_deaths: int = 0
 
     def replace_dead(self) -> None:
@@ -145,13 +146,17 @@ class Workers:
         idle = [one for one in staying if not one.busy]
         busy = len(staying) - len(idle)
         wanted = wanted_workers(ready=ready, busy=busy, idle=len(idle), least=self.least, most=self.most)
-        for _ in range(wanted - len(staying)):
+        for _ in range(min(wanted - len(staying), self.most - len(self.kept))):
             self._add()
-        for worker in idle[: max(len(staying) - wanted, 0)]:
+        # A message that was just taken is not in the queue any more, and its run has not begun: so at two looks.
+        unused = [one for one in idle if one in self.idle_before]
+        self.idle_before = [] if ready else idle
+        for worker in unused[: max(len(staying) - wanted, 0)]:
             self.say(f"worker {worker.name} is not needed")
             worker.drain()
-        if wanted != len(staying):
-            self.say(f"{ready} runs wait, {busy} are executed: {wanted} workers")
+        count = len([one for one in self.kept if not one.draining])
+        if count != len(staying):
+            self.say(f"{ready} runs wait, {busy} are executed: {count} workers")
 
     def kill(self) -> None:
         """End all of them at once."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import psycopg
 from sqlalchemy.engine import make_url
 
 from etl_assets.bindings import open_platform
@@ -25,9 +26,7 @@ from etl_assets.settings import Settings
 from etl_assets_tests.real.databases import new_database
 from etl_assets_tests.real.s3_buckets import new_bucket
 
-LIMIT_S = 120.0
-COLLECTIONS = "defaults:\n  publications: {vector: false, keyword: false, graph: false}\n"
-"""What stores of one machine keep is left out: these machines have only the lake and the ledger in common."""
+LIMIT_S = 300.0
 
 
 def awaited(what: str, found: Callable[[], Any], *, limit_s: float = LIMIT_S) -> Any:
@@ -45,11 +44,12 @@ class Machines:
 
     folder: Path
     shared: Settings
+    collections: str
     processes: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
 
     def machine(self, name: str) -> Settings:
         settings = replace(self.shared, home_folder=str(self.folder / name))
-        settings.home.create().collections_file.write_text(COLLECTIONS)
+        settings.home.create().collections_file.write_text(self.collections)
         return settings
 
     def start(self, settings: Settings, *arguments: str, **variables: str) -> "subprocess.Popen[bytes]":
@@ -91,14 +91,16 @@ def children_in(folder: Path) -> list[int]:
 
 
 @contextmanager
-def machines(folder: Path, servers: Mapping[str, str], prefix: str, **changes: Any) -> Iterator[Machines]:
-    """``prefix`` begins the names of the two databases that are made."""
+def machines(
+    folder: Path, servers: Mapping[str, str], prefix: str, *, collections: str, **changes: Any
+) -> Iterator[Machines]:
+    """``prefix`` begins the names of the two databases that are made; ``collections`` is every machine's file."""
     admin = servers["ETL_TEST_POSTGRES_URL"]
     urls = [new_database(admin, f"{prefix}{name}") for name in ("ledger", "dagster")]
     minio = {name: value for name, value in servers.items() if name.startswith("ETL_TEST_S3_")}
     bucket = new_bucket(minio).settings
     shared = Settings(
-        search_time_limit_s=0.1, parser_processes=1, lease_s=5.0, arrivals_interval_s=5,
+        search_time_limit_s=0.1, parser_processes=1, arrivals_interval_s=5,
         postgres=PostgresPlace(urls[0], dagster_url=urls[1]),
         celery=CeleryPlace(virtual_host(servers, prefix)),
         s3=S3Place(
@@ -106,7 +108,7 @@ def machines(folder: Path, servers: Mapping[str, str], prefix: str, **changes: A
             secret_access_key=bucket.secret_access_key, region="us-east-1",
         ),
     )  # fmt: skip
-    made = Machines(folder, replace(shared, **changes))
+    made = Machines(folder, replace(shared, **changes), collections)
     before = os.environ.get(STORAGE_VARIABLE)
     try:
         yield made
@@ -129,6 +131,14 @@ def virtual_host(servers: Mapping[str, str], name: str) -> str:
         )  # fmt: skip
         urllib.request.urlopen(request, timeout=30).close()
     return f"amqp://{url.username}:{url.password}@{url.host}:{url.port}/{name}"
+
+
+def hearts(place: Machines) -> list[str]:
+    """Ids of the runs whose hearts are in the storage."""
+    assert place.shared.postgres is not None and place.shared.postgres.dagster_url is not None
+    with psycopg.connect(place.shared.postgres.dagster_url) as connection:
+        rows = connection.execute("SELECT key FROM kvs WHERE starts_with(key, 'etl_assets/heart/') ORDER BY key")
+        return [key.rpartition("/")[2] for (key,) in rows.fetchall()]
 
 
 @contextmanager

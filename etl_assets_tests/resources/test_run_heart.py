@@ -1,13 +1,16 @@
 """Signs of life of queued runs: a run that shall stop is interrupted, a lost one holds nothing, and nothing stays."""
 
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import dagster as dg
 import pytest
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import execute_run
 
+from etl_assets.resources.pool_waits import wait_asleep
 from etl_assets.resources.run_heart import WORKER_TAG, beating, forget, heart_of, is_alive, report_lost
 
 CANCELING, FAILURE = dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.FAILURE
@@ -15,7 +18,8 @@ CANCELING, FAILURE = dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.FAILURE
 
 @pytest.fixture(scope="module")
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster"))) as made:
+    limited = {"concurrency": {"pools": {"granularity": "op", "default_limit": 1}}}
+    with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster")), overrides=limited) as made:
         yield made
 
 
@@ -55,6 +59,34 @@ def test_a_run_that_shall_stop_is_interrupted(
     assert (ended.status, ended.tags[WORKER_TAG]) == (ends, "here:1")
     assert "interrupted" not in ended.tags
     assert heart_of(instance, run.run_id) is None, "nothing stays of a run that has ended"
+
+
+def test_a_canceled_run_does_not_go_on_waiting_for_a_pool(instance: dg.DagsterInstance) -> None:
+    @dg.op(pool="taken")
+    def waits() -> None:
+        """It never gets its turn."""
+
+    @dg.job(executor_def=dg.in_process_executor)
+    def waiting() -> None:
+        waits()
+
+    wait_asleep()
+    events = instance.event_log_storage
+    events.initialize_concurrency_limit_to_default("taken")
+    assert events.claim_concurrency_slot("taken", "another run", "waits").is_claimed
+    run = instance.create_run_for_job(waiting)
+
+    def cancel() -> None:
+        while not events.get_concurrency_info("taken").pending_step_count:
+            time.sleep(0.05)
+        instance.report_run_canceling(run)
+
+    with ThreadPoolExecutor(1) as thread, beating(instance, run.run_id, worker="here:1", beat_s=0.05):
+        canceled = thread.submit(cancel)
+        execute_run(InMemoryJob(waiting), run, instance)
+        canceled.result()
+    ended = instance.get_run_by_id(run.run_id)
+    assert ended is not None and ended.status == dg.DagsterRunStatus.CANCELED
 
 
 def test_a_heart_that_beats_is_alive_and_one_that_stands_still_is_not(instance: dg.DagsterInstance) -> None:

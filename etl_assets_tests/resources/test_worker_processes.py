@@ -13,7 +13,7 @@ from etl_assets.resources.worker_processes import Worker, Workers, wanted_worker
 COUNT = st.integers(0, 50)
 
 
-@dataclass
+@dataclass(eq=False)
 class Stub:
     """A worker without a process."""
 
@@ -64,7 +64,12 @@ def test_workers_come_with_the_queue_and_idle_ones_go_when_it_is_empty() -> None
     assert len(workers.kept) == 3
     queue.ready = 0
     workers.scale()
+    assert not any(one.draining for one in workers.kept), "they may have taken a message in this moment"
+    workers.scale()
     assert [one.draining for one in workers.kept] == [False, True, True], "the busy one stays"
+    queue.ready = 5
+    workers.scale()
+    assert len(workers.kept) == 3, "those that are being drained count until they have gone"
 
 
 def test_without_an_answer_of_the_broker_workers_stay() -> None:
