@@ -8,7 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from etl_assets.backends.circuit import Unavailable
-from etl_assets.backends.pinecone_records import VALUES_PER_IN, Condition, Metadata, of_publications, prefix_of
+from etl_assets.backends.pinecone_records import (
+    VALUES_PER_IN,
+    Condition,
+    Metadata,
+    of_publications,
+    prefix_of,
+    publication_of,
+)
 from etl_assets.backends.pinecone_server import PineconeServer
 
 if TYPE_CHECKING:
@@ -27,7 +34,7 @@ BYTES_PER_FETCH = 6_000
 """Ids go into the URL of a fetch, and servers on the way cut URLs beyond 8 kB."""
 
 LISTED_ALONE = 64
-"""Up to this many publications are each listed by prefix; beyond it, the whole namespace may be cheaper."""
+"""Up to this many prefixes are listed one by one; beyond it, listing the whole namespace may be quicker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +92,17 @@ class Namespace:
         self._wait_until_gone({"publication": {"$gte": 0}})
 
     def pages(self, publications: set[int] | None) -> Iterator[list[str]]:
-        """Ids, a page at a time: of these publications, or of more where listing everything takes fewer requests."""
-        if publications is None or self._is_cheaper_whole(len(publications)):
+        """Ids, a page at a time: of these publications, or of more where listing everything is quicker."""
+        groups = {} if publications is None else prefixes_of(publications)
+        if publications is None or self._is_quicker_whole(len(groups)):
             yield from self._listed(None)
             return
-        prefixes = (prefix_of(number) for number in sorted(publications))
-        for pages in self.server.mapped(lambda prefix: [*self._listed(prefix)], prefixes):
+
+        def of_group(prefix: str) -> list[list[str]]:
+            wanted = groups[prefix]
+            return [[one for one in page if publication_of(one) in wanted] for page in self._listed(prefix)]
+
+        for pages in self.server.mapped(of_group, groups):
             yield from pages
 
     def fetch(self, ids: Sequence[str]) -> list[Fetched]:
@@ -151,13 +163,14 @@ class Namespace:
     def _probe(self) -> list[float]:
         return [1.0] + [0.0] * (self.dimension - 1)
 
-    def _is_cheaper_whole(self, publications: int) -> bool:
-        if publications <= LISTED_ALONE:
+    def _is_quicker_whole(self, prefixes: int) -> bool:
+        """The pages of a whole namespace come one after the other, those of prefixes ``concurrency`` at a time."""
+        if prefixes <= LISTED_ALONE:
             return False
         held = self.server.call(
             f"describing {self.name}", lambda: self.index.describe_namespace(name=self.name).record_count
         )
-        return held / IDS_PER_LIST < publications
+        return held / IDS_PER_LIST < prefixes / self.server.access.concurrency
 
     def _listed(self, prefix: str | None) -> Iterator[list[str]]:
         token: str | None = None
@@ -174,6 +187,21 @@ class Namespace:
             yield ids
             if not token:
                 return
+
+
+def prefixes_of(publications: set[int]) -> dict[str, set[int]]:
+    """Prefixes that together list the ids of these publications, and of which each of them is for.
+
+    One prefix serves ten numbers that follow one another (``123`` for 1230 to 1239), as long as the numbers with one
+    more digit, which it finds too, lie beyond the highest asked for.
+    """
+    groups: dict[str, set[int]] = {}
+    highest = max(publications, default=0)
+    for number in sorted(publications):
+        ten = number // 10
+        prefix = str(ten) if ten and 100 * ten > highest else prefix_of(number)
+        groups.setdefault(prefix, set()).add(number)
+    return {prefix_of(min(group)) if len(group) == 1 else prefix: group for prefix, group in groups.items()}
 
 
 def _batches(records: Sequence[Record]) -> Iterator[list[Record]]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from uuid import uuid4
 
-from etl_assets_tests.real.hosted_homes import EMBEDDED, answers, command, hosted_environment, rows
+from etl_assets_tests.real.hosted_homes import EMBEDDED, answers, command, hosted_environment, opened, rows, stored
 from etl_assets_tests.small_homes import STATIC, TEXTS
 
 QUESTIONS = ["which group used EMOTET against a bank", "roses want sun", "CVE-2021-44228", "factory stopped"]
@@ -45,8 +45,10 @@ def test_hosted_and_embedded_installations_hold_the_same_rows_and_give_the_same_
             _ran(env, "sync")
             _ran(env, "check")
             (documents / "garden.txt").write_text(TEXTS["garden.txt"])
-        assert rows(hosted) == rows(embedded)
-        assert answers(hosted, tenant, QUESTIONS) == answers(embedded, tenant, QUESTIONS)
+        with opened(hosted) as on_servers, opened(embedded) as on_disk:
+            assert rows(on_servers) == rows(on_disk)
+            assert stored(on_servers) == stored(on_disk)
+            assert answers(on_servers, tenant, QUESTIONS) == answers(on_disk, tenant, QUESTIONS)
         # Nothing that counts stays on the machine: its disk may be lost.
         kept = {path.name for path in hosted_home.iterdir() if path.is_dir() and any(path.iterdir())}
         assert kept <= {"cache", "dagster", "indexes", "logs"}, kept

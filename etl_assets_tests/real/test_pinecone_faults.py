@@ -251,7 +251,8 @@ def test_more_hidden_numbers_than_a_filter_holds_are_met_and_left_out(opened: Op
     hidden = Visibility(1, 10**12, tuple(chain(((n, n + 15) for n in range(1, 290, 32)), decoys)))
     expected = [n for n in range(1, 401) if hidden.admits(n)]
     assert found(index, 400, hidden) == expected
-    assert found(index, 5, hidden) == [n for n in expected if n <= 300][:5]
+    # Of equal ones, the first by their documents' ids.
+    assert found(index, 5, hidden) == sorted(sorted((n for n in expected if n <= 300), key=str)[:5])
 
 
 @pytest.mark.parametrize(
