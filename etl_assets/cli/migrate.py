@@ -9,6 +9,8 @@ import click
 from etl_assets.cli.output import say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from etl_assets.hosted_bindings import Connections
     from etl_assets.settings import Settings
 
@@ -26,16 +28,24 @@ def migrate() -> None:
     settings = read_settings()
     settings.home.create()
     hosted = Connections(settings)
+    try:
+        for line in _migrated(hosted, settings):
+            say(line)
+    finally:
+        hosted.close()
+
+
+def _migrated(hosted: Connections, settings: Settings) -> Iterator[str]:
+    """What was done, step by step."""
     _refuse_newer_graph(hosted)
-    say(_ledger(hosted))
+    yield _ledger(hosted)
     if settings.s3 is not None:
         hosted.mark.claim()
-        say(f"objects: {hosted.mark.shown} belongs to this installation")
+        yield f"objects: {hosted.mark.shown} belongs to this installation"
     if settings.neo4j is not None:
-        say(_graph(hosted))
+        yield _graph(hosted)
     if settings.pinecone is not None:
-        for line in _vectors(hosted, settings):
-            say(line)
+        yield from _vectors(hosted, settings)
 
 
 def _refuse_newer_graph(hosted: Connections) -> None:
