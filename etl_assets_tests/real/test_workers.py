@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import cast
@@ -152,3 +153,48 @@ def test_workers_outlive_a_restart_of_the_broker_idle_and_at_work(
             queue = open_queue(broker_url(machine))
             awaited("no message is left", lambda: waiting(queue) == 0)
             assert len(instance.get_runs()) == 2 and done_once(platform, 3)
+
+
+def test_workers_come_with_the_queue_stop_what_is_canceled_and_finish_before_they_go(
+    place: Machines, tmp_path: Path, model: HeldJina, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = place.machine("one")
+    for name, value in machine.as_environment().items():
+        monkeypatch.setenv(name, value)
+    with instance_of(machine) as instance, platform_of(machine) as platform:
+        for collection in ("acme/a", "umbrella/a"):
+            put(platform, tmp_path, collection, 1, HELD)
+        daemon = place.daemon(machine)
+        workers = place.workers(machine, "--min", "1", "--max", "2", "--check-every", "2")
+        awaited("a second worker has come", lambda: "2 workers" in said(machine))
+        awaited("one run is in its step", lambda: model.asked)
+        put(platform, tmp_path, "other/a", 1)
+        awaited("a third run waits in the queue", lambda: state_of(instance, "other/a") in AT_WORK)
+        stop(daemon)  # it would start canceled work anew
+
+        held, waits = ("acme/a", "umbrella/a") if model.is_asked("acme/a") else ("umbrella/a", "acme/a")
+        stopped = (waits, "other/a")
+        for collection in stopped:
+            assert instance.run_launcher.terminate(run_id_of(instance, collection))
+        awaited("both are canceled", lambda: {state_of(instance, one) for one in stopped} == {CANCELED})
+        leases = schema.leases
+        with platform.ledger.reading() as connection:
+            names = select(leases.c.name).where(leases.c.expires_at > 0, leases.c.name.not_like("%/%"))
+            mine = [name for name in connection.scalars(names) if name.startswith(waits.replace("/", "."))]
+        assert mine == [], "a canceled run lets its partition go"
+        started = {r.dagster_run.tags["tenant"] for r in instance.get_run_records() if r.start_time is not None}
+        assert "other" not in started, "canceled in the queue, it never starts"
+        awaited("their hearts are gone", lambda: hearts(place) == [run_id_of(instance, held)])
+
+        awaited("the idle worker is not needed", lambda: "has finished" in said(machine))
+        workers.send_signal(signal.SIGTERM)
+        awaited("the workers are drained", lambda: "draining" in said(machine))
+        assert workers.poll() is None and state_of(instance, held) == dg.DagsterRunStatus.STARTED
+        model.let_go.set()
+        assert workers.wait(timeout=60) == 0
+        assert state_of(instance, held) == SUCCESS, "the run was finished before its worker went"
+
+
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    process.send_signal(signal.SIGTERM)
+    process.wait(timeout=60)
