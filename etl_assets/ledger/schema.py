@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 metadata = MetaData()
 Big = BigInteger().with_variant(Integer, "sqlite")
@@ -437,6 +437,27 @@ pinned_versions = Table(
     Column("since", Float, nullable=False),
 )  # fmt: skip
 """Documents of which a person published an earlier version again; ``key_version`` is what their key held then."""
+
+spend = Table(
+    "spend", metadata,
+    Column("spend_id", Big, primary_key=True, autoincrement=False),
+    Column("tenant", String(64), nullable=False),
+    Column("collection", String(64), nullable=False),
+    Column("day", String(10), nullable=False),
+    Column("stage", String(64), nullable=False),
+    Column("model", String(200), nullable=False),
+    Column("run_id", String(64), nullable=False),
+    Column("rows_computed", Big, nullable=False),
+    Column("tokens", Big, nullable=False),
+    Column("money", Float, nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("at", Float, nullable=False),
+    Index("ix_spend_tenant", "tenant", "day"),
+)  # fmt: skip
+"""What was computed by a model, a row per batch, entered with the outputs it made: neither lost by a kill nor counted
+twice. ``day`` is YYYY-MM-DD in UTC by the database's clock; ``money`` is by the prices of that moment.
+"""
 
 for _table in metadata.tables.values():
     for _column in _table.columns:
