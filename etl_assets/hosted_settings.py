@@ -111,10 +111,9 @@ class AwsSecretsPlace:
 
 @dataclass(frozen=True, slots=True)
 class CeleryPlace:
-    """The queue from which workers on several machines take work. ``backend_url`` None keeps results at the broker."""
+    """The queue from which workers on several machines take work."""
 
     broker_url: str = field(repr=False)
-    backend_url: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,10 +320,6 @@ _CELERY: Mapping[str, Variable] = {
     "broker_url": _address(
         "ETL_CELERY_BROKER_URL", "CELERY_BROKER_URL", schemes=("amqp", "amqps", "pyamqp"), secret=True,
         meaning="RabbitMQ.",
-    ),
-    "backend_url": _words(
-        "ETL_CELERY_BACKEND_URL", "CELERY_RESULT_BACKEND", secret=True,
-        meaning="Where results are kept, as Celery writes it.", unset="rpc:// at the broker",
     ),
 }  # fmt: skip
 
