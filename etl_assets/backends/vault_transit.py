@@ -1,6 +1,6 @@
 """A master key in the transit engine of HashiCorp Vault or OpenBao, which never shows its key.
 
-API: developer.hashicorp.com/vault/api-docs/secret/transit (encrypt, decrypt)
+API: developer.hashicorp.com/vault/api-docs/secret/transit (read key, encrypt, decrypt)
 """
 
 import re
@@ -27,6 +27,7 @@ class TransitKey:
         self._master = f"{_KIND}{self._mount}/{name}"
         self._headers = {"X-Vault-Namespace": namespace} if namespace else {}
         self.label = f"Vault transit key {self._mount}/{name}"
+        self._was_looked_for = False
 
     def __repr__(self) -> str:
         return f"TransitKey({self._mount!r}, {self._name!r})"
@@ -36,12 +37,17 @@ class TransitKey:
         return master == self._master
 
     def current(self) -> tuple[str, str]:
-        """The newest version, from wrapping zeros: a policy that lets one encrypt need not let one read the key."""
-        probe = self.wrap(bytes(KEY_BYTES), "probe of the version")
-        return probe.master, probe.version
+        """The newest version; from wrapping zeros where the policy lets one encrypt and not read the key."""
+        version = self._newest()
+        return (self._master, version) if version else (self._master, self.wrap(bytes(KEY_BYTES), "a look").version)
 
     def wrap(self, secret: bytes, context: str) -> Wrapping:
         """Encrypt by the newest version, with ``context`` as associated data."""
+        if not self._was_looked_for:
+            # Asked to encrypt under a name without a key, Vault makes one if the policy lets it: a lost key, or a
+            # wrong name, would not be noticed.
+            self._newest()
+            self._was_looked_for = True
         text = self._ask("encrypt", {"plaintext": b64encode(secret).decode()}, context, "ciphertext")
         matched = _WRAPPED.fullmatch(text)
         if matched is None:
@@ -57,6 +63,30 @@ class TransitKey:
             # No cause: it would hold the text, which is a key.
             raise PermanentError(f"{self.label}: an answer that is no base64") from None
 
+    def _newest(self) -> str | None:
+        """The newest version; ``None`` when the policy does not let one read the key."""
+
+        def read(answer: Answer) -> str | None:
+            if answer.status == 403:
+                return None
+            data = answer.body.get("data") if isinstance(answer.body, dict) else None
+            number = data.get("latest_version") if isinstance(data, dict) else None
+            if not isinstance(number, int):
+                raise UnusableAnswer(TransientError(f"{self.label}: an answer without latest_version"))
+            return f"v{number}"
+
+        def refusal(status: int, words: str) -> EtlAssetsError | None:
+            return self._absent() if status == 404 else None
+
+        path = self._path("keys")
+        return self._api.call(Request("GET", path, headers=self._headers, accepts=(403,), refusal=refusal), read)
+
+    def _absent(self) -> ConfigError:
+        return ConfigError(f"{self.label}: there is no such key or engine; make it, or correct its name")
+
+    def _path(self, action: str) -> str:
+        return f"/v1/{quote(self._mount)}/{action}/{quote(self._name, safe='')}"
+
     def _ask(self, action: str, body: dict[str, str], context: str, field: str) -> str:
         def read(answer: Answer) -> str:
             data = answer.body.get("data") if isinstance(answer.body, dict) else None
@@ -68,7 +98,7 @@ class TransitKey:
         def refusal(status: int, words: str) -> EtlAssetsError | None:
             # Vault's words are left out: they may repeat what was sent.
             if status == 404 or "encryption key not found" in words or "no handler for route" in words:
-                return ConfigError(f"{self.label}: there is no such key or engine; make it, or correct its name")
+                return self._absent()
             if status == 403:
                 return PermanentError(f"{self.label}: HTTP 403: its policy refuses to {action}; check policy and token")
             if "message authentication failed" in words or "invalid ciphertext" in words:
@@ -80,6 +110,5 @@ class TransitKey:
                 return PermanentError(f"{self.label}: the version it needs is below min_decryption_version; lower that")
             return PermanentError(f"{self.label}: HTTP {status} refused to {action}") if status == 400 else None
 
-        path = f"/v1/{quote(self._mount)}/{action}/{quote(self._name, safe='')}"
         sent = {**body, "associated_data": b64encode(context.encode()).decode()}
-        return self._api.call(Request("POST", path, sent, headers=self._headers, refusal=refusal), read)
+        return self._api.call(Request("POST", self._path(action), sent, headers=self._headers, refusal=refusal), read)

@@ -12,11 +12,13 @@ from etl_assets.backends.encrypted_blobs import EncryptedBlobs
 from etl_assets.backends.envelope import Envelope, original_scope
 from etl_assets.backends.http_calls import Answer, HttpApi, Patience, Request
 from etl_assets.backends.local_blobs import LocalBlobs
+from etl_assets.backends.probe_services import probe_master_keys
 from etl_assets.backends.vault_secrets import vault_api
 from etl_assets.backends.vault_transit import TransitKey
 from etl_assets.errors import ConfigError, PermanentError, TransientError
 from etl_assets.ledger.data_keys import LedgerKeys
 from etl_assets.ledger.database import Ledger
+from etl_assets.protocols.probes import Finding
 from etl_assets_tests.backends.sealing import get, put
 from etl_assets_tests.servers.fixtures import Variables, server
 
@@ -110,3 +112,26 @@ def test_a_refused_token_and_an_absent_server_are_told_apart(vault: Variables, m
     with pytest.raises(TransientError):
         TransitKey(silent, mount, "main").wrap(SECRET, "context")
     silent.close()
+
+
+def test_a_key_that_is_missing_is_not_made_by_asking_for_it(api: HttpApi, mount: str) -> None:
+    for ask in (
+        TransitKey.current, lambda key: key.wrap(SECRET, "context"), lambda key: probe_master_keys(Finding(), [key]),
+    ):  # fmt: skip
+        with pytest.raises(ConfigError, match=f"{mount}/absent: there is no such key"):
+            ask(TransitKey(api, mount, "absent"))
+    made = Request("GET", f"/v1/{mount}/keys/absent", accepts=(404,))
+    assert api.call(made, lambda answer: answer.status) == 404
+
+
+def test_a_policy_that_lets_one_encrypt_and_not_read_the_key_is_enough(
+    vault: Variables, api: HttpApi, master: TransitKey, mount: str
+) -> None:
+    rules = f'path "{mount}/encrypt/main" {{capabilities = ["update"]}}'
+    send(api, "PUT", f"/v1/sys/policies/acl/{mount}", {"policy": rules})
+    token = send(api, "POST", "/v1/auth/token/create", {"policies": [mount], "ttl": "10m"})["auth"]["client_token"]
+    send(api, "POST", f"/v1/{mount}/keys/main/rotate", {})
+    narrow = vault_api(vault["ETL_TEST_VAULT_ADDR"], FixedCredential(token, source="TOKEN"))
+    assert TransitKey(narrow, mount, "main").current() == (f"vault-transit:{mount}/main", "v2")
+    narrow.close()
+    send(api, "DELETE", f"/v1/sys/policies/acl/{mount}")
