@@ -30,7 +30,7 @@ class Kind(Protocol):
         """The value that ``text`` stands for.
 
         Raises:
-            ConfigError: it is none of this kind; the message is ``allowed``.
+            ConfigError: it is none of this kind; the message is ``allowed``, or that and how to spell such a text.
         """
         ...
 
@@ -158,17 +158,18 @@ class Address:
         return f"an address that begins with {' or '.join(f'{scheme}://' for scheme in self.schemes)}, with a host"
 
     def read(self, text: str) -> str:
-        """The URL itself. ConfigError for another scheme, no host, a port out of range, or a blank."""
+        """The URL itself. ConfigError for another scheme, no host, a port out of range, a blank, or an @ elsewhere
+        than before the host: half of a password would be taken for the host, and be told as one.
+        """
         try:
             parts = urlsplit(text)
             is_usable = parts.scheme in self.schemes and bool(parts.hostname) and (parts.port or 1) > 0
+            is_usable = is_usable and text.count("@") == (parts.username is not None)
         except ValueError:
             is_usable = False
         if not is_usable or not text.isprintable() or " " in text:
-            raise ConfigError(self.allowed)
-        if text.count("@") > 1:
-            # Half of such a password would be taken for the host, and be told as one.
-            raise ConfigError("write %40 for @, %2F for / and %3A for : inside a password")
+            spelling = "; inside a password write %40 for @, %2F for / and %3A for :" if "@" in text else ""
+            raise ConfigError(self.allowed + spelling)
         return text
 
 

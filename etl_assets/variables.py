@@ -37,7 +37,8 @@ def given(env: Mapping[str, str], variable: Variable) -> object | None:
         try:
             return variable.field.kind.read(text)
         except ConfigError as e:
-            raise ConfigError(f"{name}={shown(name, text)}: use {variable.field.allowed}") from e
+            allowed = variable.field.allowed + str(e).removeprefix(variable.field.kind.allowed)
+            raise ConfigError(f"{name}={shown(name, text)}: use {allowed}") from e
     return None
 
 

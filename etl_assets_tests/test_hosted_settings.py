@@ -1,5 +1,6 @@
 """Hosted backends chosen by variables: vendors' names, .env files, and everything wrong named at once."""
 
+import traceback
 from dataclasses import MISSING, fields
 from pathlib import Path
 
@@ -53,6 +54,29 @@ def test_every_missing_and_wrong_variable_is_named_at_once_and_none_is_shown() -
     ):  # fmt: skip
         assert name in text, name
     assert "canary" not in text
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["c4n@4ry", "c4n/4ry", "12/c4n@4ry", "12/c4n4ry", "c4n#4ry", "c4n?4ry", "c4n:4ry@", "c4n[4ry", "c4n 4ry"],
+)
+def test_an_address_whose_password_is_not_spelled_as_in_a_url_is_refused_and_not_shown(password: str) -> None:
+    env = {
+        "SUPABASE_DB_URL": f"postgresql://u:{password}@db.example.org/ledger",
+        "REDIS_URL": f"redis://:{password}@localhost:6379/0",
+    }
+    with pytest.raises(ConfigError) as refusal:
+        Settings.from_environment(env)
+    text = str(refusal.value)
+    assert all(f"{name}=(not shown): use an address that begins with" in text for name in env)
+    assert text.count("inside a password write %40 for @") == 2
+    assert not any(part in "".join(traceback.format_exception(refusal.value)) for part in ("c4n", "4ry"))
+
+
+def test_an_address_whose_password_is_spelled_as_in_a_url_is_read() -> None:
+    url = "postgresql://u:12%2Fc%40n%3Aary@db.example.org:5432/ledger?sslmode=require"
+    settings = Settings.from_environment({"SUPABASE_DB_URL": url})
+    assert settings.postgres is not None and settings.postgres.url == url
 
 
 def test_a_value_may_name_a_secret_only_where_a_store_is_set() -> None:

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 
 from etl_assets import launching, serving
 from etl_assets.asset_keys import DOCUMENT_SHARDS
-from etl_assets.errors import ConfigError, PermanentError
+from etl_assets.errors import ConfigError, PermanentError, TransientError
 from etl_assets.launching import PartitionOutcome, run_partitions
 from etl_assets.ledger import runs
 from etl_assets.resources import event_log
@@ -285,6 +286,26 @@ def test_a_full_disk_under_dagsters_storage_is_one_clear_error(tmp_path: Path) -
         with pytest.raises(PermanentError, match="Dagster's storage in .*(full|disk I/O error); free some space"):
             run_partitions(home.settings, keys, platform=home.platform)
         home.platform.ledger.close()
+
+
+def test_a_wrong_password_of_dagsters_database_is_one_clear_error_without_the_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = type("OperationalError", (Exception,), {"__module__": "psycopg2"})
+    address = f"postgresql+psycopg2://etl:{'c4n' + '4ry'}@db.example.org/dagster"
+
+    def refuse(folder: str) -> None:
+        try:
+            raise refused(f'FATAL: password authentication failed for user "etl"\n{address}')
+        except Exception as e:
+            raise RuntimeError(f"cannot open {address}") from e
+
+    monkeypatch.setattr(dg.DagsterInstance, "from_config", refuse)
+    home = SmallHome.at(tmp_path / "home", {})
+    with pytest.raises(TransientError, match="check ETL_DAGSTER_POSTGRES_URL") as caught:
+        run_partitions(home.settings, [home.key], platform=home.platform)
+    assert 'PostgreSQL: FATAL: password authentication failed for user "etl"' in str(caught.value)
+    assert "c4n4ry" not in "".join(traceback.format_exception(caught.value))
 
 
 _OPEN_AT_A_SIGN = """
