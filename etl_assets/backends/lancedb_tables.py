@@ -10,12 +10,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from etl_assets.backends.lancedb_filters import condition, in_numbers, in_texts
 from etl_assets.backends.lancedb_folder import TableFolder, TablePlace
 from etl_assets.errors import PermanentError
-from etl_assets.protocols.indexes import Filters, IndexHit, IndexSpace, StoredRow
+from etl_assets.protocols.indexes import Filters, IndexHit, IndexSpace, SpaceStats, StoredRow
 from etl_assets.protocols.visibility import Visibility
 
 if TYPE_CHECKING:
@@ -120,6 +120,19 @@ class LanceTables(ABC):
     def drop(self, space: IndexSpace) -> None:
         """See ``RowIndex.drop``."""
         self._tables.drop(space)
+
+    def stats(self, space: IndexSpace) -> SpaceStats:
+        """See ``RowIndex.stats``. Old versions of a table, which are kept for a while, are not in its size."""
+
+        def counted(table: Table) -> SpaceStats:
+            # Declared as a class of its own, it is a dictionary.
+            told = cast("Mapping[str, Any]", table.stats())
+            waiting = max((index.num_unindexed_rows or 0 for index in table.list_indices()), default=0)
+            return SpaceStats(
+                table.count_rows(), int(told["total_bytes"]), int(told["fragment_stats"]["num_fragments"]), waiting
+            )
+
+        return self._tables.read(space, counted, missing=SpaceStats(0))
 
     def optimise(self, space: IndexSpace, *, now: bool = False) -> None:
         """See ``RowIndex.optimise``. Due past FRAGMENTS or ``_unindexed_limit`` rows.

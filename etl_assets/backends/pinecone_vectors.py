@@ -26,7 +26,15 @@ from etl_assets.backends.pinecone_records import (
 )
 from etl_assets.backends.pinecone_server import MissingError, PineconeAccess, PineconeServer
 from etl_assets.errors import PermanentError, TransientError
-from etl_assets.protocols.indexes import Filters, IndexHit, IndexSpace, StoredRow, vector_digest, vector_rows
+from etl_assets.protocols.indexes import (
+    Filters,
+    IndexHit,
+    IndexSpace,
+    SpaceStats,
+    StoredRow,
+    vector_digest,
+    vector_rows,
+)
 from etl_assets.protocols.visibility import Visibility
 
 MOST_HITS = 10_000
@@ -132,6 +140,10 @@ class PineconeVectors:
                     found[IndexSpace(match[1], match[2], int(match[3]))] = dimension
         self._dimensions.update(found)
         return sorted(found, key=lambda space: space.name)
+
+    def stats(self, space: IndexSpace) -> SpaceStats:
+        """See ``RowIndex.stats``: ids are listed, since the counts that Pinecone keeps come late."""
+        return SpaceStats(sum(1 for _ in self._ids(space, None)))
 
     def drop(self, space: IndexSpace) -> None:
         """See ``RowIndex.drop``."""

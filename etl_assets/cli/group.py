@@ -54,6 +54,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "quarantine": ("etl_assets.cli.group:quarantine", "Show what could not be processed, and try it again."),
     "check": ("etl_assets.cli.check:check", "Prove that what is stored is right."),
     "generation": ("etl_assets.cli.group:generation", "Change a collection's model or chunking while it answers."),
+    "repair": ("etl_assets.cli.repair:repair", "Make every store equal to the ledger again."),
+    "index": ("etl_assets.cli.group:index", "Measure the indexes, and build them anew."),
     "sql": ("etl_assets.cli.sql:sql", "Ask one SELECT of the rows of every stage and the ledger."),
     "evaluate": ("etl_assets.cli.evaluate:evaluate", "Measure search against judged queries."),
     "keys": ("etl_assets.cli.group:keys", "Make, rotate and list the keys of encryption at rest."),
@@ -91,6 +93,11 @@ KEYS: Mapping[str, tuple[str, str]] = {
     "status": ("etl_assets.cli.keys:status", "Show what wraps how many data keys."),
     "rotate": ("etl_assets.cli.keys:rotate", "Wrap every data key again under the current master key."),
     "encrypt": ("etl_assets.cli.keys:encrypt", "Encrypt what was stored before a master key was set."),
+}
+
+INDEX: Mapping[str, tuple[str, str]] = {
+    "stats": ("etl_assets.cli.index:stats", "Rows, sizes and generation of every index."),
+    "rebuild": ("etl_assets.cli.index:rebuild", "Publish everything of a store anew, from the lake."),
 }
 
 SECRETS: Mapping[str, tuple[str, str]] = {
@@ -134,5 +141,7 @@ generation = LazyGroup(GENERATION, name="generation", help="Change a collection'
 keys = LazyGroup(KEYS, name="keys", help="Make, rotate and list the keys of encryption at rest.")
 
 backends = LazyGroup(BACKENDS, name="backends", help="Try the backend of every role.")
+
+index = LazyGroup(INDEX, name="index", help="Measure the indexes, and build them anew.")
 
 secrets = LazyGroup(SECRETS, name="secrets", help="Change secrets that a store holds.")

@@ -41,6 +41,11 @@ class Drift:
         """Open publications that some store does not hold as the lake says."""
         return {number for one in self.stores.values() for number in one.wrong}
 
+    @property
+    def is_ahead(self) -> bool:
+        """Whether a store holds numbers that the ledger has not drawn: it was put back to an older state."""
+        return self.segments.is_ahead or any(one.is_ahead for one in self.stores.values())
+
     def by_store(self) -> dict[str, list[str]]:
         """What differs, in words, by store; a store that is as it should be is left out."""
         found = {store: one.lines() for store, one in self.stores.items()}
@@ -57,12 +62,14 @@ class Drift:
         """How many differences of each kind, by store."""
         kinds: dict[str, dict[str, int]] = {}
         for store, one in self.stores.items():
-            kinds[store] = {kind: count for kind, count in one.counts().items() if kind != "rows" and count}
+            kinds[store] = {kind: count for kind, count in one.counts().items() if kind != "rows"}
         for store in self.damaged:
             kinds.setdefault(store, {})["damaged"] = 1
-        kinds["lake"] = {"lost": len(self.segments.segments), "stray": len(self.segments.strays)}
+        lake = self.segments
+        kinds["lake"] = {"lost": len(lake.segments), "unmade": len(lake.unmade), "stray": len(lake.strays)}
         kinds["originals"] = {"lost": len(self.originals.originals)}
-        return {store: held for store, held in kinds.items() if any(held.values())}
+        some = {store: {kind: count for kind, count in held.items() if count} for store, held in kinds.items()}
+        return {store: held for store, held in some.items() if held}
 
     def digest(self) -> str:
         """Digest of exactly these differences: a repair that leaves the very same ones did not help."""
@@ -118,7 +125,7 @@ def _ask(platform: "Platform", partition: Partition, store: str, lost: Sequence[
             return
         places = audits.segments_of(connection, [one.outputs[SOURCES[store]]])
         files = segment_files(connection, places)
-    if not places or set(places) & set(lost):
+    if not places or set(places) - set(files) or set(places) & set(lost):
         return
     column = "vector" if store == "vector" else "text"
     value = platform.lake.read(files, places, [column])[column][0]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from etl_assets.documents.arrivals import original_key
 from etl_assets.documents.model import STAGES
 from etl_assets.errors import DataError
-from etl_assets.ledger import files
+from etl_assets.ledger import audits, files
 from etl_assets.ledger.catalogue import Partition
 from etl_assets.ledger.files import Original
 from etl_assets.ledger.segments import SegmentFile
@@ -42,11 +42,13 @@ class LostOriginal:
 @dataclass(slots=True)
 class FileDifferences:
     """What differs. ``strays`` are keys of the lake that no ledger row names and that nobody can be writing;
-    ``is_ahead``: one of them carries a token that the ledger has not drawn yet."""
+    ``unmade`` are paths of published documents whose rows were struck out; ``is_ahead``: a stray carries a token that
+    the ledger has not drawn yet."""
 
     segments: list[LostSegment] = field(default_factory=list)
     originals: list[LostOriginal] = field(default_factory=list)
     strays: list[str] = field(default_factory=list)
+    unmade: list[str] = field(default_factory=list)
     is_ahead: bool = False
     read: int = 0
 
@@ -57,7 +59,8 @@ class FileDifferences:
             + (f" and {len(one.paths) - 3:,} more" if len(one.paths) > 3 else "")
             for one in self.segments
         ]
-        return [*lost, *(f"file {key} of the lake is named by nothing" for key in self.strays)]
+        unmade = [f"{path}: rows that it was published from are lost" for path in self.unmade]
+        return [*lost, *unmade, *(f"file {key} of the lake is named by nothing" for key in self.strays)]
 
     def original_lines(self) -> list[str]:
         """One line for each lost original."""
@@ -75,6 +78,9 @@ def compare_segments(platform: "Platform", partition: Partition) -> FileDifferen
         named = files.live_segments(connection, partition)
         known = files.named_keys(connection, sorted(listed))
         token = files.lease_token(connection, partition)
+        shown = audits.known(connection, partition).open.values()
+        gone = audits.without_rows(connection, [number for one in shown for number in one.outputs.values()], ())
+    found.unmade = sorted({one.path for one in shown if gone.intersection(one.outputs.values())})
     for file, stage in sorted(named.items(), key=lambda item: item[0].segment_id):
         found.read += 1
         problem = _segment_problem(platform, file, is_listed=file.key in listed)

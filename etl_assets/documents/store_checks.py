@@ -49,7 +49,7 @@ class Differences:
     """What differs, as lines that name the document, by kind.
 
     ``wrong`` are open publications whose rows are not what the lake says; ``strangers`` are numbers to be removed;
-    ``foreign`` are index spaces of no generation; ``highest`` is the highest number found.
+    ``foreign`` are index spaces of no generation; ``is_ahead``: a number was found that nobody has drawn yet.
     """
 
     missing: list[str] = field(default_factory=list)
@@ -58,10 +58,11 @@ class Differences:
     stale: list[str] = field(default_factory=list)
     documents: set[str] = field(default_factory=set)
     wrong: set[int] = field(default_factory=set)
+    wrong_paths: set[str] = field(default_factory=set)
     strangers: set[Stranger] = field(default_factory=set)
     foreign: list[IndexSpace] = field(default_factory=list)
     unused_entities: bool = False
-    highest: int = 0
+    is_ahead: bool = False
     rows: int = 0
 
     def counts(self) -> dict[str, int]:
@@ -116,10 +117,11 @@ def compare_all(
         if lost is not None:
             unread = audits.without_rows(connection, [one.outputs.get(SOURCES[store], 0) for one in steady], lost)
             steady = [one for one in steady if one.outputs.get(SOURCES[store], 0) not in unread]
-    differences.highest = max((number for _, number in found.rows), default=0)
-    for generation in {0} if store == "graph" else {one.generation_id for one in steady}:
-        mine = [one for one in steady if generation in (0, one.generation_id)]
-        there = {number: rows for (place, number), rows in found.rows.items() if place == generation}
+    differences.is_ahead = any(number > after.highest_drawn for _, number in found.rows)
+    for generation in sorted({one.generation_id for one in steady}):  # a document has one number in each
+        mine = [one for one in steady if one.generation_id == generation]
+        place = 0 if store == "graph" else generation
+        there = {number: rows for (held, number), rows in found.rows.items() if held == place}
         _compare(differences, store, there, expected_rows(platform, partition, store, mine))
     _find_strangers(differences, partition, store, found, before, after, ended)
     _find_lost_places(differences, platform, partition, store)
@@ -149,14 +151,20 @@ def expected_rows(
     stage = SOURCES[store]
     digests = _DIGESTS[store]
     for part in batches(held, DOCUMENTS_AT_ONCE):
-        with platform.ledger.reading() as connection:
-            wanted = audits.segments_of(connection, [one.outputs[stage] for one in part if stage in one.outputs])
-            files = segment_files(connection, wanted)
-        if not wanted:
-            yield part, {}
-            continue
-        rows = platform.lake.read(files, wanted, ["document_id", *_COLUMNS[store]])
-        yield part, digests(rows, partition, part)
+        rows = rows_of(platform, store, [one.outputs[stage] for one in part if stage in one.outputs])
+        yield part, {} if rows is None else digests(rows, partition, part)
+
+
+def rows_of(platform: "Platform", store: str, output_ids: Sequence[int]) -> "pl.DataFrame | None":
+    """What a store is given of these outputs, from the lake; ``None`` when they have no rows.
+
+    Raises:
+        SegmentLost: the lake does not hold them any more.
+    """
+    with platform.ledger.reading() as connection:
+        wanted = audits.segments_of(connection, output_ids)
+        files = segment_files(connection, wanted)
+    return platform.lake.read(files, wanted, ["document_id", *_COLUMNS[store]]) if wanted else None
 
 
 def _vector_digests(rows: "pl.DataFrame", _partition: Partition, held: Sequence[Held]) -> Stored:
@@ -224,10 +232,11 @@ def spaces_of(platform: "Platform", partition: Partition, store: str) -> Sequenc
     if store == "graph":
         return [None]
     place = (partition.tenant, partition.collection)
-    return [one for one in _index(platform, store).spaces() if (one.tenant, one.collection) == place]
+    return [one for one in index_of(platform, store).spaces() if (one.tenant, one.collection) == place]
 
 
-def _index(platform: "Platform", store: str) -> RowIndex:
+def index_of(platform: "Platform", store: str) -> RowIndex:
+    """The vector index or the keyword index."""
     return platform.stores.vector if store == "vector" else platform.stores.keyword
 
 
@@ -238,7 +247,7 @@ def _stored(
         for edge in platform.stores.graph.edges(partition.tenant, partition.collection, publications=only):
             yield edge.publication, edge.document_id, edge.entity_id, edge.digest
         return
-    for row in _index(platform, store).rows(space, publications=only):
+    for row in index_of(platform, store).rows(space, publications=only):
         yield row.publication, row.document_id, row.chunk_id, row.digest
 
 
@@ -268,6 +277,7 @@ def _compare(
             if should != dict(there):
                 differences.documents.add(one.document_id)
                 differences.wrong.add(one.publication)
+                differences.wrong_paths.add(one.path)
 
 
 def _find_strangers(
@@ -290,8 +300,9 @@ def _find_strangers(
         line = f"document {found.owners[address]}: publication {publication} is {why}, row "
         kind += [line + row for row in sorted(rows)]
         differences.documents.add(found.owners[address])
-        if here:
+        if here and opened is not None:
             differences.wrong.add(publication)
+            differences.wrong_paths.add(opened.path)
         else:
             space = None if store == "graph" else IndexSpace(partition.tenant, partition.collection, generation)
             differences.strangers.add(Stranger(space, publication))

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Literal
 
 from etl_assets.documents import stage_checks
+from etl_assets.documents.file_checks import compare_originals, compare_segments
 from etl_assets.documents.generations import Served, distinct, known_recipe
 from etl_assets.documents.model import CHUNKS, EMBEDDINGS, MENTIONS, PAGES, slot_of
 from etl_assets.documents.partition_run import PartitionRun
@@ -26,6 +27,10 @@ from etl_assets.ledger.check_marks import Made
 from etl_assets.ledger.outputs import Recipe
 from etl_assets.stages.engine import strike_out
 from etl_assets.stages.lake import SegmentLost
+
+ORIGINALS_CHECK, LAKE_CHECK = "originals_equal_the_ledger", "lake_equals_the_ledger"
+WHOLE_READS = (ORIGINALS_CHECK, LAKE_CHECK)
+"""Checks that read everything whenever they run, so that an ingest leaves them out."""
 
 SHOWN = 20
 """How many offences a result names; its counts cover all of them."""
@@ -197,6 +202,21 @@ def _store_result(check: Check, partition: Partition, differences: Differences) 
     return check.result(partition, not lines, differences.counts(), lines)
 
 
+def _lake(check: Check, platform: Platform, partition: Partition) -> CheckResult:
+    found = compare_segments(platform, partition)
+    counts = {
+        "segments": found.read, "lost": len(found.segments), "unmade": len(found.unmade), "stray": len(found.strays)
+    }  # fmt: skip
+    lines = found.segment_lines()
+    return check.result(partition, not lines, counts, lines)
+
+
+def _originals(check: Check, platform: Platform, partition: Partition) -> CheckResult:
+    found = compare_originals(platform, partition)
+    lines = found.original_lines()
+    return check.result(partition, not lines, {"originals": found.read, "lost": len(lines)}, lines)
+
+
 def _quarantine_share(check: Check, platform: Platform, partition: Partition) -> CheckResult:
     with platform.ledger.reading() as connection:
         present, held = check_marks.document_counts(connection, partition)
@@ -259,6 +279,16 @@ CHECKS: tuple[Check, ...] = (
     _store_check("vector_index_equals_the_ledger", "vector_index", "vector", "The vector index"),
     _store_check("keyword_index_equals_the_ledger", "keyword_index", "keyword", "The keyword index"),
     _store_check("knowledge_graph_equals_the_ledger", "knowledge_graph", "graph", "The knowledge graph"),
+    Check(
+        ORIGINALS_CHECK, "raw_documents",
+        "The bytes of every version that is present or published are kept, and are that version's.", "error", False,
+        lambda check, run: _originals(check, run.platform, run.partition), _originals,
+    ),
+    Check(
+        LAKE_CHECK, "published_documents",
+        "The lake holds exactly the files that the ledger names, byte by byte.", "error", False,
+        lambda check, run: _lake(check, run.platform, run.partition), _lake,
+    ),
     Check(
         "quarantine_share_is_low", "published_documents",
         "No more documents are in quarantine than the collection's threshold allows.", "warn", False,

@@ -53,16 +53,26 @@ def known(connection: Connection, partition: Partition) -> Known:
     return Known(held, waiting, int(drawn or 0), slots, made)
 
 
-def in_use(connection: Connection, numbers: Sequence[int]) -> frozenset[int]:
-    """Those of ``numbers`` that any collection shows, or that wait in the outbox."""
+def in_use(connection: Connection, numbers: Sequence[int], generation_id: int | None) -> frozenset[int]:
+    """Those of ``numbers`` that a generation, or any (``None``), shows, or that wait in its outbox."""
     p, b = schema.publications, schema.outbox
     found: set[int] = set()
     for part in batches(sorted(numbers), 5000):
-        found.update(
-            connection.scalars(select(p.c.publication).where(p.c.publication.in_(part), p.c.end_seq.is_(None)))
-        )
-        found.update(connection.scalars(select(b.c.publication).where(b.c.publication.in_(part))))
+        opened = select(p.c.publication).where(p.c.publication.in_(part), p.c.end_seq.is_(None))
+        waiting = select(b.c.publication).where(b.c.publication.in_(part))
+        if generation_id is not None:
+            opened = opened.where(p.c.generation_id == generation_id)
+            waiting = waiting.where(b.c.generation_id == generation_id)
+        found.update(connection.scalars(opened))
+        found.update(connection.scalars(waiting))
     return frozenset(found)
+
+
+def generation_states(connection: Connection, cid: int) -> dict[int, str]:
+    """The state of every generation that a collection ever had."""
+    g = schema.generations
+    rows = connection.execute(select(g.c.generation_id, g.c.state).where(g.c.cid == cid))
+    return {int(row[0]): str(row[1]) for row in rows}
 
 
 def ended(connection: Connection, numbers: Sequence[int]) -> frozenset[int]:

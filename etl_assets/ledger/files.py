@@ -79,3 +79,31 @@ def move_counters_ahead(connection: Connection) -> None:
     """Give out no number that a store may hold already: the ledger was restored, and has forgotten that it drew it."""
     table = schema.counters
     connection.execute(update(table).where(table.c.name.in_(_NUMBERED)).values(value=table.c.value + AHEAD))
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The newest object, original (tenant, document, version) and segment that the ledger names."""
+
+    object_key: str | None
+    original: tuple[str, str, str]
+    segment: str | None
+
+
+def newest(connection: Connection) -> Newest:
+    """What a place must hold to be the one that this ledger is about."""
+    o, owner, file = schema.objects, schema.collections, schema.segments
+    query = (
+        select(owner.c.tenant, owner.c.collection, o.c.path, o.c.document_id, o.c.version)
+        .join(owner, owner.c.cid == o.c.cid)
+        .where(o.c.end_seq.is_(None))
+        .order_by(o.c.begin_seq.desc())
+        .limit(1)
+    )
+    row = connection.execute(query).first()
+    segment = connection.scalar(
+        select(file.c.key).where(file.c.dead_at.is_(None)).order_by(file.c.segment_id.desc()).limit(1)
+    )
+    if row is None:
+        return Newest(None, ("", "", ""), segment)
+    return Newest(f"{row[0]}/{row[1]}/{row[2]}", (row[0], row[3], row[4]), segment)

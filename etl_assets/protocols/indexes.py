@@ -98,6 +98,16 @@ class StoredRow:
     digest: str
 
 
+@dataclass(frozen=True, slots=True)
+class SpaceStats:
+    """What a space takes. ``None`` is what its store does not tell; ``unindexed_rows`` are scanned by every query."""
+
+    rows: int
+    size_bytes: int | None = None
+    fragments: int | None = None
+    unindexed_rows: int | None = None
+
+
 class RowIndex(Protocol):
     """What both indexes offer for writing, reading back and removing. Every method may raise TransientError."""
 
@@ -126,6 +136,10 @@ class RowIndex(Protocol):
 
     def drop(self, space: IndexSpace) -> None:
         """Remove a space whole. A missing one is no error."""
+        ...
+
+    def stats(self, space: IndexSpace) -> SpaceStats:
+        """Rows and sizes of a space; a missing one has no rows."""
         ...
 
     def optimise(self, space: IndexSpace, *, now: bool = False) -> None:

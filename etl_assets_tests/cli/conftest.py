@@ -55,7 +55,9 @@ def etl(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> C
         monkeypatch.setenv("ETL_HOME", str(home))
         monkeypatch.setenv("ETL_PARSER_PROCESSES", "1")  # starting one costs more than what it parses here
         # A run waits for so long before it removes what was superseded; a search on a busy machine needs long.
-        monkeypatch.setenv("ETL_SEARCH_TIME_LIMIT_S", "0.1" if arguments[0] in ("sync", "quarantine") else "20")
+        monkeypatch.setenv(
+            "ETL_SEARCH_TIME_LIMIT_S", "0.1" if arguments[0] in ("sync", "quarantine", "repair", "index") else "20"
+        )
         capfd.readouterr()
         code = run(arguments)
         out, err = capfd.readouterr()
