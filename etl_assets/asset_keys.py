@@ -11,6 +11,7 @@ VECTOR_INDEX = AssetKey("vector_index")
 KEYWORD_INDEX = AssetKey("keyword_index")
 KNOWLEDGE_GRAPH = AssetKey("knowledge_graph")
 PUBLISHED_DOCUMENTS = AssetKey("published_documents")
+REPAIRED_INDEXES = AssetKey("repaired_indexes")
 
 DOCUMENT_ASSETS = (
     RAW_DOCUMENTS, PAGES, CHUNKS, EMBEDDINGS, MENTIONS,
@@ -31,6 +32,9 @@ GENERATION_BUILD_JOB = "generation_build"
 GENERATION_COMPARE_JOB = "generation_compare"
 GENERATION_PROMOTE_JOB = "generation_promote"
 """Another embedder or chunking of one collection: begun, compared with the one that answers, put in its place."""
+
+REPAIR_JOB = "repair_documents"
+"""Makes every store of one partition equal to the ledger again, from the lake."""
 
 TENANT_TAG = "tenant"
 COLLECTION_TAG = "collection"

@@ -16,6 +16,7 @@ from etl_assets.asset_keys import (
     PAGES,
     PUBLISHED_DOCUMENTS,
     RAW_DOCUMENTS,
+    REPAIRED_INDEXES,
     TOUCHED,
     VECTOR_INDEX,
 )
@@ -23,8 +24,19 @@ from etl_assets.documents import model
 from etl_assets.documents.partition_runs import PartitionRuns
 from etl_assets.documents.partitions import document_shards
 from etl_assets.documents.pending import settle
-from etl_assets.documents.step_facts import Facts, columns_of, commit_facts, intake_facts, stage_facts, store_facts
-from etl_assets.failures import reports_failures
+from etl_assets.documents.repair import repair
+from etl_assets.documents.step_facts import (
+    Facts,
+    columns_of,
+    commit_facts,
+    intake_facts,
+    repair_facts,
+    stage_facts,
+    store_facts,
+)
+from etl_assets.errors import TransientError
+from etl_assets.failures import reports_failures, without_secrets
+from etl_assets.ledger.catalogue import partition
 from etl_assets.ledger.contents import Contents
 from etl_assets.stages.spec import Stage
 
@@ -174,6 +186,32 @@ def published_documents(
         report = run.published_documents()
         settle(run)
         return result(*commit_facts(run, report))
+
+
+@dg.asset(
+    key=REPAIRED_INDEXES, deps=[PUBLISHED_DOCUMENTS], partitions_def=document_shards, owners=OWNERS,
+    group_name="publication", kinds={"lancedb", "sqlite"}, code_version="1",
+    tags={"domain": "documents", "step": "repair"},
+)  # fmt: skip
+@reports_failures
+def repaired_indexes(
+    context: dg.AssetExecutionContext, partition_runs: dg.ResourceParam[PartitionRuns]
+) -> dg.MaterializeResult[None]:
+    """Every store equals the ledger: what was missing, altered or strange was mended from the lake."""
+    platform = partition_runs.platform
+    place = partition(platform.ledger, context.partition_key)
+    try:
+        report = repair(platform, place, run_id=context.run.run_id)
+    except TransientError as e:
+        # Each attempt is counted, and the sensor starts the next one: a retry of the step would use them all up.
+        raise dg.Failure(without_secrets(str(e)), allow_retries=False) from e
+    facts = repair_facts(report)
+    if report.left:
+        problem = f"partition {place.key} still differs: {report.left[0]}"
+        if report.given_up:
+            problem += "; several repairs left the same differences, so none is started by itself any more"
+        raise dg.Failure(problem, metadata=facts, allow_retries=False)
+    return dg.MaterializeResult(metadata=facts)
 
 
 DOCUMENT_ASSETS = (

@@ -17,19 +17,21 @@ from etl_assets.asset_keys import (
     INGEST_JOB,
     INTAKE_TAG,
     PUBLISHED_DOCUMENTS,
+    REPAIR_JOB,
     TOUCHED,
     VERIFY_JOB,
 )
 from etl_assets.documents import generation_work
 from etl_assets.documents.arrival_watch import ArrivalStore, Cursor, Wanted, watch
-from etl_assets.documents.assets import DOCUMENT_ASSETS
-from etl_assets.documents.checks import every_check
+from etl_assets.documents.assets import DOCUMENT_ASSETS, repaired_indexes
+from etl_assets.documents.checks import DOCUMENT_CHECKS, every_check
 from etl_assets.documents.event_watch import Heard, watch_events
 from etl_assets.documents.partition_runs import PartitionRuns
 from etl_assets.documents.partitions import document_shards, run_tags
 from etl_assets.documents.platform import Platform
+from etl_assets.documents.verification import WHOLE_READS
 from etl_assets.failures import reports_failures, without_secrets
-from etl_assets.ledger import settled
+from etl_assets.ledger import repairs, settled
 from etl_assets.protocols.comparison import Judgement
 
 PARTITION_TAG = "dagster/partition"
@@ -42,6 +44,7 @@ CODE_SERVER_TAG = ".dagster/grpc_info"
 """Where the code server is that started a run, as Dagster's own launcher notes it."""
 SILENT_S = {dg.DagsterRunStatus.STARTING: 15.0, dg.DagsterRunStatus.STARTED: 300.0, dg.DagsterRunStatus.CANCELING: 15.0}
 """A code server that was replaced ends after its runs and listens no more meanwhile: they are silent for less."""
+REPAIRS_INTERVAL_S = 60
 EVENTS_INTERVAL_S = 10
 """The time between two looks into the queue of events."""
 TICK_INTERVAL_S = 5
@@ -49,7 +52,9 @@ TICK_INTERVAL_S = 5
 before ETL_ARRIVALS_INTERVAL_S has passed is skipped, and opens nothing.
 """
 
-_DOCUMENTS = dg.AssetSelection.assets(*DOCUMENT_ASSETS)
+_DOCUMENTS = dg.AssetSelection.assets(*DOCUMENT_ASSETS) - dg.AssetSelection.checks(
+    *(one for one in DOCUMENT_CHECKS if one.check_key.name in WHOLE_READS)
+)
 
 # In one process: 2 to 3 CPU-seconds of overhead for a run, against 16 to 22 with a process for each step.
 ingest_documents = dg.define_asset_job(
@@ -145,6 +150,53 @@ def generation_compare() -> None:
 def generation_promote() -> None:
     """Lets the index that was built answer, unless it compares badly."""
     promote_generation()
+
+
+# Off until a person turns it on: it reads everything that is stored, which hosted backends count.
+repair_documents = dg.define_asset_job(
+    REPAIR_JOB, selection=dg.AssetSelection.assets(repaired_indexes).without_checks(),
+    executor_def=dg.in_process_executor,
+    description="Makes every store of one partition equal to the ledger again, from the lake; nothing is embedded.",
+    tags={"dagster/retry_on_asset_or_op_failure": "false", "dagster/retry_strategy": "ALL_STEPS"},
+)  # fmt: skip
+
+
+@dg.schedule(
+    name="daily_verification", job=verify_documents, cron_schedule="0 3 * * *",
+    default_status=dg.DefaultScheduleStatus.STOPPED,
+)  # fmt: skip
+def daily_verification(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
+    """Reads everything that every partition has, once a day. What differs is entered for ``document_repairs``."""
+    day = context.scheduled_execution_time.date().isoformat()
+    keys = sorted(context.instance.get_dynamic_partitions(DOCUMENT_SHARDS))
+    return [dg.RunRequest(run_key=f"verify:{day}:{key}", partition_key=key, tags=run_tags(key)) for key in keys]
+
+
+@dg.sensor(
+    name="document_repairs", job_name=REPAIR_JOB, minimum_interval_seconds=REPAIRS_INTERVAL_S,
+    default_status=dg.DefaultSensorStatus.STOPPED,
+)  # fmt: skip
+def document_repairs(context: dg.SensorEvaluationContext, arrivals: dg.ResourceParam[ArrivalStore]) -> dg.SensorResult:
+    """Starts a repair of each partition that a verification found to differ: at most three of the same differences."""
+    platform = arrivals.platform
+    with platform.ledger.reading() as connection:
+        due, known = repairs.due(connection), repairs.differing(connection)
+    busy = InstanceRuns(context.instance, platform).busy()
+    wanted = [one for one in due if one.partition not in busy]
+    given_up = [f"{one.partition} still differs after {one.attempts} repairs: {one.problem}" for one in known
+                if one.is_given_up]  # fmt: skip
+    for line in given_up:
+        context.log.error(without_secrets(line))
+    return dg.SensorResult(
+        run_requests=[
+            dg.RunRequest(
+                run_key=f"repair:{one.partition}:{one.digest}:{one.attempts}:{one.found_at:.0f}",
+                partition_key=one.partition, tags=run_tags(one.partition),
+            )
+            for one in wanted
+        ],
+        skip_reason=None if wanted else f"nothing to repair now; {len(given_up)} partitions need a person",
+    )  # fmt: skip
 
 
 class InstanceRuns:

@@ -11,6 +11,7 @@ import dagster as dg
 
 from etl_assets.documents.partition_runs import PartitionRuns
 from etl_assets.documents.partitions import document_shards
+from etl_assets.documents.repair import note_drift
 from etl_assets.documents.verification import CHECKS, Check, CheckResult, run_checks
 from etl_assets.errors import ConfigError
 from etl_assets.failures import reports_failures
@@ -92,6 +93,8 @@ def every_check(
         )  # fmt: skip
     failed = [one for one in results if not one.passed and one.severity == "error"]
     if failed:
+        platform = partition_runs.platform
+        note_drift(platform, partition(platform.ledger, context.partition_key))
         lines = [f"{one.name}: {one.details[0] if one.details else dict(one.counts)}" for one in failed]
         raise dg.Failure(f"partition {context.partition_key}: " + "; ".join(lines), allow_retries=False)
     yield dg.Output(None)

@@ -2,21 +2,32 @@
 
 import dagster as dg
 
-from etl_assets.documents.assets import DOCUMENT_ASSETS
+from etl_assets.documents.assets import DOCUMENT_ASSETS, repaired_indexes
 from etl_assets.documents.automation import (
+    daily_verification,
     document_arrivals,
     document_events,
+    document_repairs,
     generation_build,
     generation_compare,
     generation_promote,
     ingest_documents,
+    repair_documents,
     verify_documents,
 )
 from etl_assets.documents.checks import DOCUMENT_CHECKS
 
 defs = dg.Definitions(
-    assets=DOCUMENT_ASSETS,
+    assets=[*DOCUMENT_ASSETS, repaired_indexes],
     asset_checks=DOCUMENT_CHECKS,
-    jobs=[ingest_documents, verify_documents, generation_build, generation_compare, generation_promote],
-    sensors=[document_arrivals, document_events],
+    jobs=[
+        ingest_documents,
+        verify_documents,
+        repair_documents,
+        generation_build,
+        generation_compare,
+        generation_promote,
+    ],
+    schedules=[daily_verification],
+    sensors=[document_arrivals, document_events, document_repairs],
 )

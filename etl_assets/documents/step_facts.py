@@ -7,6 +7,7 @@ from etl_assets.documents.arrivals import Intake
 from etl_assets.documents.model import CHUNKS, EMBEDDINGS, MENTIONS
 from etl_assets.documents.partition_run import PartitionRun
 from etl_assets.documents.publication import CommitReport, StoreReport
+from etl_assets.documents.repair import RepairReport
 from etl_assets.ledger import contents
 from etl_assets.ledger.contents import Contents
 from etl_assets.ledger.quarantine import RAW_STAGE
@@ -17,6 +18,9 @@ from etl_assets.stages.spec import Stage
 _FED_BY = {"vector": EMBEDDINGS, "keyword": CHUNKS, "graph": MENTIONS}
 
 Facts = dict[str, Any]
+
+LINES = 20
+"""How many lines of each kind stand in the facts of a repair."""
 
 
 def intake_facts(run: PartitionRun, intake: Intake) -> tuple[Facts, Contents]:
@@ -68,6 +72,20 @@ def commit_facts(run: PartitionRun, report: CommitReport) -> tuple[Facts, Conten
     if report.notes:
         facts["notes"] = "\n".join(report.notes)
     return facts, now
+
+
+def repair_facts(report: RepairReport) -> Facts:
+    """What a repair found, did and left, each as a number, and the first of each in words."""
+    facts: Facts = {
+        "republished": report.republished, "removed": report.removed, "embedded": report.embedded,
+        "left": len(report.left), "seconds": report.seconds,
+    }  # fmt: skip
+    for store, kinds in report.found.items():
+        facts.update({f"{store}: {kind}": count for kind, count in kinds.items()})
+    for name, lines in (("done", report.done), ("still differs", report.left)):
+        if lines:
+            facts[name] = "\n".join(lines[:LINES])
+    return facts
 
 
 def columns_of(stage: Stage) -> list[tuple[str, str]]:
