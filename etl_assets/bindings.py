@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from etl_assets.documents.parameters import EmbedderChoice
 from etl_assets.documents.platform import Platform
@@ -33,12 +34,13 @@ def open_platform(settings: Settings) -> Platform:
 
     Raises:
         ConfigError: the home, ``collections.yaml`` or the master key cannot be used, or the home is encrypted and no
-            master key is set.
+            master key is set, or objects, originals or lake are set to a place that lacks what the ledger names.
         PermanentError: the ledger cannot be opened.
     """
     from etl_assets.backends.lancedb_keywords import LanceKeywords
     from etl_assets.documents.collections import Collections
     from etl_assets.documents.mentions.catalogue import Catalogue
+    from etl_assets.documents.moves import refuse_moved_files
     from etl_assets.documents.parsing.workers import ParserPool
     from etl_assets.documents.publication import Stores
     from etl_assets.hosted_bindings import Connections
@@ -63,7 +65,9 @@ def open_platform(settings: Settings) -> Platform:
         search_time_limit_s=settings.search_time_limit_s,
         lease_s=settings.lease_s,
         close_backends=hosted.close,
+        places=_places(settings),
     )
+    refuse_moved_files(platform)
     return replace(platform, compare=_comparison(platform))
 
 
@@ -74,6 +78,28 @@ def _comparison(platform: Platform) -> Compare:
         return compare_generations(search_places(platform), tenant, collection, live, other, judgement)
 
     return compare
+
+
+def _places(settings: Settings) -> dict[str, str]:
+    """Where each store is, in words that change when it is another one, and that hold no credential."""
+    s3, pinecone, neo4j = settings.s3, settings.pinecone, settings.neo4j
+    found = {role: f"the folder {role} of the home" for role in ("objects", "originals", "lake")}
+    found |= {"vector": "LanceDB in the home", "keyword": "LanceDB in the home", "graph": "SQLite in the home"}
+    if s3 is not None:
+        below = "/".join(part for part in (s3.bucket, s3.prefix) if part)
+        at = f" at {urlsplit(s3.endpoint_url).netloc}" if s3.endpoint_url else ""
+        arrivals = (s3.objects_bucket, s3.objects_prefix) if s3.objects_bucket or s3.objects_prefix else None
+        found |= {role: f"s3://{below}/{role}{at}" for role in ("objects", "originals", "lake")}
+        if arrivals is not None:
+            found["objects"] = f"s3://{arrivals[0] or s3.bucket}/{arrivals[1] or ''}{at}"
+        found |= {"vector": f"LanceDB in s3://{below}{at}", "keyword": f"LanceDB in s3://{below}{at}"}
+    if pinecone is not None:
+        at = f" at {urlsplit(pinecone.host).netloc or pinecone.host}" if pinecone.host else ""
+        found["vector"] = f"Pinecone, indexes {pinecone.index_prefix}-*{at}"
+    if neo4j is not None:
+        parts = urlsplit(neo4j.uri)
+        found["graph"] = f"Neo4j at {parts.hostname}:{parts.port or 7687}, database {neo4j.database or 'by default'}"
+    return found
 
 
 def _arrivals(hosted: Connections) -> Arrivals:
@@ -179,6 +205,7 @@ def search_places(platform: Platform) -> SearchPlaces:
     return SearchPlaces(
         platform.ledger, platform.lake, platform.stores.vector, platform.stores.keyword, platform.stores.graph,
         embedder_for=embedder_for, time_limit_s=platform.search_time_limit_s, reranker=platform.reranker(),
+        at=platform.places,
     )  # fmt: skip
 
 

@@ -71,6 +71,14 @@ def unknown_collection(tenant: str | None, collection: str | None) -> ConfigErro
     )
 
 
+def warn_of_moves(platform: Platform) -> None:
+    """Name each store that is set to another place than the one that was published to."""
+    from etl_assets.documents.moves import told_moves
+
+    for line in told_moves(platform):
+        warn(f"etl-assets: {printable(line)}")
+
+
 def warn_of_unusable(platform: Platform, tenant: str | None, collection: str | None) -> None:
     """Name each collection whose settings cannot be used: its documents wait, those of others do not."""
     from etl_assets.documents.listing import unusable_settings

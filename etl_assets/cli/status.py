@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from etl_assets.cli.output import instant, json_line, printable, say, table
-from etl_assets.cli.session import as_json, opened, scoped, unknown_collection, warn_of_unusable
+from etl_assets.cli.session import as_json, opened, scoped, unknown_collection, warn_of_moves, warn_of_unusable
 
 if TYPE_CHECKING:
     from etl_assets.documents.platform import Platform
@@ -22,6 +22,7 @@ def status(tenant: str | None, collection: str | None, as_json: bool) -> None:
     """Show for each collection how many documents are in which state, and its last run."""
     with opened() as platform:
         warn_of_unusable(platform, tenant, collection)
+        warn_of_moves(platform)
         records = collection_states(platform, tenant, collection)
     if not records and (tenant or collection):
         raise unknown_collection(tenant, collection)

@@ -3,7 +3,7 @@
 import click
 
 from etl_assets.cli.output import json_line, printable, say, warn
-from etl_assets.cli.session import opened, read_settings, scoped
+from etl_assets.cli.session import opened, read_settings, scoped, warn_of_moves
 
 
 @click.command()
@@ -22,6 +22,7 @@ def sync(tenant: str | None, collection: str | None, dry_run: bool, as_json: boo
         raise click.UsageError("--json goes with --dry-run; `etl-assets status --json` tells how things are")
     settings = read_settings()
     with opened_dry(settings) if dry_run else opened(settings) as platform:
+        warn_of_moves(platform)
         plans = plan(platform, tenant, collection, dry=dry_run)
     for error in plans.errors:
         warn(f"etl-assets: {printable(error)}")

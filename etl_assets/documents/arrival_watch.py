@@ -12,6 +12,7 @@ from typing import Protocol
 
 from etl_assets.documents.arrival_pass import look_at
 from etl_assets.documents.arrivals import hold_strays
+from etl_assets.documents.moves import moved_stores
 from etl_assets.documents.pending import reader, recipe_digest
 from etl_assets.documents.platform import Platform
 from etl_assets.errors import EtlAssetsError
@@ -241,7 +242,7 @@ def _left_over(
 
     The two cheap questions come first; a partition that never had a document has nothing to bring up to date.
     """
-    if up_to_date.get(partition.key) == recipe and partition.key not in dirty:
+    if up_to_date.get(partition.key) == recipe and partition.key not in dirty and not moved_stores(platform, partition):
         return ""
     return f"left over under {recipe}" if reader(platform, partition).pending() else ""
 

@@ -17,6 +17,7 @@ from etl_assets.documents.generations import (
     known_recipe,
 )
 from etl_assets.documents.model import CHUNKS, EMBEDDINGS, MENTIONS, PAGES, STAGES
+from etl_assets.documents.moves import follow_moves, moved_stores
 from etl_assets.documents.parameters import CollectionSettings
 from etl_assets.documents.platform import Platform
 from etl_assets.documents.promotion import Candidate, consider, retire_expired
@@ -45,15 +46,20 @@ TOUCHED_PER_RUN = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """Work of a partition that the ledger knows of. ``unfinished`` is stage -> documents, at most."""
+    """Work of a partition that the ledger knows of. ``unfinished`` is stage -> documents, at most.
+
+    ``moved`` are stores that are elsewhere than where the partition was published to.
+    """
 
     unfinished: Mapping[str, int]
     unpublished: int
     removed: int
     unsettled: bool
+    moved: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(any(self.unfinished.values()) or self.unpublished or self.removed or self.unsettled)
+        unpublished = self.unpublished or self.removed or self.moved
+        return bool(any(self.unfinished.values()) or unpublished or self.unsettled)
 
 
 class PartitionRun:
@@ -196,6 +202,7 @@ class PartitionRun:
                 ),
                 removed=len(ledger_publications.removed(connection, place)),
                 unsettled=ledger_publications.is_unsettled(connection, place),
+                moved=tuple(moved_stores(self.platform, place)),
             )
 
     def raw_documents(self, *, only_touched: bool = False) -> Intake:
@@ -276,6 +283,7 @@ class PartitionRun:
         """Commit, then tidy: end what is unwanted, merge segments, collect what no search can read any more."""
         self._begin("published_documents")
         report = self.publisher.commit()
+        report.notes += follow_moves(self.platform, self.lease, self.partition)
         report.notes += self.in_use.problems.values()
         report.promoted = self._promote(report.notes)
         if housekeeping.is_dirty(self.work):

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 
+from etl_assets.documents.moves import moved_stores
 from etl_assets.documents.partition_run import PartitionRun
 from etl_assets.documents.platform import Platform
 from etl_assets.ledger import settled
@@ -49,7 +50,8 @@ def is_up_to_date(platform: Platform, partition: Partition) -> bool:
     digest = recipe_digest(reader(platform, partition))
     with platform.ledger.reading() as connection:
         known = settled.settled(connection).get(partition.key)
-        return known == digest and partition.key not in settled.dirty(connection)
+        settled_now = known == digest and partition.key not in settled.dirty(connection)
+    return settled_now and not moved_stores(platform, partition)
 
 
 def reader(platform: Platform, partition: Partition) -> PartitionRun:

@@ -1,7 +1,7 @@
 """What the documents domain works with: the ledger and the opened backends, by role. Opening them is elsewhere."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from etl_assets.documents.collections import Collections
 from etl_assets.documents.mentions.catalogue import Catalogue
@@ -18,7 +18,10 @@ from etl_assets.stages.lake import Lake
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """One installation, opened. What is a function is opened at its first call and kept, so a no-op opens nothing."""
+    """One installation, opened. What is a function is opened at its first call and kept, so a no-op opens nothing.
+
+    ``places`` says where each store is, by role, without credentials; a role that is left out is never said to move.
+    """
 
     ledger: Ledger
     arrivals: Arrivals
@@ -35,6 +38,7 @@ class Platform:
     reranker: Callable[[], Reranker | None] = lambda: None
     compare: Compare | None = None
     close_backends: Callable[[], None] = lambda: None
+    places: Mapping[str, str] = field(default_factory=dict)
 
     def close(self) -> None:
         """Give back every connection. What is used afterwards opens again."""

@@ -54,7 +54,8 @@ class SearchPlaces:
 
     ``embedder_for`` gives the embedder whose vectors a collection's live generation holds, or ``None`` when that
     model is not configured any more; its identity is compared, so another model's is never used. It may raise the
-    package's errors. ``time_limit_s`` is the one that collection of superseded rows waits for.
+    package's errors. ``time_limit_s`` is the one that collection of superseded rows waits for. ``at`` says where each
+    store is: an answer names one to which not everything was published yet.
     """
 
     ledger: Ledger
@@ -66,6 +67,7 @@ class SearchPlaces:
     time_limit_s: float = 2.0
     ranking: Ranking = field(default_factory=Ranking)
     reranker: Reranker | None = None
+    at: Mapping[str, str] = field(default_factory=dict)
     segments: SegmentCache = field(default_factory=SegmentCache, repr=False)
     warmth: Warmth = field(default_factory=Warmth, repr=False)
 

@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from etl_assets.ledger import places as ledger_places
 from etl_assets.ledger.database import Ledger
 from etl_assets.ledger.snapshots import CollectionView, VisibleDocument, visible_documents
 from etl_assets.protocols.graph import KnowledgeGraph, Neighbour, Scope
 from etl_assets.protocols.indexes import IndexHit
 from etl_assets.protocols.visibility import Visibility
-from etl_assets.search.model import PoolHit
+from etl_assets.search.model import Degraded, PoolHit, SearchPlaces
 
 ROUNDS = 4
 """How often a source is asked at most. Each time it is told what it must not show again."""
@@ -133,6 +134,19 @@ def confirmed_walk(
     shown = confirmed.locate(tenant, used).keys()
     kept = [replace(one, documents=tuple(pair for pair in one.documents if pair in shown)) for one in reached]
     return [replace(one, weight=len(one.documents)) for one in kept if one.documents], True
+
+
+def elsewhere(places: SearchPlaces, views: Sequence[CollectionView]) -> list[Degraded]:
+    """Stores that the settings name elsewhere than where these collections were published to."""
+    if not places.at or not views:
+        return []
+    with places.ledger.reading() as connection:
+        found = ledger_places.elsewhere(connection, places.at, [view.cid for view in views])
+    return [
+        Degraded(store, f"it is set to {places.at[store]}, and was published to {place}: run sync to publish it there")
+        for store, by_place in sorted(found.items())
+        for place in sorted(by_place)
+    ]
 
 
 def resolved(
