@@ -89,8 +89,8 @@ def measure(platform: Platform, targets: Mapping[str, Target], given: argparse.N
     whole, steps = ingest(platform, "many", "many")
     together = whole / given.documents
     print(f"{given.latency} ms on every answer of {', '.join(targets)}")
-    print(f"one document at a time ({given.sample} measured) {1 / each:8.2f} documents/s  1.0 x (baseline)")
-    print(f"{given.documents} documents together           {1 / together:8.2f} documents/s {each / together:5.1f} x")
+    print(f"one document at a time ({given.sample} measured) {each:8.2f} s each  1.0 x (baseline)")
+    print(f"{given.documents} documents together           {together:8.2f} s each {each / together:5.1f} x")
     bare = (each - idle) / ((whole - idle) / given.documents)
     print(f"without the {idle:.1f} s of a run that finds nothing to do on either side: {bare:5.1f} x")
     print("seconds by step:", ", ".join(f"{step} {seconds:.1f}" for step, seconds in steps.items() if seconds))
