@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from etl_assets.ledger.database import Ledger
     from etl_assets.ledger.snapshots import CollectionView
     from etl_assets.protocols.comparison import Compare, Judgement, Quality
+    from etl_assets.protocols.erasure import Certificates
     from etl_assets.protocols.graph import KnowledgeGraph
     from etl_assets.protocols.indexes import VectorIndex
     from etl_assets.protocols.keys import MasterKey
@@ -68,6 +69,53 @@ def open_platform(settings: Settings) -> Platform:
         places=_places(settings),
     )
     refuse_moved_files(platform)
+    return replace(_deleting(platform, settings), compare=_comparison(platform))
+
+
+def _deleting(platform: Platform, settings: Settings) -> Platform:
+    """The platform with what deletions need beside the stores."""
+    from etl_assets.backends.home_traces import HomeTraces
+
+    home = settings.home
+    scratch = [home.tmp, home.tmp / "plain", *(folder / ".scratch" for folder in (home.originals, home.lake))]
+    traces = HomeTraces([home.dagster, home.logs], [home.cache / "results"], scratch)
+    return replace(
+        platform, traces=traces, certificates=lru_cache(partial(_certificates, home.certificates)),
+        destroy_key=partial(_destroyed, platform.originals, "original:"),
+        destroy_lake_key=partial(_destroyed, platform.lake.blobs, "lake:"),
+    )  # fmt: skip
+
+
+def _certificates(folder: Path) -> Certificates:
+    from etl_assets.hosted_bindings import needs
+
+    needs("encryption", "cryptography")
+    from etl_assets.backends.signing import FolderCertificates
+
+    return FolderCertificates(folder)
+
+
+def verify_signature(content: bytes, signature: bytes, public_key: bytes) -> None:
+    """Return when ``signature`` is of ``content`` by the owner of ``public_key`` (PEM).
+
+    Raises:
+        DataError: it is not.
+        ConfigError: the public key cannot be read, or the library for it is missing.
+    """
+    from etl_assets.hosted_bindings import needs
+
+    needs("encryption", "cryptography")
+    from etl_assets.backends.signing import verify
+
+    verify(content, signature, public_key)
+
+
+def _destroyed(blobs: Blobs, kind: str, name: str) -> bool:
+    from etl_assets.backends.encrypted_blobs import EncryptedBlobs
+
+    return isinstance(blobs, EncryptedBlobs) and blobs.envelope.destroy(kind + name)
+
+
     return replace(platform, compare=_comparison(platform))
 
 

@@ -303,6 +303,11 @@ class Home:
         return self.root / "logs"
 
     @property
+    def certificates(self) -> Path:
+        """Certificates of deletions and the key that signs them, made by the first one."""
+        return self.root / "certificates"
+
+    @property
     def tmp(self) -> Path:
         """Files of running work, on the same volume as the rest."""
         return self.root / "tmp"

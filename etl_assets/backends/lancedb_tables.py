@@ -148,6 +148,30 @@ class LanceTables(ABC):
 
         self._tables.read(space, tidy, missing=None)
 
+    def erase(self, space: IndexSpace) -> None:
+        """See ``ErasableRows.erase``: every row is written anew, every index made anew, and no old version is kept.
+
+        A fragment is only rewritten by LanceDB when over a tenth of it was deleted, and a text index keeps the words
+        of rows that are gone.
+        """
+
+        def rewrite(table: Table) -> bool:
+            if not table.count_rows():
+                return False
+            table.update(values_sql={"publication": "publication"})
+            wanted = self._missing_indexes(table, set())
+            for index in table.list_indices():
+                if not wanted.keys() & set(index.columns):
+                    table.drop_index(index.name)
+            for column, config in wanted.items():
+                table.create_index(column, config=config, replace=True)
+            for _ in range(2):  # the first may make a version itself, which the second does away with
+                table.optimize(cleanup_older_than=timedelta(milliseconds=1), delete_unverified=True)
+            return True
+
+        if not self._tables.read(space, rewrite, missing=False):
+            self._tables.drop(space)
+
     @abstractmethod
     def _schema(self, rows: pa.Table) -> pa.Schema:
         """The schema these rows must have."""

@@ -171,6 +171,10 @@ class SqliteGraph:
         """See ``Discardable.discard``."""
         self._file.remove()
 
+    def erase(self) -> None:
+        """See ``ErasableGraph.erase``."""
+        self._file.erase()
+
     def edges(self, tenant: str, collection: str, *, publications: Sequence[int] | None = None) -> Iterator[StoredEdge]:
         """See ``KnowledgeGraph.edges``; one snapshot, read in batches, so memory does not grow with the graph."""
         with self._file.reading() as db:

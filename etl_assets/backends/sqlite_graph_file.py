@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from etl_assets.errors import PermanentError, TransientError
+from etl_assets.ledger.erasing import rewrite_sqlite
 from etl_assets.protocols.damage import DamagedError
 from etl_assets.protocols.graph import Scope
 from etl_assets.protocols.visibility import Visibility
@@ -111,6 +112,17 @@ class GraphFile:
             except BaseException:
                 db.rollback()
                 raise
+
+    def erase(self) -> None:
+        """Rewrite the file without what was deleted from it, and empty its journal.
+
+        Raises:
+            TransientError: others kept it in use.
+            PermanentError: no space for the copy.
+        """
+        if self._path.exists():
+            with self._connection() as db:
+                rewrite_sqlite(db, f"knowledge graph {self._path.name}")
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:

@@ -34,7 +34,7 @@ def remove(names: tuple[str, ...], tenant: str | None, collection: str | None) -
         for name in names:
             given = f"{tenant}/{collection}/{name}" if tenant else name
             try:
-                keys = _keys(platform.arrivals, given, listings) or [_key_of_id(platform, name)]
+                keys = keys_of(platform.arrivals, given, listings) or [_key_of_id(platform, name)]
             except ConfigError as error:
                 warn(f"etl-assets: {error}")
                 failed += 1
@@ -48,7 +48,7 @@ def remove(names: tuple[str, ...], tenant: str | None, collection: str | None) -
     return 1 if failed else 0
 
 
-def _keys(arrivals: Arrivals, given: str, listings: dict[tuple[str, str], list[str]]) -> list[str]:
+def keys_of(arrivals: Arrivals, given: str, listings: dict[tuple[str, str], list[str]]) -> list[str]:
     """Keys in the store that are ``given`` or match it."""
     from etl_assets.protocols.objects import ObjectInfo
 

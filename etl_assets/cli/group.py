@@ -48,6 +48,9 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": ("etl_assets.cli.demo:demo", "Take bundled documents through every stage, to cited answers."),
     "init": ("etl_assets.cli.init:init", "Write a commented collections.yaml."),
     "document": ("etl_assets.cli.group:document", "Add, remove, list and explain documents."),
+    "collection": ("etl_assets.cli.group:collection", "Delete whole collections."),
+    "tenant": ("etl_assets.cli.group:tenant", "Delete all that a tenant has."),
+    "certificate": ("etl_assets.cli.group:certificate", "List and check what proves a deletion."),
     "sync": ("etl_assets.cli.sync:sync", "Compute and publish what is new, changed or removed."),
     "search": ("etl_assets.cli.search:search", "Find cited answers."),
     "status": ("etl_assets.cli.status:status", "Show what is current, pending and quarantined."),
@@ -69,9 +72,24 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 DOCUMENT: Mapping[str, tuple[str, str]] = {
     "add": ("etl_assets.cli.document_add:add", "Copy files, folders or globs into a collection."),
     "remove": ("etl_assets.cli.document_remove:remove", "Take documents out of their collections."),
+    "delete": ("etl_assets.cli.document_delete:delete_document", "Delete documents everywhere, with a certificate."),
     "list": ("etl_assets.cli.document_list:list_documents", "List documents and their states."),
     "show": ("etl_assets.cli.document_show:show", "Explain one document: stages, publications, quarantine."),
     "history": ("etl_assets.cli.document_show:history", "Tell what happened to one document, in order."),
+}
+
+COLLECTION: Mapping[str, tuple[str, str]] = {
+    "delete": ("etl_assets.cli.document_delete:delete_collection", "Delete a collection, with a certificate."),
+}
+
+TENANT: Mapping[str, tuple[str, str]] = {
+    "delete": ("etl_assets.cli.document_delete:delete_tenant", "Delete a tenant's collections, with a certificate."),
+}
+
+CERTIFICATE: Mapping[str, tuple[str, str]] = {
+    "list": ("etl_assets.cli.certificate:list_certificates", "List certificates, and deletions without one."),
+    "verify": ("etl_assets.cli.certificate:verify_certificate", "Check the signature of a certificate."),
+    "public-key": ("etl_assets.cli.certificate:public_key", "Print the key to check certificates with."),
 }
 
 QUARANTINE: Mapping[str, tuple[str, str]] = {
@@ -133,6 +151,12 @@ root = LazyGroup(
 )  # fmt: skip
 
 document = LazyGroup(DOCUMENT, name="document", help="Add, remove, list and explain documents.")
+
+collection = LazyGroup(COLLECTION, name="collection", help="Delete whole collections.")
+
+tenant = LazyGroup(TENANT, name="tenant", help="Delete all that a tenant has.")
+
+certificate = LazyGroup(CERTIFICATE, name="certificate", help="List and check what proves a deletion.")
 
 quarantine = LazyGroup(QUARANTINE, name="quarantine", help="Show what could not be processed, and try it again.")
 

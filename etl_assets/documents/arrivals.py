@@ -10,11 +10,12 @@ from pathlib import Path, PurePosixPath
 from etl_assets.documents.model import document_id, slot_of
 from etl_assets.documents.parameters import ParsingLimits
 from etl_assets.errors import DataError, PermanentError, TransientError
-from etl_assets.ledger import objects, quarantine
+from etl_assets.ledger import objects, quarantine, tombstones
 from etl_assets.ledger.catalogue import Partition, ensure_collection
 from etl_assets.ledger.database import Ledger
 from etl_assets.ledger.leases import Lease
 from etl_assets.ledger.objects import ArrivedObject, KnownObject
+from etl_assets.ledger.tombstones import Tombstone
 from etl_assets.protocols.objects import Arrivals, Blobs, FetchedObject, ObjectInfo, UnusableKey
 
 BATCH_DOCUMENTS = 256
@@ -27,18 +28,20 @@ _READ_ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """One key that is new or whose fingerprint differs. ``known`` is what the ledger has, if anything."""
+    """One key that is new or whose fingerprint differs. ``known`` is what the ledger has, if anything; ``buried`` the
+    version of the document that was deleted and must not come back, "" for one that could not be read."""
 
     info: ObjectInfo
     document_id: str
     slot: int
     path: str
     known: KnownObject | None
+    buried: str | None = None
 
 
 @dataclass(slots=True)
 class Changes:
-    """What a listing shows against the ledger, for one partition. ``vanished`` were held and never became documents."""
+    """What a listing shows against the ledger, for one partition. ``vanished`` were held, or deleted, and are gone."""
 
     partition: Partition
     added: list[Sighting] = field(default_factory=list)
@@ -96,6 +99,8 @@ def survey(ledger: Ledger, store: Arrivals, tenant: str, collection: str, *, sha
     known = objects.known_objects(ledger, cid)
     held = quarantine.held_at(ledger, quarantine.RAW_STAGE, cid)
     refused = {row.path: row for row in held.values()}
+    with ledger.reading() as connection:
+        stones = tombstones.of_collection(connection, tenant, collection)
     by_slot = _slots(partitions)
     found = Survey(partitions, {one.key: Changes(one) for one in partitions}, [])
     seen: set[str] = set()
@@ -118,16 +123,19 @@ def survey(ledger: Ledger, store: Arrivals, tenant: str, collection: str, *, sha
             continue
         identity = row.document_id if row is not None else document_id(tenant, collection, path)
         slot = row.slot if row is not None else slot_of(identity)
+        stone = stones.pop(identity, None)
+        if stone is not None and stone.fingerprint == entry.fingerprint:
+            continue
         changes = found.changes[by_slot[slot].key]
-        sighting = Sighting(entry, identity, slot, path, row)
+        sighting = Sighting(entry, identity, slot, path, row, stone.version if stone is not None else None)
         (changes.added if row is None else changes.changed).append(sighting)
-    if known and not found.seen and (problem := store.seems_lost()):
+    if (known or stones) and not found.seen and (problem := store.seems_lost()):
         raise PermanentError(problem)
     for gone in known.values():
         found.changes[by_slot[gone.slot].key].removed.append(gone)
         refused.pop(gone.path, None)
-    for lost in refused.values():
-        found.changes[by_slot[slot_of(lost.document_id)].key].vanished.append(lost.document_id)
+    for lost in {**{row.document_id: row for row in refused.values()}, **stones}:
+        found.changes[by_slot[slot_of(lost)].key].vanished.append(lost)
     return found
 
 
@@ -148,7 +156,8 @@ def take_in(lease: Lease, store: Arrivals, originals: Blobs, changes: Changes, l
                 targets = (scratch / str(i) for i in range(len(batch)))
                 outcomes = list(pool.map(lambda one, to: _copy(store, one, tenant, to, limits), batch, targets))
                 originals.put_all([one.original for one in outcomes if one.original is not None])
-                _enter(lease, outcomes, changes.partition, intake)
+                for ended in _enter(lease, outcomes, changes.partition, intake):
+                    originals.delete(tombstone_key(ended))
     if changes.removed:
         with lease.writing() as connection:
             now = objects.fingerprints(connection, [one.document_id for one in changes.removed])
@@ -160,6 +169,10 @@ def take_in(lease: Lease, store: Arrivals, originals: Blobs, changes: Changes, l
     if changes.vanished:
         with lease.writing() as connection:
             quarantine.release(connection, quarantine.RAW_STAGE, changes.vanished)
+            stones = tombstones.standing(connection, changes.vanished)
+            tombstones.end(connection, stones)
+        for stone in stones.values():
+            originals.delete(tombstone_key(stone))
     return intake
 
 
@@ -214,6 +227,11 @@ def original_key(tenant: str, document: str, version: str) -> str:
     return f"{tenant}/{document}/{version}"
 
 
+def tombstone_key(stone: Tombstone) -> str:
+    """Where a tombstone is kept beside the originals: no tenant's name holds a dot. All it says is in its name."""
+    return f"tombstones.d/{stone.tenant}/{stone.collection}/{stone.document_id}/{stone.version or 'unread'}"
+
+
 def input_digest(path: str, version: str) -> str:
     """What parsing depends on: the bytes, and the suffix that breaks ties between kinds of text."""
     return f"{version}{hint_of(path)}"
@@ -226,7 +244,10 @@ def hint_of(path: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What became of one sighting: bytes that are new, or a fingerprint to renew, or an error, or nothing yet."""
+    """What became of one sighting: bytes that are new, or a fingerprint to renew, or an error, or nothing yet.
+
+    ``still_buried`` is the fingerprint of a key that has the bytes, or the fault, with which it was deleted.
+    """
 
     sighting: Sighting
     arrived: ArrivedObject | None = None
@@ -234,13 +255,18 @@ class _Outcome:
     original: tuple[str, Path] | None = None
     error: DataError | None = None
     is_unsettled: bool = False
+    still_buried: str | None = None
 
 
-def _enter(lease: Lease, outcomes: Sequence[_Outcome], partition: Partition, intake: Intake) -> None:
+def _enter(lease: Lease, outcomes: Sequence[_Outcome], partition: Partition, intake: Intake) -> Sequence[Tombstone]:
+    """Enter what was copied; the tombstones that ended, since their keys have other bytes now."""
     with lease.writing() as connection:
         now = objects.fingerprints(connection, [one.sighting.document_id for one in outcomes])
         stale = [one for one in outcomes if now.get(one.sighting.document_id) != _known_fingerprint(one.sighting)]
         outcomes = [one for one in outcomes if one not in stale] if stale else outcomes
+        for one in outcomes:
+            if one.still_buried is not None:
+                tombstones.renew(connection, one.sighting.document_id, one.still_buried)
         arrived = [one.arrived for one in outcomes if one.arrived is not None]
         renewed = {one.sighting.document_id: one.renewed for one in outcomes if one.renewed is not None}
         held = [_held(one.sighting, one.error) for one in outcomes if one.error is not None]
@@ -250,6 +276,10 @@ def _enter(lease: Lease, outcomes: Sequence[_Outcome], partition: Partition, int
         quarantine.release(connection, None, [one.sighting.document_id for one in outcomes if _is_new_version(one)])
         quarantine.release(connection, quarantine.RAW_STAGE, [*(one.document_id for one in arrived), *renewed])
         quarantine.hold(connection, partition, quarantine.RAW_STAGE, 0, held)
+        ended = tombstones.standing(
+            connection, [*(one.document_id for one in arrived), *(one.document_id for one in held)]
+        )
+        tombstones.end(connection, ended)
     added = sum(1 for one in outcomes if one.arrived is not None and one.sighting.known is None)
     intake.added += added
     intake.changed += len(arrived) - added
@@ -257,6 +287,7 @@ def _enter(lease: Lease, outcomes: Sequence[_Outcome], partition: Partition, int
     intake.quarantined += len(held)
     intake.unsettled += len(stale) + sum(1 for one in outcomes if one.is_unsettled)
     intake.size_bytes += sum(one.size_bytes for one in arrived)
+    return list(ended.values())
 
 
 def _known_fingerprint(sighting: Sighting) -> str | None:
@@ -277,7 +308,11 @@ def _copy(store: Arrivals, sighting: Sighting, tenant: str, target: Path, limits
     except TransientError:
         return _Outcome(sighting, is_unsettled=True)
     except DataError as error:
+        if sighting.buried == "":
+            return _Outcome(sighting, still_buried=sighting.info.fingerprint)
         return _Outcome(sighting, error=error)
+    if sighting.buried == fetched.sha256:
+        return _Outcome(sighting, still_buried=fetched.fingerprint)
     if _is_same(sighting.known, fetched):
         return _Outcome(sighting, renewed=fetched.fingerprint)
     original = None

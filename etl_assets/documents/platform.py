@@ -11,6 +11,7 @@ from etl_assets.documents.publication import Stores
 from etl_assets.ledger.database import Ledger
 from etl_assets.protocols.comparison import Compare
 from etl_assets.protocols.embedder import Embedder
+from etl_assets.protocols.erasure import Certificates, Traces
 from etl_assets.protocols.objects import Arrivals, Blobs
 from etl_assets.protocols.reranker import Reranker
 from etl_assets.stages.lake import Lake
@@ -20,6 +21,8 @@ from etl_assets.stages.lake import Lake
 class Platform:
     """One installation, opened. What is a function is opened at its first call and kept, so a no-op opens nothing.
 
+    ``destroy_key`` makes the originals of ``tenant/document id`` unreadable for ever, where they are encrypted;
+    ``destroy_lake_key`` the segments of ``tenant/collection``.
     ``places`` says where each store is, by role, without credentials; a role that is left out is never said to move.
     """
 
@@ -38,6 +41,10 @@ class Platform:
     reranker: Callable[[], Reranker | None] = lambda: None
     compare: Compare | None = None
     close_backends: Callable[[], None] = lambda: None
+    destroy_key: Callable[[str], bool] = lambda document: False
+    destroy_lake_key: Callable[[str], bool] = lambda collection: False
+    traces: Traces | None = None
+    certificates: Callable[[], Certificates] | None = None
     places: Mapping[str, str] = field(default_factory=dict)
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from etl_assets.documents.arrivals import Changes, Sighting
 from etl_assets.documents.model import document_id, slot_of
 from etl_assets.errors import ConfigError, PermanentError
-from etl_assets.ledger import objects, quarantine
+from etl_assets.ledger import objects, quarantine, tombstones
 from etl_assets.ledger.catalogue import Partition, ensure_collection
 from etl_assets.ledger.database import Ledger
 from etl_assets.ledger.touched import GONE, Touched
@@ -28,6 +28,8 @@ def survey_touched(ledger: Ledger, store: Arrivals, partition: Partition, touche
     with ledger.reading() as connection:
         known = objects.objects_of(connection, ids)
         held = quarantine.held_fingerprints(connection, quarantine.RAW_STAGE, ids)
+        stones = tombstones.standing(connection, ids)
+    held.update((identity, stone.fingerprint) for identity, stone in stones.items())
     for one in touched:
         info, row = seen[prefix + one.path], known.get(one.document_id)
         if info is None:
@@ -36,7 +38,9 @@ def survey_touched(ledger: Ledger, store: Arrivals, partition: Partition, touche
             elif one.document_id in held:
                 found.vanished.append(one.document_id)
         elif info.fingerprint not in (row.fingerprint if row else None, held.get(one.document_id)):
-            sighting = Sighting(info, one.document_id, slot_of(one.document_id), one.path, row)
+            stone = stones.get(one.document_id)
+            buried = None if stone is None else stone.version
+            sighting = Sighting(info, one.document_id, slot_of(one.document_id), one.path, row, buried)
             (found.added if row is None else found.changed).append(sighting)
     if (found.removed or found.vanished) and not any(seen.values()) and (problem := store.seems_lost()):
         raise PermanentError(problem)
@@ -124,6 +128,8 @@ def differing(ledger: Ledger, now: Mapping[str, tuple[str, str]]) -> dict[str, t
         known = objects.fingerprints(connection, list(now))
         rest = {identity: key for identity, key in now.items() if known.get(identity) != key[1]}
         held = quarantine.held_fingerprints(connection, quarantine.RAW_STAGE, list(rest))
+        stones = tombstones.standing(connection, list(rest))
+    held.update((identity, stone.fingerprint) for identity, stone in stones.items())
 
     def differs(identity: str, fingerprint: str) -> bool:
         # What is held and to be tried again has an empty fingerprint, too.

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from sqlalchemy import (
     Connection,
     Dialect,
     Engine,
+    PoolProxiedConnection,
     Table,
     bindparam,
     create_engine,
@@ -155,6 +156,12 @@ class Ledger:
         """
         with self._transaction("IMMEDIATE") as connection:
             yield connection
+
+    @contextmanager
+    def maintaining(self) -> Iterator[PoolProxiedConnection]:
+        """A connection outside every transaction, for statements such as VACUUM that cannot be in one."""
+        with _named_errors("ledger"), closing(self._engine.raw_connection()) as raw:
+            yield raw
 
     @contextmanager
     def _transaction(self, mode: str) -> Iterator[Connection]:

@@ -11,6 +11,9 @@ import pytest
 
 from etl_assets.cli import run
 
+RUNS = {"sync", "quarantine", "generation", "delete"}
+"""Commands that run partitions, or that remove from stores what no search can be reading any more."""
+
 SETTINGS = "defaults:\n  embedder: {kind: static}\n"
 
 TEXTS = {
@@ -55,9 +58,7 @@ def etl(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> C
         monkeypatch.setenv("ETL_HOME", str(home))
         monkeypatch.setenv("ETL_PARSER_PROCESSES", "1")  # starting one costs more than what it parses here
         # A run waits for so long before it removes what was superseded; a search on a busy machine needs long.
-        monkeypatch.setenv(
-            "ETL_SEARCH_TIME_LIMIT_S", "0.1" if arguments[0] in ("sync", "quarantine", "repair", "index") else "20"
-        )
+        monkeypatch.setenv("ETL_SEARCH_TIME_LIMIT_S", "0.1" if RUNS & set(arguments) else "20")
         capfd.readouterr()
         code = run(arguments)
         out, err = capfd.readouterr()

@@ -1,0 +1,27 @@
+"""A collection struck out of the ledger as a whole, after its documents were."""
+
+from sqlalchemy import Connection, delete, select
+
+from etl_assets.ledger import schema
+
+
+def remove_collection(connection: Connection, tenant: str, collection: str) -> None:
+    """Remove every row about a collection and its partitions. Numbers that were drawn are never drawn again.
+
+    The caller has the leases of all of its partitions, or there is nobody left who could want them.
+    """
+    owner, part = schema.collections, schema.partitions
+    cid = connection.scalar(select(owner.c.cid).where(owner.c.tenant == tenant, owner.c.collection == collection))
+    q = schema.quarantine
+    connection.execute(delete(q).where(q.c.tenant == tenant, q.c.collection == collection))
+    if cid is None:
+        return
+    keys = list(connection.scalars(select(part.c.partition).where(part.c.cid == cid)))
+    segments = list(connection.scalars(select(schema.segments.c.segment_id).where(schema.segments.c.cid == cid)))
+    for start in range(0, len(segments), 5000):
+        connection.execute(delete(schema.memo).where(schema.memo.c.segment_id.in_(segments[start : start + 5000])))
+    for table in schema.metadata.sorted_tables:
+        if "cid" in table.c:
+            connection.execute(delete(table).where(table.c.cid == cid))
+        elif "partition" in table.c:
+            connection.execute(delete(table).where(table.c.partition.in_(keys)))

@@ -1,0 +1,36 @@
+"""Deleting by command: what is asked for is gone, what is not named stays, and the certificate can be checked."""
+
+from pathlib import Path
+
+from etl_assets_tests.byte_search import found_in
+from etl_assets_tests.cli.conftest import Command
+
+
+def test_a_document_is_purged_and_its_certificate_verified(etl: Command, home: Path) -> None:
+    assert found_in(home, ["panda.md", "trickbot"])
+    name = "acme/reports/apt/panda.md"
+    refused = etl("document", "delete", name, "--purge", home=home)
+    assert refused.code == 2 and "add --yes" in refused.err
+    done = etl("document", "delete", name, "acme/reports/no-such", "--purge", "--yes", "--json", home=home)
+    assert done.code == 1 and "no-such" in done.err and done.records[0]["documents"] == 1
+    assert found_in(home, ["panda.md", "trickbot"]) == []
+    assert etl("sync", home=home).code == 0 and found_in(home, ["panda.md", "trickbot"]) == []
+    path = done.records[0]["certificate"]
+    key = home / "certificates" / "public-key.pem"
+    assert "valid: 1 documents purged" in etl("certificate", "verify", path, "--public-key", str(key), home=home).out
+    assert etl("certificate", "public-key", home=home).out.strip() == key.read_text().strip()
+    (listed,) = etl("certificate", "list", "--json", home=home).records
+    assert (listed["kind"], listed["of"], listed["purged"]) == ("document", "acme/reports", True)
+    Path(path).write_bytes(Path(path).read_bytes().replace(b"true", b"false"))
+    forged = etl("certificate", "verify", path, "--public-key", str(key), home=home)
+    assert forged.code == 1 and "altered" in forged.err
+
+
+def test_a_collection_and_a_tenant_are_deleted_whole(etl: Command, home: Path) -> None:
+    assert etl("collection", "delete", "acme/nothing", "--yes", home=home).code == 2
+    assert etl("collection", "delete", "acme/reports", "--purge", "--yes", home=home).code == 0
+    listed = etl("document", "list", "--json", home=home).records
+    assert {row["collection"] for row in listed if row["tenant"]} == {"mail"}
+    assert etl("tenant", "delete", "zeta", "--purge", "--yes", home=home).code == 0
+    assert found_in(home, ["apt28", "one.txt", "garden"]) == []
+    assert "nothing was interrupted" in etl("document", "delete", "--resume", home=home).out
