@@ -116,9 +116,6 @@ def _destroyed(blobs: Blobs, kind: str, name: str) -> bool:
     return isinstance(blobs, EncryptedBlobs) and blobs.envelope.destroy(kind + name)
 
 
-    return replace(platform, compare=_comparison(platform))
-
-
 def _comparison(platform: Platform) -> Compare:
     def compare(tenant: str, collection: str, live: int, other: int, judgement: Judgement) -> Quality:
         from etl_assets.search.comparison import compare_generations
