@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
+from etl_assets.documents.generations import in_use
+from etl_assets.documents.generations import known_recipe as recipe_of
 from etl_assets.documents.model import PAGES, STAGES, slot_of
 from etl_assets.documents.partition_run import PartitionRun
 from etl_assets.documents.platform import Platform
@@ -127,6 +129,7 @@ def _of_partition(platform: Platform, place: Partition, held: list[HeldDocument]
         present = documents_view.present_documents(connection, place, recipe, switches=switches)
         gone = documents_view.gone_documents(connection, place)
         holding = documents_view.holding(connection, place, recipe)
+    building = _waiting_elsewhere(platform, place)
     rows: dict[str, HeldDocument] = {}
     named = set()
     for row in held:
@@ -134,19 +137,38 @@ def _of_partition(platform: Platform, place: Partition, held: list[HeldDocument]
         if (row.document_id, row.stage) in holding:
             rows.setdefault(row.document_id, row)
     for one in present:
-        yield _present(place, one, rows.get(one.document_id))
+        yield _present(place, one, rows.get(one.document_id), is_waiting=one.document_id in building)
     for last in gone:
         if last.document_id not in named:
             yield _gone(place, last)
 
 
-def _present(place: Partition, one: PresentDocument, held: HeldDocument | None) -> ListedDocument:
+def _waiting_elsewhere(platform: Platform, place: Partition) -> set[str]:
+    """Documents that a run has to compute or publish for an index that does not answer, or not yet."""
+    settings = platform.collections.of(place.tenant, place.collection)
+    try:
+        others = in_use(platform, place, settings).served[1:]
+    except ConfigError:
+        return set()
+    waiting: set[str] = set()
+    for one in others:
+        recipe = recipe_of(platform, one)
+        switches = digest_of(one.settings.publications.parameters())
+        with platform.ledger.reading() as connection:
+            lacking = documents_view.unpublished_in(connection, place, recipe, one.generation_id, switches=switches)
+            waiting |= lacking - {document for document, _ in documents_view.holding(connection, place, recipe)}
+    return waiting
+
+
+def _present(place: Partition, one: PresentDocument, held: HeldDocument | None, *, is_waiting: bool) -> ListedDocument:
     state: State = "current"
     why: dict[str, Any] = {}
     if held is not None:
         state, why = "quarantined", {"reason": held.reason, "message": held.message, "stage": held.stage}
     elif not one.is_published:
         state, why = "pending", {"reason": "not-published" if one.is_finished else "not-computed"}
+    elif is_waiting:
+        state, why = "pending", {"reason": "not-computed"}
     return ListedDocument(
         one.document_id, place.tenant, place.collection, one.path, one.version, state, **why,
         size_bytes=one.size_bytes, content_type=one.content_type, title=one.record.get("title"),

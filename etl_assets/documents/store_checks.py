@@ -150,7 +150,7 @@ def expected_rows(
     """
     stage = SOURCES[store]
     digests = _DIGESTS[store]
-    for part in batches(held, DOCUMENTS_AT_ONCE):
+    for part in _by_generation(held):
         rows = rows_of(platform, store, [one.outputs[stage] for one in part if stage in one.outputs])
         yield part, {} if rows is None else digests(rows, partition, part)
 
@@ -165,6 +165,12 @@ def rows_of(platform: "Platform", store: str, output_ids: Sequence[int]) -> "pl.
         wanted = audits.segments_of(connection, output_ids)
         files = segment_files(connection, wanted)
     return platform.lake.read(files, wanted, ["document_id", *_COLUMNS[store]]) if wanted else None
+
+
+def _by_generation(held: Sequence[Held]) -> Iterator[Sequence[Held]]:
+    """Some at a time, of one generation each: a document has a publication in every one, and rows tell no other."""
+    for generation_id in sorted({one.generation_id for one in held}):
+        yield from batches([one for one in held if one.generation_id == generation_id], DOCUMENTS_AT_ONCE)
 
 
 def _vector_digests(rows: "pl.DataFrame", _partition: Partition, held: Sequence[Held]) -> Stored:

@@ -72,8 +72,9 @@ def present_documents(
 ) -> list[PresentDocument]:
     """Every present document of a partition, by path. ``switches`` is the digest of the wanted publications."""
     o, p = schema.objects, schema.publications
-    published = _published_under(connection, partition, recipe, switches)
-    source = o.outerjoin(p, _shown(partition, connection))
+    shown = _shown(partition, connection)
+    published = _published_under(connection, partition, recipe, switches, shown)
+    source = o.outerjoin(p, shown)
     query = (
         select(
             o.c.document_id, o.c.path, o.c.version, o.c.size_bytes, o.c.content_type, o.c.arrived_at,
@@ -244,11 +245,24 @@ def row_counts(connection: Connection, partition: Partition, recipe: Recipe) -> 
     return counts
 
 
-def _published_under(connection: Connection, partition: Partition, recipe: Recipe, switches: str) -> dict[str, bool]:
-    """Finished documents, by id: whether the live generation shows their outputs."""
+def unpublished_in(
+    connection: Connection, partition: Partition, recipe: Recipe, generation_id: int, *, switches: str
+) -> set[str]:
+    """Present documents that a generation, which need not answer yet, does not show as its recipe makes them."""
+    o, p = schema.objects, schema.publications
+    shown = and_(p.c.document_id == o.c.document_id, p.c.generation_id == generation_id, p.c.end_seq.is_(None))
+    published = _published_under(connection, partition, recipe, switches, shown)
+    present = connection.scalars(select(o.c.document_id).where(*_mine(partition), o.c.end_seq.is_(None)))
+    return {document for document in present if not published.get(document, False)}
+
+
+def _published_under(
+    connection: Connection, partition: Partition, recipe: Recipe, switches: str, shown: Any
+) -> dict[str, bool]:
+    """Finished documents, by id: whether the publications joined by ``shown`` rest on their outputs."""
     o, p = schema.objects, schema.publications
     source, made = joined_chain(recipe, recipe)
-    source = source.outerjoin(p, _shown(partition, connection))
+    source = source.outerjoin(p, shown)
     columns: list[Any] = [o.c.document_id, p.c.outputs, and_(p.c.object_seq == o.c.begin_seq, p.c.switches == switches)]
     columns += [made[name].c.output_id for name in recipe]
     query = select(*columns).select_from(source).where(*_mine(partition), o.c.end_seq.is_(None))

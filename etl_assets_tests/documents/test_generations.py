@@ -12,6 +12,7 @@ from etl_assets.documents import generation_work
 from etl_assets.documents.collections import Collections
 from etl_assets.documents.partition_run import PartitionRun, all_steps
 from etl_assets.documents.pending import is_up_to_date, settle
+from etl_assets.documents.verification import run_checks
 from etl_assets.errors import ConfigError
 from etl_assets.ledger import generations, quarantine
 from etl_assets.ledger.snapshots import snapshot, visible_documents_named
@@ -85,6 +86,8 @@ def test_what_arrives_while_another_index_is_built_reaches_both(home: SmallHome)
     home.run()
     assert shown(home, 1) == shown(home, 2) == {"bear.txt", "panda.md", "new.txt"}
     assert max(answer(home, "kraken ferry")["new.txt"]) > 40, "the live index answers, by its own chunking"
+    results = run_checks(home.platform, home.partition())
+    assert [one.details for one in results if not one.passed] == [], "both are what the ledger says"
     assert promote(home).passed
     assert max(answer(home, "kraken ferry")["new.txt"]) <= 40
 
@@ -312,3 +315,12 @@ def test_collecting_the_previous_one_empties_and_removes_its_spaces(home: SmallH
     assert not list(home.platform.stores.vector.rows(IndexSpace(*PLACE, 1)))
     with pytest.raises(ConfigError, match="no index generation is previous"):
         generation_work.roll_back(home.platform, *PLACE)
+
+
+def test_no_search_fails_or_mixes_while_generations_swap() -> None:
+    """A short run of the benchmark: searches at a steady rate, and two swaps in each second."""
+    from benchmarks.generation_swap import main
+
+    still, moved, swap_s = main(["--documents", "9", "--rate", "25", "--seconds", "2", "--swaps-per-second", "4"])
+    assert (still.failed, still.mixed, moved.failed, moved.mixed) == ([], 0, [], 0)
+    assert len(still.generations) == 1 and len(moved.generations) == 2 and swap_s
