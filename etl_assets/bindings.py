@@ -38,18 +38,30 @@ def open_platform(settings: Settings) -> Platform:
             master key is set, or objects, originals or lake are set to a place that lacks what the ledger names.
         PermanentError: the ledger cannot be opened.
     """
+    from etl_assets.hosted_bindings import Connections
+
+    settings.home.create()
+    hosted = Connections(settings)
+    ledger = hosted.ledger()
+    try:
+        return _assembled(settings, hosted, ledger)
+    except BaseException:
+        # A sensor comes back every few seconds: what it could not use must not leave a connection each time.
+        ledger.close()
+        hosted.close()
+        raise
+
+
+def _assembled(settings: Settings, hosted: Connections, ledger: Ledger) -> Platform:
     from etl_assets.backends.lancedb_keywords import LanceKeywords
     from etl_assets.documents.collections import Collections
     from etl_assets.documents.mentions.catalogue import Catalogue
     from etl_assets.documents.moves import refuse_moved_files
     from etl_assets.documents.parsing.workers import ParserPool
     from etl_assets.documents.publication import Stores
-    from etl_assets.hosted_bindings import Connections
     from etl_assets.stages.lake import Lake
 
-    home = settings.home.create()
-    hosted = Connections(settings)
-    ledger = hosted.ledger()
+    home = settings.home
     originals, segments = _encrypted(hosted, ledger, _blobs(hosted, "originals"), _blobs(hosted, "lake"))
     platform = Platform(
         ledger=ledger,
