@@ -28,6 +28,7 @@ SECTIONS: Mapping[str, str] = MappingProxyType(
         "publications": "Which indexes the collection is published to.",
         "thresholds": "When a check warns.",
         "generations": "When the index that another embedder or chunking needs, built beside the live one, answers.",
+        "budget": "What hosted models may cost. A run that would need more stops before it sends anything.",
     }
 )
 """What each group of settings is about."""
@@ -130,6 +131,27 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
             "How long the index that was replaced is kept up to date, so that a rollback takes an instant; every "
             "change is embedded by both models meanwhile. 0 keeps nothing.",
             "days",
+        ),
+        "budget.money": Field(
+            Real(0, 1e9),
+            "What may be spent on hosted models in a day or month.",
+            "in budget.currency",
+            unset="no limit",
+        ),
+        "budget.tokens": Field(
+            Whole(0, 10**15), "What may be sent to hosted models in a day or month.", "tokens", unset="no limit"
+        ),
+        "budget.per": Field(Choice(("day", "month")), "How long a budget is for; days and months begin in UTC."),
+        "budget.scope": Field(
+            Choice(("tenant", "collection")),
+            "Whose spend counts: that of all collections of the tenant, or of this one alone.",
+        ),
+        "budget.currency": Field(Line(3), "Currency of budget.money and of budget.price_per_million_tokens."),
+        "budget.price_per_million_tokens": Field(
+            Real(0, 1e6),
+            "What the collection's hosted model costs, where you pay another price than the vendor's list.",
+            "in budget.currency",
+            unset="the vendor's list price",
         ),
         "shards": Field(
             Whole(1, SLOTS, power_of_two=True),

@@ -73,6 +73,26 @@ class Thresholds:
 
 
 @dataclass(frozen=True, slots=True)
+class Budget:
+    """What hosted models may take in a day or month of UTC: ``money`` in ``currency``, and ``tokens``; ``None``: all.
+
+    ``scope`` is whose spend counts: that of all of the tenant's collections, or of this one alone.
+    """
+
+    money: float | None = None
+    tokens: int | None = None
+    per: Literal["day", "month"] = "month"
+    scope: Literal["tenant", "collection"] = "tenant"
+    currency: str = "USD"
+    price_per_million_tokens: float | None = None
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is anything to keep within."""
+        return self.money is not None or self.tokens is not None
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationRules:
     """When an index generation that is being built may answer in place of the live one, and what stays of that one.
 
@@ -99,5 +119,6 @@ class CollectionSettings:
     publications: Publications = field(default_factory=Publications)
     thresholds: Thresholds = field(default_factory=Thresholds)
     generations: GenerationRules = field(default_factory=GenerationRules)
+    budget: Budget = field(default_factory=Budget)
     shards: int = 1
     owners: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from etl_assets.documents.arrivals import Changes, Intake, hold_unusable, survey, take_in
+from etl_assets.documents.budget import OverBudget
 from etl_assets.documents.generations import (
     InUse,
     Served,
@@ -20,6 +21,7 @@ from etl_assets.documents.model import CHUNKS, EMBEDDINGS, MENTIONS, PAGES, STAG
 from etl_assets.documents.moves import follow_moves, moved_stores
 from etl_assets.documents.parameters import CollectionSettings
 from etl_assets.documents.platform import Platform
+from etl_assets.documents.prices import tariff_of
 from etl_assets.documents.promotion import Candidate, consider, retire_expired
 from etl_assets.documents.publication import CommitReport, Publisher, StoreReport, Target
 from etl_assets.documents.stage_work import StageWork
@@ -92,6 +94,7 @@ class PartitionRun:
         self._in_use: InUse | None = None
         self._works: list[StageWork] | None = None
         self._publisher: Publisher | None = None
+        self._over_budget: OverBudget | None = None
         self._step: str | None = None
 
     def __enter__(self) -> "PartitionRun":
@@ -164,7 +167,8 @@ class PartitionRun:
     def _stage_work(self, lease: Lease, served: Served) -> StageWork:
         place = self.platform
         recipe = self._recipe_of(served)
-        work = Work(place.ledger, place.lake, lease, self.partition, recipe, self.run_id, self._watch)
+        tariff = tariff_of(served.embedder, served.settings)
+        work = Work(place.ledger, place.lake, lease, self.partition, recipe, self.run_id, self._watch, tariff)
         return StageWork(place, served, work, self._build_s if served.state == "building" else None)
 
     def parameters(self) -> Mapping[str, tuple[Stage, Parameters]]:
@@ -267,7 +271,12 @@ class PartitionRun:
             return report
         self._begin(stage.name)
         for place in places:
-            report.add(works[place].advance(stage.name))
+            try:
+                report.add(works[place].advance(stage.name))
+            except OverBudget as e:
+                if works[place].served.state == "live":
+                    raise
+                self._over_budget = e  # what answers is published before the run says so
         self.left += report.left
         self._note(stage.name, report.as_json())
         return report
@@ -289,6 +298,8 @@ class PartitionRun:
         if housekeeping.is_dirty(self.work):
             self._tidy(report)
         self._note("published_documents", _plain(report))
+        if self._over_budget is not None:
+            raise self._over_budget
         return report
 
     @property

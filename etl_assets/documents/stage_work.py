@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from etl_assets.documents.arrivals import original_key
+from etl_assets.documents.budget import keep_within, needs_asking, refuse_beyond
 from etl_assets.documents.chunking import chunk_pages
 from etl_assets.documents.embedding import WindowedRows, embed_rows
 from etl_assets.documents.generations import Served
@@ -16,7 +17,8 @@ from etl_assets.documents.pages import parse_documents
 from etl_assets.documents.platform import Platform
 from etl_assets.documents.publication import Target
 from etl_assets.protocols.embedder import HostedEmbedder, in_context
-from etl_assets.stages.engine import Work, advance
+from etl_assets.stages.engine import ComputeRows, Work, advance, strike_out
+from etl_assets.stages.lake import SegmentLost
 from etl_assets.stages.report import StageReport
 from etl_assets.stages.spec import Computed, Stage, Task
 
@@ -70,9 +72,29 @@ class StageWork:
         contextual = in_context(embedder)
         if contextual is not None:
             rows = WindowedRows(contextual)
-            return self._advance(EMBEDDINGS, compute_rows=rows.embed, keyed=rows.keyed)
+            return self._paid(EMBEDDINGS, rows.embed, rows.keyed)
         stage = HOSTED_EMBEDDINGS if isinstance(embedder, HostedEmbedder) else EMBEDDINGS
-        return self._advance(stage, compute_rows=lambda rows: embed_rows(rows, embedder=embedder))
+        return self._paid(stage, lambda rows: embed_rows(rows, embedder=embedder))
+
+    def _paid(self, stage: Stage, embed: ComputeRows, keyed: ComputeRows | None = None) -> StageReport:
+        """Embed what is missing, if all of it is within the budget.
+
+        Each batch is asked about again: other runs spend from the same budget meanwhile.
+        """
+        work, settings = self.work, self.served.settings
+        if not needs_asking(settings, work.tariff):
+            return self._advance(stage, compute_rows=embed, keyed=keyed)
+        try:
+            keep_within(work, stage, settings, keyed)
+        except SegmentLost as lost:
+            strike_out(work, lost.segment_id)
+            raise
+
+        def within(rows: "pl.DataFrame") -> "pl.DataFrame":
+            refuse_beyond(work.ledger, work.partition, settings.budget, work.tariff, int(rows["token_count"].sum()))
+            return embed(rows)
+
+        return self._advance(stage, compute_rows=within, keyed=keyed)
 
     def _mentions(self) -> StageReport:
         def find(tasks: Sequence[Task], *inputs: "pl.DataFrame") -> Computed:

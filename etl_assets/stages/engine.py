@@ -5,7 +5,7 @@ completes; so a kill loses at most one batch, and a second run over the same inp
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,9 +18,10 @@ from etl_assets.ledger.database import Ledger, draw
 from etl_assets.ledger.leases import Lease, LeaseLost
 from etl_assets.ledger.outputs import Missing, Output, Recipe, Step, Twin
 from etl_assets.ledger.segments import Segment
+from etl_assets.ledger.spend import FREE, Tariff, Used, record_spend
 from etl_assets.stages.digests import EMPTY, output_digests
 from etl_assets.stages.lake import Lake, SegmentLost
-from etl_assets.stages.memo import RowResults, memoised
+from etl_assets.stages.memo import RowResults, memoised, unknown_rows
 from etl_assets.stages.report import Progress, StageReport, Watcher, ignore
 from etl_assets.stages.spec import Compute, Computed, Stage, Task
 
@@ -33,7 +34,7 @@ ComputeRows = Callable[["pl.DataFrame"], "pl.DataFrame"]
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Everything a stage needs to know about where it runs."""
+    """Everything a stage needs to know about where it runs. ``tariff`` is of the stage that has a memo."""
 
     ledger: Ledger
     lake: Lake
@@ -42,6 +43,7 @@ class Work:
     recipe: Recipe
     run_id: str
     watch: Watcher = ignore
+    tariff: Tariff = FREE
 
 
 def advance(
@@ -87,6 +89,19 @@ def advance(
     return report
 
 
+def uncomputed(work: Work, stage: Stage, keyed: ComputeRows | None = None) -> Iterator["pl.DataFrame"]:
+    """Rows that ``advance`` would hand to a stage with a memo, batch by batch, each key once. It writes nothing.
+
+    Raises:
+        SegmentLost: as ``advance``, which strikes out what rests on the segment.
+    """
+    with work.ledger.reading() as connection:
+        todo = ledger_outputs.missing(connection, work.partition, work.recipe, stage.name)
+    seen: set[str] = set()
+    for batch in _batches(stage, todo):
+        yield _Batch(work, stage, batch, StageReport(stage.name), 0, 0).unknown(keyed, seen)
+
+
 def strike_out(work: Work, segment_id: int) -> None:
     """End every output that rests on a lost segment, so that it is made again."""
     with work.lease.writing() as connection:
@@ -129,6 +144,15 @@ class _Batch:
         self._step: Step = work.recipe[stage.name]
         self._todo = todo
         self._report = report
+        self._began = time.monotonic()
+
+    def unknown(self, keyed: ComputeRows | None, seen: set[str]) -> "pl.DataFrame":
+        """Rows of the batch whose keys nobody has computed, without those in ``seen``, to which they are added."""
+        twins = self._twins()
+        rows = self._input_rows([one for one in self._todo if one.input_digest not in twins], 0)
+        rows = keyed(rows) if keyed is not None else rows
+        work = self._work
+        return unknown_rows(work.ledger, work.partition.tenant, self._stage, self._step.producer_id, rows, seen)
 
     def run(self, compute: Compute | None, compute_rows: ComputeRows | None, keyed: ComputeRows | None = None) -> None:
         twins = self._twins()
@@ -216,7 +240,7 @@ class _Batch:
                 self._output(one, ids[one.document_id], twin.output_digest, twin.row_count, 0.0, 0, segment, twin.facts)
             )
         try:
-            self._record(done, segment, made.failures, fresh, results)
+            self._record(done, segment, made.failures, fresh, results, made.rows.height)
         except LeaseLost:
             # Whoever has the partition now may have tidied it already, and would not look for this file again.
             if segment is not None:
@@ -279,7 +303,7 @@ class _Batch:
 
     def _record(
         self, done: Sequence[Output], segment: Segment | None, failures: Mapping[str, DataError],
-        fresh: Sequence[Missing], results: RowResults | None,
+        fresh: Sequence[Missing], results: RowResults | None, rows: int,
     ) -> None:  # fmt: skip
         work, step = self._work, self._step
         by_id = {one.document_id: one for one in fresh}
@@ -298,6 +322,17 @@ class _Batch:
             made = [(one.document_id, one.version, one.input_digest) for one in done]
             quarantine.settle(connection, step.stage, step.producer_id, made)
             quarantine.hold(connection, work.partition, step.stage, step.producer_id, held)
+            if fresh:
+                tariff = work.tariff if self._stage.memo is not None else FREE
+                record_spend(connection, work.partition, step.stage, tariff, work.run_id, self._used(rows, results))
+
+    def _used(self, rows: int, results: RowResults | None) -> Used:
+        """What the batch took beside what was entered with the slices of it."""
+        seconds = time.monotonic() - self._began
+        if results is None:
+            return Used(rows, 0, seconds)
+        kept = results.kept
+        return Used(results.computed_rows - kept.rows, results.computed_tokens - kept.tokens, seconds - kept.seconds)
 
     def _count(
         self, done: Sequence[Output], made: Computed, copied: int, results: RowResults | None, seconds: float

@@ -11,6 +11,7 @@ from etl_assets.ledger.catalogue import Partition
 from etl_assets.ledger.database import Ledger, draw
 from etl_assets.ledger.leases import Lease
 from etl_assets.ledger.outputs import Step
+from etl_assets.ledger.spend import Tariff, Used, record_spend
 from etl_assets.stages.lake import Lake, SegmentLost
 from etl_assets.stages.spec import Computed, RowMemo, Stage
 
@@ -41,15 +42,30 @@ class Place(Protocol):
         """Whose documents are worked on."""
         ...
 
+    @property
+    def run_id(self) -> str:
+        """Who computes."""
+        ...
+
+    @property
+    def tariff(self) -> Tariff:
+        """By which model, and what it costs."""
+        ...
+
 
 @dataclass(slots=True)
 class RowResults:
-    """Rows of the batch with their values, and which keys they hold. ``seconds`` counts only the stage's function."""
+    """Rows of the batch with their values, and which keys they hold. ``seconds`` counts only the stage's function.
+
+    ``kept`` is the part of what was computed that was entered in the ledger with its slices.
+    """
 
     computed: Computed
     keys: list[bytes] = field(default_factory=list)
     computed_rows: int = 0
+    computed_tokens: int = 0
     seconds: float = 0.0
+    kept: Used = field(default_factory=lambda: Used(0, 0, 0.0))
 
 
 def memoised(
@@ -74,15 +90,41 @@ def memoised(
         part = unknown.slice(start, stage.batch_rows)
         began = time.monotonic()
         made = _blaming_rows(part, memo, compute, failed)
-        results.seconds += time.monotonic() - began
+        seconds = time.monotonic() - began
+        results.seconds += seconds
         if made is not None:
-            results.computed_rows += made.height
+            used = Used(made.height, _token_sum(part, memo, made), seconds)
+            results.computed_rows += used.rows
+            results.computed_tokens += used.tokens
             frames.append(made)
             if start + stage.batch_rows < unknown.height:
-                _keep_slice(place, stage, step, made)
+                _keep_slice(place, stage, step, made, used)
+                before = results.kept
+                results.kept = Used(
+                    before.rows + used.rows, before.tokens + used.tokens, before.seconds + used.seconds
+                )  # fmt: skip
     results.computed = _joined(stage, memo, rows, frames, failed)
     results.keys = [bytes.fromhex(key) for key in results.computed.rows[memo.key].unique().to_list()]
     return results
+
+
+def unknown_rows(
+    ledger: Ledger, tenant: str, stage: Stage, producer_id: int, rows: "pl.DataFrame", seen: set[str]
+) -> "pl.DataFrame":
+    """Those of ``rows`` whose values ``memoised`` would compute, each key once, and none in ``seen``, which grows.
+
+    By the ledger alone: a segment that is named there and gone is noticed only when it is read.
+    """
+    import polars as pl
+
+    memo = _memo_of(stage)
+    unique = rows.unique(subset=memo.key, keep="first", maintain_order=True)
+    keys = [key for key in unique[memo.key].to_list() if key not in seen]
+    with ledger.reading() as connection:
+        found = ledger_segments.known_rows(connection, tenant, producer_id, [bytes.fromhex(key) for key in keys])
+    new = [key for key in keys if bytes.fromhex(key) not in found]
+    seen.update(new)
+    return unique.filter(pl.col(memo.key).is_in(new))
 
 
 def _memo_of(stage: Stage) -> RowMemo:
@@ -140,7 +182,7 @@ def _blaming_rows(
         return pl.concat(frames) if frames else None
 
 
-def _keep_slice(place: Place, stage: Stage, step: Step, made: "pl.DataFrame") -> None:
+def _keep_slice(place: Place, stage: Stage, step: Step, made: "pl.DataFrame", used: Used) -> None:
     """Store values before the document that they belong to is whole; no output names this segment."""
     import polars as pl
 
@@ -153,6 +195,7 @@ def _keep_slice(place: Place, stage: Stage, step: Step, made: "pl.DataFrame") ->
     with place.lease.writing() as connection:
         ledger_segments.record_segment(connection, place.partition, stage.name, segment)
         ledger_segments.record_rows(connection, place.partition.tenant, step.producer_id, keys, segment_id)
+        record_spend(connection, place.partition, stage.name, place.tariff, place.run_id, used)
 
 
 def _joined(
@@ -176,6 +219,14 @@ def _blamed(rows: "pl.DataFrame", memo: RowMemo, failed: Mapping[str, DataError]
         return {}
     pairs = rows.select("document_id", memo.key).rows()
     return {document: failed[key] for document, key in pairs if key in failed}
+
+
+def _token_sum(part: "pl.DataFrame", memo: RowMemo, made: "pl.DataFrame") -> int:
+    import polars as pl
+
+    if "token_count" not in part.columns:
+        return 0
+    return int(part.filter(pl.col(memo.key).is_in(made[memo.key].to_list()))["token_count"].sum())
 
 
 def _tokens(rows: "pl.DataFrame") -> dict[str, int]:

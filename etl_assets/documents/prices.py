@@ -1,0 +1,63 @@
+"""What hosted models cost: the vendors' list prices, which a collection's own price replaces."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from etl_assets.documents.parameters import CollectionSettings
+from etl_assets.ledger.spend import Tariff
+from etl_assets.protocols.embedder import HostedEmbedder
+
+if TYPE_CHECKING:
+    from etl_assets.protocols.embedder import Embedder
+
+UNPRICED = "?"
+"""Currency of a model that is paid for and whose price nobody gave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """``money`` is for a million tokens, in ``currency``, as ``source`` said on ``seen`` (YYYY-MM-DD)."""
+
+    money: float
+    currency: str
+    source: str
+    seen: str
+
+
+_JINA = Price(0.05, "USD", "jina.ai/embeddings, tokens bought by the billion", "2026-11-21")
+
+
+def _openai(money: float) -> Price:
+    return Price(money, "USD", "developers.openai.com/api/docs/models", "2026-11-21")
+
+
+PRICES: Mapping[str, Price] = MappingProxyType(
+    {
+        "jina/jina-embeddings-v3": _JINA,
+        "jina/jina-embeddings-v4": _JINA,
+        "jina/jina-embeddings-v5-text-small": _JINA,
+        "jina/jina-embeddings-v5-text-nano": _JINA,
+        "jina/jina-clip-v2": _JINA,
+        "openai/text-embedding-3-small": _openai(0.02),
+        "openai/text-embedding-3-large": _openai(0.13),
+        "openai/text-embedding-ada-002": _openai(0.10),
+    }
+)
+"""List prices by vendor and model, without taxes and discounts: what is paid stands in a contract."""
+
+
+def tariff_of(embedder: "Embedder", settings: CollectionSettings) -> Tariff:
+    """What a collection pays for its vectors: its own price, else the list price; nothing for a model of this machine.
+
+    The currency is ``UNPRICED`` where neither is known.
+    """
+    name = embedder.model.name
+    if not isinstance(embedder, HostedEmbedder):
+        return Tariff(name)
+    own = settings.budget.price_per_million_tokens
+    if own is not None:
+        return Tariff(name, own, settings.budget.currency)
+    listed = PRICES.get(name.partition("+")[0].partition("@")[0])
+    return Tariff(name, listed.money, listed.currency) if listed is not None else Tariff(name, 0.0, UNPRICED)
