@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from etl_assets.cli.output import json_line, printable, say
+from etl_assets.cli.output import json_line, printable, say, warn
 from etl_assets.cli.session import as_json
 
 if TYPE_CHECKING:
     from etl_assets.cli.probing import Outcome
+    from etl_assets.settings import Settings
 
 
 @click.command()
@@ -26,16 +27,33 @@ def check(paid: bool, as_json: bool) -> int:
     from etl_assets.settings import Settings, with_env_file
 
     env = with_env_file(os.environ)
-    outcomes = probed(Settings.from_environment(env), env, paid=paid)
+    settings = Settings.from_environment(env)
+    outcomes = probed(settings, env, paid=paid)
     failed = sum(1 for one in outcomes if not one.passed)
     for one in outcomes:
         if as_json:
             json_line(one.as_json())
         else:
             _show(one)
+    if any(one.role.name == "ledger" and one.passed for one in outcomes):
+        _warn_of_moves(settings)
     if not as_json:
         say(f"{len(outcomes):,} roles: {failed:,} cannot be used")
     return 1 if failed else 0
+
+
+def _warn_of_moves(settings: Settings) -> None:
+    """Name stores that are set elsewhere than where this installation has published to or keeps its files."""
+    from etl_assets.cli.session import opened, warn_of_moves
+    from etl_assets.errors import ConfigError
+
+    if settings.postgres is None and not settings.home.ledger_file.exists():
+        return
+    try:
+        with opened(settings) as platform:
+            warn_of_moves(platform)
+    except ConfigError as error:
+        warn(f"etl-assets: {printable(str(error))}")
 
 
 def _show(one: Outcome) -> None:

@@ -1,6 +1,8 @@
 """``etl-assets repair`` as a person runs it."""
 
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from etl_assets_tests.cli.conftest import Command
@@ -47,3 +49,14 @@ def test_an_index_is_measured_and_built_anew(etl: Command, home: Path) -> None:
     assert after["reports", "keyword"]["unindexed_rows"] == 0
     assert "acme/reports" in etl("index", "stats", home=home).out
     assert etl("check", "--sample", "0", home=home).code == 0
+
+
+def test_a_store_that_is_set_elsewhere_is_told_of_until_a_sync_has_published_there(etl: Command, home: Path) -> None:
+    with closing(sqlite3.connect(home / "ledger" / "ledger.sqlite")) as db, db:
+        db.execute("UPDATE store_places SET place = 'Pinecone, indexes old-*' WHERE store = 'vector'")
+    told = "2 partitions were published to Pinecone, indexes old-*: run etl-assets sync"
+    assert told in etl("status", home=home).err and told in etl("backends", "check", home=home).err
+    synced = etl("sync", home=home)
+    assert synced.code == 0 and told in synced.err
+    assert "2 of 2 partitions are up to date" in synced.out
+    assert "published to" not in etl("status", home=home).err
