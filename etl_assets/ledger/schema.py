@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 
 metadata = MetaData()
 Big = BigInteger().with_variant(Integer, "sqlite")
@@ -210,6 +210,7 @@ publications = Table(
     Column("begin_seq", Big, nullable=False),
     Column("end_seq", Big),
     Index("ix_publications_open", "generation_id", "document_id", unique=True, **_only_open()),
+    Index("ix_publications_shown", "generation_id", "publication", **_only_open()),
     Index("ix_publications_cid", "cid", "publication"),
     Index("ix_publications_document", "document_id"),
 )  # fmt: skip

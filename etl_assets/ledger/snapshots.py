@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, and_, func, literal, or_, select
 
@@ -10,6 +11,12 @@ from etl_assets.ledger import schema
 from etl_assets.ledger.database import Ledger, sequence
 from etl_assets.ledger.outputs import batches
 from etl_assets.protocols.visibility import Visibility
+
+_Known = dict[tuple[int, int], tuple[int, list[tuple[int, int]]]]
+_OF_OTHERS: WeakKeyDictionary[Ledger, _Known] = WeakKeyDictionary()
+"""What other generations showed, by (collection, generation), at the last sequence number that was read: nothing is
+begun or ended without a new one.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +79,8 @@ def snapshot(
         for row in connection.execute(query).all():
             highest = connection.scalar(select(func.max(p.c.publication)).where(p.c.cid == row.cid))
             if highest is not None:
-                hidden = _hidden(connection, row.cid, row.generation_id, int(highest))
+                known = _OF_OTHERS.setdefault(ledger, {})
+                hidden = _hidden(connection, row.cid, row.generation_id, int(highest), s, known)
                 visible = Visibility(s, int(highest), hidden)
                 views.append(CollectionView(*row[:7], visible=visible, settings=row.settings))
         return views
@@ -108,11 +116,16 @@ def visible_documents_named(ledger: Ledger, generation_id: int, document_ids: Se
     return found
 
 
-def _hidden(connection: Connection, cid: int, generation_id: int, highest: int) -> tuple[tuple[int, int], ...]:
-    """Uncollected numbers up to ``highest`` that this generation does not show now, as ranges."""
+def _hidden(
+    connection: Connection, cid: int, generation_id: int, highest: int, at: int, known: _Known
+) -> tuple[tuple[int, int], ...]:
+    """Uncollected numbers up to ``highest`` that this generation does not show at sequence ``at``, as ranges."""
     b = schema.outbox
     waiting = connection.scalars(select(b.c.publication).where(b.c.cid == cid, b.c.publication <= highest))
-    ranges = [(number, number) for number in waiting] + _of_others(connection, cid, generation_id, highest)
+    others = known.get((cid, generation_id))
+    if others is None or others[0] != at:
+        others = known[cid, generation_id] = (at, _of_others(connection, cid, generation_id, highest))
+    ranges = [(number, number) for number in waiting] + others[1]
     merged: list[tuple[int, int]] = []
     for low, high in sorted(ranges):
         if merged and low <= merged[-1][1] + 1:
@@ -140,7 +153,7 @@ def _of_others(connection: Connection, cid: int, generation_id: int, highest: in
     place = p.c.publication - func.row_number().over(order_by=p.c.publication)
     shown = (
         select(p.c.publication, place.label("island"))
-        .where(p.c.cid == cid, p.c.generation_id.in_(others), p.c.end_seq.is_(None), p.c.publication <= highest)
+        .where(p.c.generation_id.in_(others), p.c.end_seq.is_(None), p.c.publication <= highest)
         .subquery()
     )
     query = select(func.min(shown.c.publication), func.max(shown.c.publication)).group_by(shown.c.island)
