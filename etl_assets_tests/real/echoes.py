@@ -16,10 +16,13 @@ _OFTEN_SHOWN = 300
 
 @dataclass
 class Echo(StandIn):
-    """``status`` of every answer. ``is_cut``: the credential stands where long messages are cut off."""
+    """``status`` of every answer, which begins with ``mark``. ``is_cut``: the credential stands where long messages
+    are cut off.
+    """
 
     status: int = 500
     is_cut: bool = False
+    mark: str = ""
 
     def _reply(self, handler: BaseHTTPRequestHandler, fault: Fault | None, content: bytes) -> None:
         headers = {name.lower(): value for name, value in handler.headers.items()}
@@ -43,6 +46,7 @@ class Echo(StandIn):
         sent = next((headers[name] for name in _CARRIERS if headers.get(name)), content)
         secret = sent.rpartition(" ")[2]
         if self.is_cut:
-            return f"{'.' * (_OFTEN_SHOWN - 24)} {secret} {headers} {content}"
+            return f"{self.mark:.<{_OFTEN_SHOWN - 24}} {secret} {headers} {content}"
         login = base64.b64encode(f"user:{secret}".encode()).decode()
-        return f"refused: {secret} {quote(secret, safe='')} {secret.replace('/', chr(92) + '/')} {login} {headers}"
+        escaped = secret.replace("/", "\\/")
+        return f"{self.mark} refused: {secret} {quote(secret, safe='')} {escaped} {login} {headers}"
