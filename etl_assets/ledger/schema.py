@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 
 metadata = MetaData()
 Big = BigInteger().with_variant(Integer, "sqlite")
@@ -143,6 +143,7 @@ outputs = Table(
     Index("ix_outputs_open", "document_id", "producer_id", "version", "input_digest", unique=True, **_only_open()),
     Index("ix_outputs_segment", "segment_id"),
     Index("ix_outputs_twin", "input_digest", "producer_id"),
+    Index("ix_outputs_producer", "producer_id", "cid", "slot", "document_id", "row_count", **_only_open()),
 )  # fmt: skip
 """An output without rows names no segment. ``input_digest`` is the inputs' output digests, joined by "+"."""
 
@@ -458,6 +459,22 @@ spend = Table(
 )  # fmt: skip
 """What was computed by a model, a row per batch, entered with the outputs it made: neither lost by a kill nor counted
 twice. ``day`` is YYYY-MM-DD in UTC by the database's clock; ``money`` is by the prices of that moment.
+"""
+
+saved_searches = Table(
+    "saved_searches", metadata,
+    Column("tenant", String(64), nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("query", Text, nullable=False),
+    Column("filters", JSON, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("answered_at", Float, nullable=False),
+    Column("answered_seq", Big, nullable=False),
+    Column("hits", JSON, nullable=False),
+    PrimaryKeyConstraint("tenant", "name"),
+)  # fmt: skip
+"""Searches that a person saved; ``tenant`` is "" for those over all tenants. ``hits`` are those of the last answer, best
+first, each with document, version and chunk, and no text.
 """
 
 for _table in metadata.tables.values():
