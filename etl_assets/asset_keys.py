@@ -36,6 +36,9 @@ GENERATION_PROMOTE_JOB = "generation_promote"
 REPAIR_JOB = "repair_documents"
 """Makes every store of one partition equal to the ledger again, from the lake."""
 
+PRUNE_JOB = "prune_history"
+"""Deletes documents past their age, and removes what was kept long enough."""
+
 TENANT_TAG = "tenant"
 COLLECTION_TAG = "collection"
 """Tags of every run that this package starts; the run queue limits by tenant."""

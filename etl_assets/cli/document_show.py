@@ -112,6 +112,7 @@ def told(platform: Platform, name: str) -> list[Record]:
     """What happened to one document, oldest first."""
     from etl_assets.cli.choosing import one_document
     from etl_assets.ledger import documents_view as view
+    from etl_assets.ledger import pinned_versions
 
     named = one_document(platform, name)
     with platform.ledger.reading() as connection:
@@ -119,6 +120,7 @@ def told(platform: Platform, name: str) -> list[Record]:
         versions = view.versions_of(connection, named.document_id)
         made = view.outputs_of(connection, named.document_id)
         shown = view.publications_of(connection, named.document_id)
+        pin = pinned_versions.pinned(connection, [named.document_id]).get(named.document_id)
     begun = {one["begin_seq"] for one in versions}
     begun_shown = {one["begin_seq"] for one in shown}
     events = []
@@ -135,6 +137,13 @@ def told(platform: Platform, name: str) -> list[Record]:
         if one["end_seq"] is not None and one["end_seq"] not in begun_shown:
             events.append(_event(one, "withdrawn", f"publication {one['publication']}", ended=True))
     events.sort(key=lambda event: event["sequence"])
+    if pin is not None:
+        events.append(
+            {
+                "sequence": None, "at": instant(pin.since), "event": "pinned", "version": pin.version,
+                "detail": f"published again by a person; its key has {pin.key_version[:16]}",
+            }
+        )  # fmt: skip
     for row in held:
         events.append(
             {

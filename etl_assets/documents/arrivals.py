@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from etl_assets.documents.model import document_id, slot_of
 from etl_assets.documents.parameters import ParsingLimits
 from etl_assets.errors import DataError, PermanentError, TransientError
-from etl_assets.ledger import objects, quarantine, tombstones
+from etl_assets.ledger import objects, pinned_versions, quarantine, tombstones
 from etl_assets.ledger.catalogue import Partition, ensure_collection
 from etl_assets.ledger.database import Ledger
 from etl_assets.ledger.leases import Lease
@@ -176,6 +176,21 @@ def take_in(lease: Lease, store: Arrivals, originals: Blobs, changes: Changes, l
     return intake
 
 
+def arrivals_seen(
+    store: Arrivals, sightings: Sequence[Sighting], tenant: str, folder: Path, limits: ParsingLimits
+) -> Iterator[tuple[Sighting, ArrivedObject | None, Path, DataError | None]]:
+    """Each sighting with what ``take_in`` would enter for it, and its bytes below ``folder``; it writes nowhere else.
+
+    ``None`` stands for a key whose version is as it was, that was deleted, that went or that is being written; with
+    an error it would be held back.
+    """
+    with ThreadPoolExecutor(max(store.concurrency, 1), thread_name_prefix="look") as pool:
+        targets = [folder / str(i) for i in range(len(sightings))]
+        outcomes = pool.map(lambda one, to: _copy(store, one, tenant, to, limits), sightings, targets)
+        for one, target in zip(outcomes, targets, strict=True):
+            yield one.sighting, one.arrived, target, one.error
+
+
 def hold_unusable(ledger: Ledger, tenant: str, collection: str, keys: Sequence[UnusableKey]) -> int:
     """Quarantine keys that cannot name a document, and let go of those that are gone; how many are held."""
     held = hold_keys(ledger, tenant, collection, keys)
@@ -270,10 +285,13 @@ def _enter(lease: Lease, outcomes: Sequence[_Outcome], partition: Partition, int
         arrived = [one.arrived for one in outcomes if one.arrived is not None]
         renewed = {one.sighting.document_id: one.renewed for one in outcomes if one.renewed is not None}
         held = [_held(one.sighting, one.error) for one in outcomes if one.error is not None]
+        arrived, as_before = pinned_versions.settled(connection, arrived)
+        renewed |= as_before
         objects.record_arrivals(connection, partition, arrived)
         objects.renew_fingerprints(connection, renewed)
         # Whatever another version was held for, at any stage, says nothing about this one.
-        quarantine.release(connection, None, [one.sighting.document_id for one in outcomes if _is_new_version(one)])
+        new = [one.sighting.document_id for one in outcomes if _is_new_version(one)]
+        quarantine.release(connection, None, [one for one in new if one not in as_before])
         quarantine.release(connection, quarantine.RAW_STAGE, [*(one.document_id for one in arrived), *renewed])
         quarantine.hold(connection, partition, quarantine.RAW_STAGE, 0, held)
         ended = tombstones.standing(

@@ -16,12 +16,13 @@ from etl_assets.asset_keys import (
     GENERATION_PROMOTE_JOB,
     INGEST_JOB,
     INTAKE_TAG,
+    PRUNE_JOB,
     PUBLISHED_DOCUMENTS,
     REPAIR_JOB,
     TOUCHED,
     VERIFY_JOB,
 )
-from etl_assets.documents import generation_work
+from etl_assets.documents import generation_work, retention
 from etl_assets.documents.arrival_watch import ArrivalStore, Cursor, Wanted, watch
 from etl_assets.documents.assets import DOCUMENT_ASSETS, repaired_indexes
 from etl_assets.documents.checks import DOCUMENT_CHECKS, every_check
@@ -32,6 +33,7 @@ from etl_assets.documents.platform import Platform
 from etl_assets.documents.verification import WHOLE_READS
 from etl_assets.failures import reports_failures, without_secrets
 from etl_assets.ledger import repairs, settled
+from etl_assets.ledger.catalogue import partitions
 from etl_assets.protocols.comparison import Judgement
 
 PARTITION_TAG = "dagster/partition"
@@ -170,6 +172,33 @@ def daily_verification(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequ
     day = context.scheduled_execution_time.date().isoformat()
     keys = sorted(context.instance.get_dynamic_partitions(DOCUMENT_SHARDS))
     return [dg.RunRequest(run_key=f"verify:{day}:{key}", partition_key=key, tags=run_tags(key)) for key in keys]
+
+
+@dg.op
+@reports_failures
+def prune_collections(context: dg.OpExecutionContext, partition_runs: dg.ResourceParam[PartitionRuns]) -> None:
+    """Apply every collection's retention."""
+    platform = partition_runs.platform
+    done = retention.prune_history(platform, partitions(platform.ledger))
+    context.add_output_metadata(
+        {"expired documents": done.expired, "old originals": done.originals, "rows": sum(done.rows.values()),
+         "certificates": dg.MetadataValue.json(done.certificates)}
+    )  # fmt: skip
+
+
+@dg.job(name=PRUNE_JOB, executor_def=dg.in_process_executor)
+def prune_history() -> None:
+    """Deletes documents past their age, and removes versions, runs and rows that were kept long enough."""
+    prune_collections()
+
+
+@dg.schedule(
+    name="daily_pruning", job=prune_history, cron_schedule="30 3 * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)  # fmt: skip
+def daily_pruning(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Applies every collection's retention, once a day."""
+    return dg.RunRequest(run_key=f"prune:{context.scheduled_execution_time.date().isoformat()}")
 
 
 @dg.sensor(

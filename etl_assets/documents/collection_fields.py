@@ -29,6 +29,7 @@ SECTIONS: Mapping[str, str] = MappingProxyType(
         "thresholds": "When a check warns.",
         "generations": "When the index that another embedder or chunking needs, built beside the live one, answers.",
         "budget": "What hosted models may cost. A run that would need more stops before it sends anything.",
+        "retention": "How long things are kept; `etl-assets history prune` and its schedule see to it.",
     }
 )
 """What each group of settings is about."""
@@ -152,6 +153,17 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
             "What the collection's hosted model costs, where you pay another price than the vendor's list.",
             "in budget.currency",
             unset="the vendor's list price",
+        ),
+        "retention.history_days": Field(
+            Whole(1, 36_500), "Versions that were replaced or removed, with their originals.", "days"
+        ),
+        "retention.runs_days": Field(Whole(1, 36_500), "Reports of runs; the last one of a partition stays.", "days"),
+        "retention.backups_days": Field(Whole(1, 36_500), "Backups.", "days"),
+        "retention.delete_after_days": Field(
+            Whole(1, 36_500),
+            "Documents are deleted so long after the arrival of their present version, with a certificate.",
+            "days",
+            unset="never",
         ),
         "shards": Field(
             Whole(1, SLOTS, power_of_two=True),

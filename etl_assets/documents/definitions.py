@@ -4,6 +4,7 @@ import dagster as dg
 
 from etl_assets.documents.assets import DOCUMENT_ASSETS, repaired_indexes
 from etl_assets.documents.automation import (
+    daily_pruning,
     daily_verification,
     document_arrivals,
     document_events,
@@ -12,6 +13,7 @@ from etl_assets.documents.automation import (
     generation_compare,
     generation_promote,
     ingest_documents,
+    prune_history,
     repair_documents,
     verify_documents,
 )
@@ -27,7 +29,8 @@ defs = dg.Definitions(
         generation_build,
         generation_compare,
         generation_promote,
+        prune_history,
     ],
-    schedules=[daily_verification],
+    schedules=[daily_verification, daily_pruning],
     sensors=[document_arrivals, document_events, document_repairs],
 )

@@ -110,6 +110,19 @@ class GenerationRules:
 
 
 @dataclass(frozen=True, slots=True)
+class Retention:
+    """How long things are kept, in days: what was replaced or removed, reports of runs, backups.
+
+    Documents whose present version arrived over ``delete_after_days`` ago are deleted; ``None``: none are.
+    """
+
+    history_days: int = 90
+    runs_days: int = 30
+    backups_days: int = 90
+    delete_after_days: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CollectionSettings:
     """Everything decided about one collection. ``shards`` is a power of two, at most 1,024."""
 
@@ -120,5 +133,6 @@ class CollectionSettings:
     thresholds: Thresholds = field(default_factory=Thresholds)
     generations: GenerationRules = field(default_factory=GenerationRules)
     budget: Budget = field(default_factory=Budget)
+    retention: Retention = field(default_factory=Retention)
     shards: int = 1
     owners: tuple[str, ...] = ()

@@ -207,6 +207,7 @@ def strike_out(connection: Connection, documents: Sequence[str], names: Mapping[
             count = connection.execute(delete(table).where(table.c.document_id.in_(part))).rowcount
             gone[table.name] = gone.get(table.name, 0) + count
     gone["runs"] = _rewrite(connection, schema.runs, ("run_id", "partition"), ("report",), names)
+    gone["repairs"] = _rewrite(connection, schema.repairs, ("partition",), ("problem",), names)
     gone["audit"] = _rewrite(connection, schema.audit, ("entry",), ("subject", "detail"), names)
     return gone
 
