@@ -44,27 +44,39 @@ def output_files(ledger: Ledger, output_ids: Iterable[int]) -> dict[int, Segment
 def current_outputs(connection: Connection, stage: str) -> list[CurrentOutput]:
     """The newest open output at ``stage`` of every present document's current version, by segment, then output.
 
-    A version that waits or failed at the stage has none, whatever an earlier version of the document had.
+    A version that waits or failed at the stage has none, whatever an earlier version of the document had. Where a
+    collection has several index generations, it is the output that the one that answers shows, if it shows any.
     """
     x, o, owner, producer = schema.outputs, schema.objects, schema.collections, schema.producers
-    newest = (
-        select(func.max(x.c.output_id).label("output_id"))
-        .join(producer, producer.c.producer_id == x.c.producer_id)
-        .join(o, and_(o.c.document_id == x.c.document_id, o.c.version == x.c.version, o.c.end_seq.is_(None)))
-        .where(producer.c.stage == stage, x.c.end_seq.is_(None))
-        .group_by(x.c.document_id)
-        .subquery()
-    )
     query = (
         select(
             x.c.output_id, x.c.document_id, owner.c.tenant, owner.c.collection, o.c.path, x.c.version, x.c.segment_id
         )
-        .join(newest, newest.c.output_id == x.c.output_id)
-        .join(o, and_(o.c.document_id == x.c.document_id, o.c.end_seq.is_(None)))
+        .join(producer, producer.c.producer_id == x.c.producer_id)
+        .join(o, and_(o.c.document_id == x.c.document_id, o.c.version == x.c.version, o.c.end_seq.is_(None)))
         .join(owner, owner.c.cid == o.c.cid)
+        .where(producer.c.stage == stage, x.c.end_seq.is_(None))
         .order_by(x.c.segment_id, x.c.output_id)
-    )  # fmt: skip
-    return [CurrentOutput(*row) for row in connection.execute(query)]
+    )
+    found = [CurrentOutput(*row) for row in connection.execute(query)]
+    shown = _shown_by_live(connection, stage)
+    made: dict[str, list[int]] = {}
+    for one in found:
+        made.setdefault(one.document_id, []).append(one.output_id)
+    chosen = {document: shown[document] if shown.get(document) in ids else max(ids) for document, ids in made.items()}
+    return [one for one in found if chosen[one.document_id] == one.output_id]
+
+
+def _shown_by_live(connection: Connection, stage: str) -> dict[str, int]:
+    """Which output the live generation shows of each document, in collections that have others beside it."""
+    g, p, reign = schema.generations, schema.publications, schema.reigns
+    several = select(g.c.cid).where(g.c.state != "retired").group_by(g.c.cid).having(func.count() > 1)
+    query = (
+        select(p.c.document_id, p.c.outputs)
+        .join(reign, and_(reign.c.generation_id == p.c.generation_id, reign.c.end_seq.is_(None)))
+        .where(p.c.end_seq.is_(None), p.c.cid.in_(several))
+    )
+    return {row[0]: row[1][stage] for row in connection.execute(query) if stage in row[1]}
 
 
 def published_numbers(ledger: Ledger, generation_id: int, at: int) -> list[int]:

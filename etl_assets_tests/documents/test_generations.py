@@ -10,11 +10,13 @@ import pytest
 from etl_assets.bindings import search_places
 from etl_assets.documents import generation_work
 from etl_assets.documents.collections import Collections
+from etl_assets.documents.generations import known_recipe
 from etl_assets.documents.partition_run import PartitionRun, all_steps
 from etl_assets.documents.pending import is_up_to_date, settle
 from etl_assets.documents.verification import run_checks
 from etl_assets.errors import ConfigError
-from etl_assets.ledger import generations, quarantine
+from etl_assets.ledger import check_marks, generations, quarantine
+from etl_assets.ledger.row_places import current_outputs
 from etl_assets.ledger.snapshots import snapshot, visible_documents_named
 from etl_assets.protocols.comparison import Judgement
 from etl_assets.protocols.indexes import IndexSpace
@@ -86,6 +88,11 @@ def test_what_arrives_while_another_index_is_built_reaches_both(home: SmallHome)
     home.run()
     assert shown(home, 1) == shown(home, 2) == {"bear.txt", "panda.md", "new.txt"}
     assert max(answer(home, "kraken ferry")["new.txt"]) > 40, "the live index answers, by its own chunking"
+    live, other = PartitionRun(home.platform, home.key, run_id="asked").in_use.served
+    with home.platform.ledger.reading() as connection:
+        current = {one.output_id for one in current_outputs(connection, "chunks")}
+        made = check_marks.made(connection, home.partition(), known_recipe(home.platform, live), "chunks", after=0)
+    assert current == {one.rows["chunks"].output_id for one in made} and other.state == "building"
     results = run_checks(home.platform, home.partition())
     assert [one.details for one in results if not one.passed] == [], "both are what the ledger says"
     assert promote(home).passed
@@ -133,8 +140,6 @@ def test_an_index_that_lacks_documents_is_refused_and_what_is_held_counts_agains
 
 def hold_under_new_settings(home: SmallHome, path: str) -> None:
     """A check refuses the document's chunks under the new settings, before they were ever published."""
-    from etl_assets.ledger import check_marks
-
     with PartitionRun(home.platform, home.key, run_id="checked") as run:
         work = run.works[-1].work
         with run.lease.writing() as connection:
@@ -264,8 +269,6 @@ def test_what_one_generation_cannot_do_is_not_tried_again_because_the_other_can(
     decide(home, STATIC + MANUAL + FIXED)
     home.run()
     with PartitionRun(home.platform, home.key, run_id="checked") as run:
-        from etl_assets.ledger import check_marks
-
         work = run.works[-1].work
         with run.lease.writing() as connection:
             made = check_marks.made(connection, run.partition, work.recipe, "embeddings", after=0)
