@@ -14,6 +14,7 @@ from etl_assets.ledger.database import Ledger, newer_schema, schema_version
 
 if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
 
 _LOCK = 4_992_013_726_550_301
 """Any number that no other program takes as an advisory lock of the same database."""
@@ -49,13 +50,28 @@ def _run(connection: Connection, before: int) -> None:
     config.set_main_option("path_separator", "os")
     script = ScriptDirectory.from_config(config)
 
-    def steps(revision: object, context: "MigrationContext") -> object:
-        if not revision and before:
-            context.stamp(script, f"{before:04}")  # made by ``schema``, which keeps no revision
-            revision = f"{before:04}"
+    _stamp(connection, script, before)
+
+    def steps(revision: object, _context: "MigrationContext") -> object:
         return script._upgrade_revs("head", revision)  # type: ignore[arg-type]
 
     with EnvironmentContext(config, script, fn=steps) as environment:
         # Both dialects undo DDL with the transaction, which is ours: a step that fails leaves nothing behind.
         environment.configure(connection=connection, transactional_ddl=True, render_as_batch=True)
         environment.run_migrations()
+
+
+def _stamp(connection: Connection, script: "ScriptDirectory", before: int) -> None:
+    """Note the revision of a ledger made by ``schema``, which keeps none.
+
+    Before the revisions run: they would note theirs beside a stamp that was set meanwhile, as was done once, and the
+    next upgrade would find two. The ledger's own number says which one holds.
+    """
+    from alembic.runtime.migration import MigrationContext
+
+    context, now = MigrationContext.configure(connection), f"{before:04}"
+    heads = context.get_current_heads()
+    if len(heads) > 1:
+        connection.execute(text("DELETE FROM alembic_version WHERE version_num <> :now"), {"now": now})
+    elif before and not heads:
+        context.stamp(script, now)
