@@ -101,6 +101,7 @@ def survey(ledger: Ledger, store: Arrivals, tenant: str, collection: str, *, sha
     refused = {row.path: row for row in held.values()}
     with ledger.reading() as connection:
         stones = tombstones.of_collection(connection, tenant, collection)
+    stones = {identity: stone for identity, stone in stones.items() if stone.keeps_away is not None}
     by_slot = _slots(partitions)
     found = Survey(partitions, {one.key: Changes(one) for one in partitions}, [])
     seen: set[str] = set()
@@ -127,7 +128,7 @@ def survey(ledger: Ledger, store: Arrivals, tenant: str, collection: str, *, sha
         if stone is not None and stone.fingerprint == entry.fingerprint:
             continue
         changes = found.changes[by_slot[slot].key]
-        sighting = Sighting(entry, identity, slot, path, row, stone.version if stone is not None else None)
+        sighting = Sighting(entry, identity, slot, path, row, stone.keeps_away if stone is not None else None)
         (changes.added if row is None else changes.changed).append(sighting)
     if (known or stones) and not found.seen and (problem := store.seems_lost()):
         raise PermanentError(problem)
@@ -169,10 +170,7 @@ def take_in(lease: Lease, store: Arrivals, originals: Blobs, changes: Changes, l
     if changes.vanished:
         with lease.writing() as connection:
             quarantine.release(connection, quarantine.RAW_STAGE, changes.vanished)
-            stones = tombstones.standing(connection, changes.vanished)
-            tombstones.end(connection, stones)
-        for stone in stones.values():
-            originals.delete(tombstone_key(stone))
+            tombstones.see_absent(connection, changes.vanished)
     return intake
 
 

@@ -7,7 +7,7 @@ needs: mentions elsewhere are blanked while the text is still known, the ledger'
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from etl_assets.documents.arrivals import tombstone_key
@@ -163,10 +163,16 @@ class CollectionDeletion:
         return {"sequences": sequences}
 
     def _bury(self, stones: Sequence[Tombstone]) -> None:
+        """Keep them beside the originals, with one for each earlier version: a backup may show any of them."""
         originals = self._platform.originals
+        every = {tombstone_key(one): one for one in stones}
+        for one in stones:
+            for version in self._remains.versions.get(one.document_id, []):
+                earlier = replace(one, version=version)
+                every[tombstone_key(earlier)] = earlier
         with originals.scratch() as folder:
             items = []
-            for number, one in enumerate(stones):
+            for number, one in enumerate(every.values()):
                 (folder / str(number)).write_bytes(b"\n")
                 items.append((tombstone_key(one), folder / str(number)))
             originals.put_all(items)
@@ -189,10 +195,7 @@ class CollectionDeletion:
             else:
                 kept += 1
         with self._platform.ledger.writing() as connection:
-            stones = tombstones.standing(connection, gone)
-            tombstones.end(connection, gone)
-        for stone in stones.values():
-            self._platform.originals.delete(tombstone_key(stone))
+            tombstones.see_absent(connection, gone)
         return {"removed": len(gone), "tombstones": kept}
 
     def _collect(self) -> Mapping[str, Mapping[str, int]]:

@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from etl_assets.documents.arrivals import original_key
+from etl_assets.documents.arrivals import original_key, tombstone_key
 from etl_assets.documents.deletion import Doomed
 from etl_assets.documents.deletion_orders import delete_documents
 from etl_assets.documents.platform import Platform
-from etl_assets.ledger import pruning
+from etl_assets.ledger import pruning, tombstones
 from etl_assets.ledger.catalogue import Partition
 from etl_assets.ledger.leases import acquire
 
@@ -78,5 +78,9 @@ def _prune(platform: Platform, place: Partition, report: PruneReport, dry_run: b
         report.originals += len(old)
         with lease.writing() as connection:
             report.rows.update(pruning.prune(connection, place, up_to, runs_days=rules.runs_days))
+            days = max(rules.history_days, rules.backups_days)
+            stones = tombstones.forget_old(connection, place.tenant, place.collection, days)
+        for stone in stones:
+            platform.originals.delete(tombstone_key(stone))
     finally:
         lease.release()

@@ -29,6 +29,7 @@ def survey_touched(ledger: Ledger, store: Arrivals, partition: Partition, touche
         known = objects.objects_of(connection, ids)
         held = quarantine.held_fingerprints(connection, quarantine.RAW_STAGE, ids)
         stones = tombstones.standing(connection, ids)
+    stones = {identity: stone for identity, stone in stones.items() if stone.keeps_away is not None}
     held.update((identity, stone.fingerprint) for identity, stone in stones.items())
     for one in touched:
         info, row = seen[prefix + one.path], known.get(one.document_id)
@@ -39,7 +40,7 @@ def survey_touched(ledger: Ledger, store: Arrivals, partition: Partition, touche
                 found.vanished.append(one.document_id)
         elif info.fingerprint not in (row.fingerprint if row else None, held.get(one.document_id)):
             stone = stones.get(one.document_id)
-            buried = None if stone is None else stone.version
+            buried = None if stone is None else stone.keeps_away
             sighting = Sighting(info, one.document_id, slot_of(one.document_id), one.path, row, buried)
             (found.added if row is None else found.changed).append(sighting)
     if (found.removed or found.vanished) and not any(seen.values()) and (problem := store.seems_lost()):
@@ -129,7 +130,7 @@ def differing(ledger: Ledger, now: Mapping[str, tuple[str, str]]) -> dict[str, t
         rest = {identity: key for identity, key in now.items() if known.get(identity) != key[1]}
         held = quarantine.held_fingerprints(connection, quarantine.RAW_STAGE, list(rest))
         stones = tombstones.standing(connection, list(rest))
-    held.update((identity, stone.fingerprint) for identity, stone in stones.items())
+    held.update((key, stone.fingerprint) for key, stone in stones.items() if stone.keeps_away is not None)
 
     def differs(identity: str, fingerprint: str) -> bool:
         # What is held and to be tried again has an empty fingerprint, too.

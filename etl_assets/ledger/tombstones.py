@@ -1,6 +1,7 @@
 """Versions that were deleted and whose bytes may still lie under their key: they are not taken in again.
 
-A tombstone ends when its key was seen absent or with other bytes. Each is kept beside the originals as well, outside
+A tombstone keeps its version away until its key was seen absent; then the same bytes are a new arrival. It ends with
+the next arrival, and stays until then, for as long as backups are kept: each lies beside the originals as well, outside
 what a backup of the ledger holds, so that a ledger of before the deletion does not bring the document back.
 """
 
@@ -17,16 +18,25 @@ from etl_assets.ledger.outputs import batches
 _IN_LIST = 5000
 
 
+ABSENT = "absent"
+"""In place of a fingerprint, for a key that was seen absent: no store gives such a one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tombstone:
     """One deleted version; ``version`` is "" for a key that never could be read. ``fingerprint`` is of its key when
-    it was last seen, "" when that is not known."""
+    it was last seen, "" when that is not known, and ``ABSENT`` when it was not there."""
 
     document_id: str
     version: str
     tenant: str
     collection: str
     fingerprint: str
+
+    @property
+    def keeps_away(self) -> str | None:
+        """The version that must not come back; ``None`` once the key was seen absent."""
+        return None if self.fingerprint == ABSENT else self.version
 
 
 def enter(connection: Connection, stones: Sequence[Tombstone]) -> None:
@@ -60,8 +70,27 @@ def renew(connection: Connection, document_id: str, fingerprint: str) -> None:
     connection.execute(update(table).where(table.c.document_id == document_id).values(fingerprint=fingerprint))
 
 
+def see_absent(connection: Connection, document_ids: Collection[str]) -> None:
+    """Note that these keys are gone: whatever comes under them is a new arrival."""
+    table = schema.tombstones
+    for part in batches(sorted(document_ids), _IN_LIST):
+        connection.execute(update(table).where(table.c.document_id.in_(part)).values(fingerprint=ABSENT))
+
+
+def forget_old(connection: Connection, tenant: str, collection: str, days: float) -> list[Tombstone]:
+    """Let those go of a collection whose keys are gone and that were entered over ``days`` ago; which they were."""
+    table = schema.tombstones
+    old = (
+        table.c.tenant == tenant, table.c.collection == collection, table.c.fingerprint == ABSENT,
+        table.c.since <= clock(connection) - days * 86_400,
+    )  # fmt: skip
+    found = [Tombstone(*row) for row in connection.execute(_all().where(*old))]
+    end(connection, [one.document_id for one in found])
+    return found
+
+
 def end(connection: Connection, document_ids: Collection[str]) -> None:
-    """Let these tombstones go: their keys were seen absent, or with other bytes."""
+    """Let these tombstones go: something arrived under their keys."""
     table = schema.tombstones
     for part in batches(sorted(document_ids), _IN_LIST):
         connection.execute(delete(table).where(table.c.document_id.in_(part)))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from etl_assets.backends.signing import FolderCertificates, verify
+from etl_assets.documents.arrivals import tombstone_key
 from etl_assets.documents.deletion import CollectionDeletion
 from etl_assets.documents.deletion_orders import (
     delete_collection,
@@ -20,7 +21,7 @@ from etl_assets.documents.deletion_orders import (
 )
 from etl_assets.documents.partition_run import PartitionRun, all_steps
 from etl_assets.errors import DataError, PermanentError
-from etl_assets.ledger import deletions, schema
+from etl_assets.ledger import deletions, schema, tombstones
 from etl_assets_tests.byte_search import found_in
 from etl_assets_tests.small_homes import TEXTS, SmallHome
 
@@ -64,7 +65,8 @@ def test_a_deleted_document_keeps_its_original_only(home: SmallHome) -> None:
     (done,) = delete_documents(home.platform, [named("acme", "reports", PATH)], purge=False)
     left = {hit.split("/")[0] for hit in found_in(home.settings.home.root, ["qwumblefrotz"])}
     with home.platform.ledger.reading() as connection:
-        assert connection.execute(schema.tombstones.select()).all() == []
+        (stone,) = tombstones.of_collection(connection, "acme", "reports").values()
+    assert stone.fingerprint == tombstones.ABSENT and home.platform.originals.exists(tombstone_key(stone))
     assert PATH not in home.published() and left <= {"originals", "indexes", "ledger"}
     certificate = json.loads(Path(done.certificate).read_bytes())
     assert not certificate["purged"] and set(certificate["collections"]["reports"]["found_after"].values()) == {0}
