@@ -51,6 +51,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "collection": ("etl_assets.cli.group:collection", "Delete whole collections."),
     "tenant": ("etl_assets.cli.group:tenant", "Delete all that a tenant has."),
     "certificate": ("etl_assets.cli.group:certificate", "List and check what proves a deletion."),
+    "history": ("etl_assets.cli.group:history", "Remove what was kept long enough."),
     "sync": ("etl_assets.cli.sync:sync", "Compute and publish what is new, changed or removed."),
     "search": ("etl_assets.cli.search:search", "Find cited answers."),
     "status": ("etl_assets.cli.status:status", "Show what is current, pending and quarantined."),
@@ -75,6 +76,8 @@ DOCUMENT: Mapping[str, tuple[str, str]] = {
     "delete": ("etl_assets.cli.document_delete:delete_document", "Delete documents everywhere, with a certificate."),
     "list": ("etl_assets.cli.document_list:list_documents", "List documents and their states."),
     "show": ("etl_assets.cli.document_show:show", "Explain one document: stages, publications, quarantine."),
+    "diff": ("etl_assets.cli.document_versions:diff_versions", "Show how two versions differ."),
+    "republish": ("etl_assets.cli.document_versions:republish_version", "Publish an earlier version again."),
     "history": ("etl_assets.cli.document_show:history", "Tell what happened to one document, in order."),
 }
 
@@ -90,6 +93,10 @@ CERTIFICATE: Mapping[str, tuple[str, str]] = {
     "list": ("etl_assets.cli.certificate:list_certificates", "List certificates, and deletions without one."),
     "verify": ("etl_assets.cli.certificate:verify_certificate", "Check the signature of a certificate."),
     "public-key": ("etl_assets.cli.certificate:public_key", "Print the key to check certificates with."),
+}
+
+HISTORY: Mapping[str, tuple[str, str]] = {
+    "prune": ("etl_assets.cli.history:prune", "Apply the retention of collections.yaml."),
 }
 
 QUARANTINE: Mapping[str, tuple[str, str]] = {
@@ -157,6 +164,8 @@ collection = LazyGroup(COLLECTION, name="collection", help="Delete whole collect
 tenant = LazyGroup(TENANT, name="tenant", help="Delete all that a tenant has.")
 
 certificate = LazyGroup(CERTIFICATE, name="certificate", help="List and check what proves a deletion.")
+
+history = LazyGroup(HISTORY, name="history", help="Remove what was kept long enough.")
 
 quarantine = LazyGroup(QUARANTINE, name="quarantine", help="Show what could not be processed, and try it again.")
 
