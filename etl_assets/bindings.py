@@ -62,7 +62,7 @@ def _assembled(settings: Settings, hosted: Connections, ledger: Ledger) -> Platf
     from etl_assets.stages.lake import Lake
 
     home = settings.home
-    originals, segments = _encrypted(hosted, ledger, _blobs(hosted, "originals"), _blobs(hosted, "lake"))
+    originals, segments = _encrypted(hosted, ledger, stored_blobs(hosted, "originals"), stored_blobs(hosted, "lake"))
     platform = Platform(
         ledger=ledger,
         arrivals=_arrivals(hosted),
@@ -173,7 +173,8 @@ def _arrivals(hosted: Connections) -> Arrivals:
     return store
 
 
-def _blobs(hosted: Connections, folder: str) -> Blobs:
+def stored_blobs(hosted: Connections, folder: str) -> Blobs:
+    """``originals`` or ``lake`` as they are stored: what is encrypted comes encrypted."""
     from etl_assets.backends.local_blobs import LocalBlobs
 
     return hosted.blobs(folder) if hosted.settings.s3 is not None else LocalBlobs(hosted.settings.home.root / folder)

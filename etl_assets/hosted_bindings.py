@@ -348,6 +348,10 @@ class Connections:
         assert self.settings.s3 is not None
         return self.settings.s3
 
+    def other_bucket(self, bucket: str, prefix: str) -> S3Bucket:
+        """A folder of any bucket, by the connection of the home's own."""
+        return self._bucket(bucket, prefix)
+
     def _bucket(self, bucket: str, prefix: str) -> S3Bucket:
         needs("s3", "boto3")
         from etl_assets.backends.s3_client import S3Bucket

@@ -33,6 +33,7 @@ from etl_assets.hosted_settings import (
 from etl_assets.variables import Variable, given, shown
 
 PREFIX = "ETL_"
+_TARGETS = r"[^\x00-\x1f,]+(,[^\x00-\x1f,]+)?"
 _TENANTS = r"\s*[a-z0-9_*?-]+\s*(,\s*[a-z0-9_*?-]+\s*)*"
 ENV_FILE = "ETL_ENV_FILE"
 FOREIGN = ("ETL_SHARED_DATA", "ETL_TEST_")
@@ -57,6 +58,8 @@ class Settings:
     max_runs: int = 5
     tenant_runs: int = 2
     pool_limit: int | None = None
+    backup_targets: str | None = None
+    backup_keep_days: float = 90.0
     s3: S3Place | None = None
     postgres: PostgresPlace | None = None
     pinecone: PineconePlace | None = None
@@ -73,6 +76,11 @@ class Settings:
     def allowed_tenants(self) -> tuple[str, ...]:
         """Names and patterns of the tenants let in; none when all are."""
         return tuple(one.strip() for one in (self.tenants or "").split(",") if one.strip())
+
+    @property
+    def backup_places(self) -> tuple[str, ...]:
+        """Folders and ``s3://bucket/prefix`` that backups go to; none when nothing is set."""
+        return tuple(one.strip() for one in (self.backup_targets or "").split(",") if one.strip())
 
     @property
     def home(self) -> "Home":
@@ -229,6 +237,18 @@ VARIABLES: Mapping[str, Variable] = MappingProxyType(
                 "publication. Set it where a daemon runs: it alone takes slots back from runs that were killed.",
                 unset="no limit",
             ),
+        ),
+        "backup_targets": Variable(
+            ("ETL_BACKUP_TARGETS",),
+            Field(
+                Matching(_TARGETS, "one or two folders or s3://bucket/prefix, separated by a comma"),
+                "Where `etl-assets backup` and the `backups` asset write to, unless told otherwise.",
+                unset="nowhere",
+            ),
+        ),
+        "backup_keep_days": Variable(
+            ("ETL_BACKUP_KEEP_DAYS",),
+            Field(Real(0.0, 36_500.0), "Older backups are pruned by the `backups` asset; the newest stays.", "days"),
         ),
     }
 )

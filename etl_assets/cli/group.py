@@ -64,6 +64,9 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "evaluate": ("etl_assets.cli.evaluate:evaluate", "Measure search against judged queries."),
     "keys": ("etl_assets.cli.group:keys", "Make, rotate and list the keys of encryption at rest."),
     "backends": ("etl_assets.cli.group:backends", "Try the backend of every role."),
+    "backup": ("etl_assets.cli.group:backup", "Back up a home, list backups and prune them."),
+    "restore": ("etl_assets.cli.backup:restore", "Bring a home back from a backup."),
+    "verify-backup": ("etl_assets.cli.backup:verify", "Prove that backups can be restored."),
     "migrate": ("etl_assets.cli.migrate:migrate", "Bring ledger, graph and vector indexes up to date."),
     "secrets": ("etl_assets.cli.group:secrets", "Change secrets that a store holds."),
     "ui": ("etl_assets.cli.ui:ui", "Serve the Dagster UI, with the arrival sensor on."),
@@ -111,6 +114,11 @@ GENERATION: Mapping[str, tuple[str, str]] = {
     "promote": ("etl_assets.cli.generation:promote", "Let what was built answer, if it is good enough."),
     "rollback": ("etl_assets.cli.generation:rollback", "Let the one that was replaced answer again."),
     "collect": ("etl_assets.cli.generation:collect", "Give up the one that was replaced."),
+}
+
+BACKUP: Mapping[str, tuple[str, str]] = {
+    "list": ("etl_assets.cli.backup:list_backups", "List finished backups."),
+    "prune": ("etl_assets.cli.backup:prune", "Forget old backups, and what only they named."),
 }
 
 KEYS: Mapping[str, tuple[str, str]] = {
@@ -170,6 +178,30 @@ history = LazyGroup(HISTORY, name="history", help="Remove what was kept long eno
 quarantine = LazyGroup(QUARANTINE, name="quarantine", help="Show what could not be processed, and try it again.")
 
 generation = LazyGroup(GENERATION, name="generation", help="Change a collection's model or chunking while it answers.")
+
+
+def _back_up(ctx: click.Context, /, to: tuple[str, ...], as_json: bool) -> int | None:
+    if ctx.invoked_subcommand is not None:
+        return None
+    from etl_assets.cli.backup import back_up
+
+    return back_up(to, as_json)
+
+
+backup = LazyGroup(
+    BACKUP,
+    name="backup",
+    invoke_without_command=True,
+    callback=click.pass_context(_back_up),
+    help="Back up a home at one moment, while work goes on; list backups and prune them.",
+    params=[
+        click.Option(
+            ["--to"], metavar="TARGET", multiple=True,
+            help="A folder or s3://bucket/prefix; may be given twice. ETL_BACKUP_TARGETS without it.",
+        ),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print JSON for programs, one object a line."),
+    ],
+)  # fmt: skip
 
 keys = LazyGroup(KEYS, name="keys", help="Make, rotate and list the keys of encryption at rest.")
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from sqlalchemy import Connection, delete, insert, select, update
 
 from etl_assets.errors import EtlAssetsError, PermanentError, TransientError
-from etl_assets.ledger import schema
+from etl_assets.ledger import restoring, schema
 from etl_assets.ledger.database import Ledger, draw, now
 
 LEASE_S = 20.0
@@ -159,9 +159,12 @@ def acquire(ledger: Ledger, partition: str, *, holder: str, wait_s: float = 0.0,
     was about to write then must not be written any more.
 
     Raises:
-        TransientError: somebody alive holds it; the message names the holder.
+        TransientError: somebody alive holds it, and the message names the holder; or this home is being restored.
         PermanentError: the lock file cannot be made.
     """
+    if holder != restoring.RUN:
+        with ledger.reading() as connection:
+            restoring.refuse_while_restoring(connection)
     deadline = time.monotonic() + wait_s
     while True:
         taken, owner = _take(ledger, partition, holder, ttl_s)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import uuid4
 
-from sqlalchemy import delete, insert
+from sqlalchemy import delete, insert, update
 
 from etl_assets.ledger import schema
 from etl_assets.ledger.database import Ledger, hold_sequence, now
@@ -22,6 +22,15 @@ def take(ledger: Ledger, *, ttl_s: float) -> str:
         at = now(connection)
         connection.execute(insert(schema.pins).values(pin=pin, taken_at=at, expires_at=at + ttl_s))
     return pin
+
+
+def renew(ledger: Ledger, pin: str, *, ttl_s: float) -> bool:
+    """Let a pin expire ``ttl_s`` from now; whether it still stood."""
+    table = schema.pins
+    with ledger.writing() as connection:
+        at = now(connection)
+        mine = update(table).where(table.c.pin == pin, table.c.expires_at > at).values(expires_at=at + ttl_s)
+        return connection.execute(mine).rowcount == 1
 
 
 def release(ledger: Ledger, pin: str) -> None:

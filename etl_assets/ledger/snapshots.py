@@ -10,6 +10,7 @@ from sqlalchemy import Connection, and_, func, literal, or_, select
 from etl_assets.ledger import schema
 from etl_assets.ledger.database import Ledger, sequence
 from etl_assets.ledger.outputs import batches
+from etl_assets.ledger.restoring import refuse_while_restoring
 from etl_assets.protocols.visibility import Visibility
 
 _Known = dict[tuple[int, int], tuple[int, list[tuple[int, int]]]]
@@ -56,6 +57,9 @@ def snapshot(
     """Every collection asked for that has something to show, all at one sequence number.
 
     With ``generation_id`` only the collection that has this generation, as it would answer if it were the live one.
+
+    Raises:
+        TransientError: this home is being restored: until that is done nothing answers.
     """
     owner, reign, g, p = schema.collections, schema.reigns, schema.generations, schema.publications
     answers = reign.c.generation_id if generation_id is None else literal(generation_id)
@@ -74,6 +78,8 @@ def snapshot(
     if collection is not None:
         query = query.where(owner.c.collection == collection)
     with ledger.reading() as connection:
+        if generation_id is None:
+            refuse_while_restoring(connection)
         s = sequence(connection)
         views = []
         for row in connection.execute(query).all():

@@ -148,14 +148,22 @@ def _merge_group(work: Work, stage: str, group: Sequence[_Candidate]) -> int:
     x, file = schema.outputs, schema.segments
     old = [one.file.segment_id for one in group]
     with work.ledger.reading() as connection:
-        query = select(x.c.output_id).where(x.c.segment_id.in_(old), x.c.end_seq.is_(None))
-        live = list(connection.scalars(query))
+        query = select(x.c.segment_id, x.c.output_id).where(x.c.segment_id.in_(old), x.c.end_seq.is_(None))
+        # A restore may bring a segment back beside the one that its rows were merged into: each output rests on one.
+        live: dict[int, list[int]] = {number: [] for number in old}
+        for number, output in connection.execute(query):
+            live[number].append(output)
     try:
-        frames = [pl.read_parquet(work.lake.verified_bytes(one.file)) for one in group]
+        frames = [
+            pl.read_parquet(work.lake.verified_bytes(one.file)).filter(
+                pl.col("output_id").is_in(live[one.file.segment_id])
+            )
+            for one in group
+        ]
     except SegmentLost as lost:
         strike_out(work, lost.segment_id)
         raise
-    rows = pl.concat(frames).filter(pl.col("output_id").is_in(live))
+    rows = pl.concat(frames)
     if rows.height == 0:
         return 0
     with work.ledger.writing() as connection:
