@@ -18,8 +18,10 @@ from etl_assets.ledger.erasing import PATIENCE_S, rewrite_sqlite
 QUOTED_WORDS = 5
 """So many consecutive words of a document are a quotation of it."""
 
-_WORD = re.compile(r"\w+")
-_ESCAPED = re.compile(r"\\[ntr]")
+_WORD = re.compile(r"(?:\w\x00*)+")
+_SPACE = re.compile(r"\\[ntrbf]")
+_LETTER = re.compile(r"\\u([0-9a-fA-F]{4})")
+_CROSSED = re.compile(r"\\u[0-9a-fA-F]{4}|\\[ntrbf]|\w+?(?=\\u|\W|$)")
 _SQLITE = b"SQLite format 3\0"
 _PLAIN = frozenset({"true", "false", "null", "none"})
 
@@ -80,13 +82,15 @@ class Blanking:
                 merged.append((start, end))
         parts, at = [], 0
         for start, end in merged:
-            parts += [text[at:start], _WORD.sub(_crossed, text[start:end])]
+            parts += [text[at:start], _CROSSED.sub(_crossed, text[start:end])]
             at = end
         return "".join([*parts, text[at:]]), len(merged)
 
 
 def _crossed(word: re.Match[str]) -> str:
     text = word[0]
+    if text.startswith("\\"):
+        return "\\u0078" if text[1] == "u" else text
     if text.isdecimal() or text.lower() in _PLAIN:
         return text  # a number or a constant of JSON: a record must stay readable
     return "x" * len(text.encode("utf-8", "surrogateescape"))
@@ -94,8 +98,10 @@ def _crossed(word: re.Match[str]) -> str:
 
 def _quotes(text: str) -> Iterator[tuple[int, int, int]]:
     """(digest, start, end) of each run of ``QUOTED_WORDS`` words of which three at least are words and differ."""
-    words = list(_WORD.finditer(_ESCAPED.sub("  ", text)))
-    folded = [word[0].casefold() for word in words]
+    # Escapes of JSON become what they stand for, filled up so that every place stays where it is.
+    plain = _LETTER.sub(lambda escape: chr(int(escape[1], 16)) + "\0" * 5, _SPACE.sub("  ", text))
+    words = list(_WORD.finditer(plain))
+    folded = [word[0].replace("\0", "").casefold() for word in words]
     counts = [len(word) > 2 and word.isalpha() and word not in _PLAIN for word in folded]
     for at in range(len(words) - QUOTED_WORDS + 1):
         part = folded[at : at + QUOTED_WORDS]

@@ -1,4 +1,4 @@
-"""Deleting by command: what is asked for is gone, what is not named stays, and the certificate can be checked."""
+"""Deleting, going back and pruning by command: what is asked for, and nothing else; certificates can be checked."""
 
 from pathlib import Path
 
@@ -34,3 +34,26 @@ def test_a_collection_and_a_tenant_are_deleted_whole(etl: Command, home: Path) -
     assert etl("tenant", "delete", "zeta", "--purge", "--yes", home=home).code == 0
     assert found_in(home, ["apt28", "one.txt", "garden"]) == []
     assert "nothing was interrupted" in etl("document", "delete", "--resume", home=home).out
+
+
+def test_an_earlier_version_is_compared_and_published_again(etl: Command, home: Path) -> None:
+    name = "acme/reports/apt/bear.txt"
+    (home / "objects" / name).write_text("The bear group used TRICKBOT against a bank.")
+    assert etl("sync", home=home).code == 0
+    told = etl("document", "diff", name, "1", "2", home=home).out
+    assert "+The bear group used TRICKBOT against a bank." in told and "entity added: TrickBot" in told
+    assert etl("document", "diff", name, "1", "2", "--json", home=home).records[0]["chunks_added"] == 1
+    assert etl("document", "republish", name, home=home).code == 2
+    assert etl("document", "republish", name, "--version", "1", home=home).code == 0
+    listed = {one["path"]: one for one in etl("document", "list", "--json", home=home).records}
+    events = [one["event"] for one in etl("document", "history", name, "--json", home=home).records]
+    assert "pinned" in events and listed["apt/bear.txt"]["state"] == "current"
+    assert etl("document", "republish", name, "--unpin", home=home).code == 0
+    versions = [one["version"] for one in etl("document", "show", name, "--json", home=home).records[0]["versions"]]
+    assert versions[-1] == versions[-3] and "pinned" not in etl("document", "history", name, home=home).out
+
+
+def test_pruning_says_what_would_go(etl: Command, home: Path) -> None:
+    (done,) = etl("history", "prune", "--dry-run", "--json", home=home).records
+    assert (done["expired"], done["originals"], done["certificates"]) == (0, 0, [])
+    assert "0 documents past their age" in etl("history", "prune", home=home).out

@@ -3,13 +3,16 @@
 import json
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
 from etl_assets.backends.signing import FolderCertificates, verify
+from etl_assets.bindings import search_places
 from etl_assets.documents.arrivals import tombstone_key
 from etl_assets.documents.deletion import CollectionDeletion
 from etl_assets.documents.deletion_orders import (
@@ -20,8 +23,9 @@ from etl_assets.documents.deletion_orders import (
     named,
 )
 from etl_assets.documents.partition_run import PartitionRun, all_steps
-from etl_assets.errors import DataError, PermanentError
+from etl_assets.errors import DataError, PermanentError, TransientError
 from etl_assets.ledger import deletions, schema, tombstones
+from etl_assets.search.query import search
 from etl_assets_tests.byte_search import found_in
 from etl_assets_tests.small_homes import TEXTS, SmallHome
 
@@ -194,3 +198,36 @@ def test_a_quarantined_document_is_purged_with_its_message(home: SmallHome) -> N
     assert "qzbroken-name.pdf" in home.held()
     purge(home, "qzbroken-name.pdf")
     assert home.held() == {} and found_in(home.settings.home.root, ["qzbroken"]) == []
+
+
+def test_searches_beside_a_purge_lose_nothing_else_and_a_run_waits_for_it(home: SmallHome) -> None:
+    home.platform = replace(home.platform, search_time_limit_s=2.0)
+    places = search_places(home.platform)
+    done, seen = Event(), set[bool]()
+
+    def found(path: str) -> bool | None:
+        """Whether a search shows a document; nothing when it was late, as on a busy machine."""
+        try:
+            answer = search(places, "qwumblefrotz committee roses sun", tenant="acme")
+        except TransientError:
+            return None
+        return None if answer.degraded else path in {hit.path for hit in answer.hits}
+
+    def ask() -> None:
+        while not done.is_set():
+            seen.add(found("garden.txt") is not False)
+
+    with ThreadPoolExecutor(2) as pool:
+        asking = pool.submit(ask)
+        home.write("new.txt", "A new rose.")
+        with PartitionRun(home.platform, home.key, run_id="beside") as run:
+            run.raw_documents()
+            purging = pool.submit(purge, home)
+            run.pages()
+        purging.result()
+        done.set()
+        asking.result()
+    with PartitionRun(home.platform, home.key, run_id="after") as run:
+        all_steps(run)
+    assert seen == {True} and not found(PATH)
+    assert found_in(home.settings.home.root, WORDS) == [] and "new.txt" in home.published()

@@ -8,8 +8,10 @@ import pytest
 from etl_assets.backends.encrypted_blobs import EncryptedBlobs
 from etl_assets.backends.key_files import create_key_file
 from etl_assets.bindings import open_platform
+from etl_assets.documents.deletion_orders import delete_documents, named
 from etl_assets.documents.partition_run import PartitionRun
 from etl_assets.hosted_settings import EncryptionPlace
+from etl_assets.ledger.data_keys import LedgerKeys
 from etl_assets.settings import Settings
 from etl_assets.stages import housekeeping
 from etl_assets.stages.lake import SegmentLost
@@ -74,3 +76,17 @@ def test_an_original_that_was_altered_or_whose_key_was_destroyed_costs_that_docu
     home.run()
     assert home.held() == {"bear.txt": ("pages", "altered"), "panda.txt": ("pages", "key-destroyed")}
     assert set(home.published()) == {"rose.txt"}
+
+
+def test_a_purge_destroys_the_data_key_of_the_document(home: SmallHome) -> None:
+    home.run()
+    kept = {path.name: path.read_bytes() for path in home.settings.home.originals.rglob("*.enc")}
+    keys = LedgerKeys(home.platform.ledger)
+    before = {key.scope for key in keys.all()}
+    (done,) = delete_documents(home.platform, [named("acme", "reports", "bear.txt")], purge=True)
+    (gone,) = before - {key.scope for key in keys.all()}
+    assert gone.startswith("original:acme/") and b'"data_keys_destroyed": 1' in Path(done.certificate).read_bytes()
+    left = {path.name for path in home.settings.home.originals.rglob("*.enc") if "tombstones.d" not in path.parts}
+    assert len(kept) == 2 and len(left) == 1
+    home.run("again")
+    assert list(home.published()) == ["panda.txt"]
