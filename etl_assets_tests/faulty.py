@@ -5,6 +5,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from enum import Enum, auto
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ class Fault(Enum):
     """It leaves half of the bytes where it was writing, and raises. On a call that writes no bytes it is REFUSED."""
     SLOW = auto()
     """It does its work after ``Faults.pause`` was called."""
+    ALTERED = auto()
+    """A write of rows or edges stores as many as it was given, with other contents. Any other call works."""
 
 
 class Killed(BaseException):
@@ -157,7 +160,7 @@ class FaultyBlobs:
 
     def _ask(self, operation: str, key: str) -> None:
         fault = self._faults.next(operation)
-        if fault is not None and fault is not Fault.SLOW:
+        if fault not in (None, Fault.SLOW, Fault.ALTERED):
             raise self._faults.raised(fault, operation, key)
 
 
@@ -235,7 +238,7 @@ class FaultyArrivals:
 
     def _ask(self, operation: str) -> None:
         fault = self._faults.next(operation)
-        if fault is not None and fault is not Fault.SLOW:
+        if fault not in (None, Fault.SLOW, Fault.ALTERED):
             raise self._faults.raised(fault, operation, "")
 
 
@@ -249,9 +252,15 @@ class _FaultyStore:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    def _write(self, operation: str, whole: Callable[[], None], half: Callable[[], None]) -> None:
+    def _write(
+        self, operation: str, whole: Callable[[], None], half: Callable[[], None],
+        altered: Callable[[], None] | None = None,
+    ) -> None:  # fmt: skip
         fault = self._faults.next(operation)
         if fault is Fault.LOST_WRITE:
+            return
+        if fault is Fault.ALTERED:
+            (altered or whole)()
             return
         if fault is Fault.HALF_WRITE:
             half()
@@ -263,7 +272,7 @@ class _FaultyStore:
 
     def _ask(self, operation: str) -> None:
         fault = self._faults.next(operation)
-        if fault is not None and fault is not Fault.SLOW:
+        if fault not in (None, Fault.SLOW, Fault.ALTERED):
             raise self._faults.raised(fault, operation, "")
 
 
@@ -278,6 +287,7 @@ class FaultyRows(_FaultyStore):
             "write",
             lambda: self._inner.write(space, rows),
             lambda: self._inner.write(space, rows.slice(0, rows.num_rows // 2)),
+            lambda: self._inner.write(space, _altered(rows)),
         )
 
     def remove(self, space: Any, publications: Sequence[int]) -> None:
@@ -299,7 +309,8 @@ class FaultyGraph(_FaultyStore):
     """
 
     def write(self, edges: Sequence[MentionEdge]) -> None:
-        self._write("write", lambda: self._inner.write(edges), lambda: None)
+        other = [replace(edge, count=edge.count + 1) for edge in edges]
+        self._write("write", lambda: self._inner.write(edges), lambda: None, lambda: self._inner.write(other))
 
     def remove(self, publications: Sequence[int]) -> None:
         self._write("remove", lambda: self._inner.remove(publications), lambda: None)
@@ -307,6 +318,15 @@ class FaultyGraph(_FaultyStore):
     def counts(self, publications: Sequence[int]) -> Mapping[int, int]:
         self._ask("counts")
         return dict(self._inner.counts(publications))
+
+
+def _altered(rows: Any) -> Any:
+    """The same rows with other vectors or other texts."""
+    import pyarrow as pa
+
+    at, column = rows.num_columns - 1, rows.schema.field(rows.num_columns - 1)
+    values = [value + " altered" if isinstance(value, str) else value[::-1] for value in rows[column.name].to_pylist()]
+    return rows.set_column(at, column, pa.array(values, type=column.type))
 
 
 def _halve(path: Path) -> None:

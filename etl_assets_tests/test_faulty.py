@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from etl_assets.backends.local_arrivals import LocalArrivals
 from etl_assets.backends.local_blobs import LocalBlobs
 from etl_assets.errors import TransientError
-from etl_assets_tests.faulty import Fault, Faults, FaultyArrivals, FaultyBlobs, Killed
+from etl_assets.protocols.indexes import IndexSpace, keyword_rows, text_digest
+from etl_assets_tests.faulty import Fault, Faults, FaultyArrivals, FaultyBlobs, FaultyRows, Killed
+from etl_assets_tests.memory_rows import MemoryRows
 
 
 def test_each_fault_of_a_put_has_its_effect(tmp_path: Path) -> None:
@@ -15,7 +18,7 @@ def test_each_fault_of_a_put_has_its_effect(tmp_path: Path) -> None:
     pauses: list[int] = []
     plan = dict(
         zip([("put", n) for n in range(6)], [*Fault], strict=False)
-    )  # REFUSED, LOST_REPLY, LOST_WRITE, HALF_WRITE, SLOW, and then none
+    )  # REFUSED, LOST_REPLY, LOST_WRITE, HALF_WRITE, SLOW, ALTERED, and then none
     faults = Faults(plan, pause=lambda: pauses.append(1))
     blobs = FaultyBlobs(inner, faults)
     outcomes = {}
@@ -34,6 +37,7 @@ def test_each_fault_of_a_put_has_its_effect(tmp_path: Path) -> None:
         Fault.LOST_WRITE: ("said", False),
         Fault.HALF_WRITE: ("raised", False),
         Fault.SLOW: ("said", True),
+        Fault.ALTERED: ("said", True),
         None: ("said", True),
     }
     assert pauses == [1]
@@ -97,3 +101,12 @@ def test_arrivals_fail_half_way_through_a_listing_and_a_copy(tmp_path: Path) -> 
     with pytest.raises(Killed):
         arrivals.delete("acme/reports/1")
     assert len([*inner.list("acme", "reports")]) == 3
+
+
+def test_rows_and_edges_that_are_altered_keep_their_number() -> None:
+    space, inner = IndexSpace("acme", "reports", 1), MemoryRows("text")
+    row = {"publication": 1, "document_id": "d", "chunk_id": "c", "document_type": None, "document_date": None}
+    rows = pa.Table.from_pylist([{**row, "text": "told"}], schema=keyword_rows())
+    FaultyRows(inner, Faults({("write", 0): Fault.ALTERED})).write(space, rows)
+    assert inner.counts(space, [1]) == {1: 1}
+    assert [one.digest for one in inner.rows(space)] != [text_digest("told")]
