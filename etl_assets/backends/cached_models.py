@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from etl_assets.backends.hosted_embedding import Keep
 from etl_assets.errors import ConfigError, DataError
 from etl_assets.protocols.cache import CacheKey, ResultCache
-from etl_assets.protocols.embedder import ContextEmbedder, Embedder, EmbeddingModel, Tokenizer, in_context
+from etl_assets.protocols.embedder import (
+    ContextEmbedder,
+    CountsRequests,
+    Embedder,
+    EmbeddingModel,
+    Tokenizer,
+    in_context,
+)
 from etl_assets.protocols.reranker import Reranker
 
 if TYPE_CHECKING:
@@ -52,6 +59,11 @@ class CachedEmbedder:
     def for_scope(self, scope: str) -> "CachedEmbedder":
         """The same embedder and cache for another tenant."""
         return CachedEmbedder(self._embedder, self._cache, scope=scope)
+
+    def requests_for(self, token_counts: Sequence[int]) -> int:
+        """Requests for texts of so many tokens each, of which none is kept; one where the embedder cannot say."""
+        embedder = self._embedder
+        return embedder.requests_for(token_counts) if isinstance(embedder, CountsRequests) else bool(token_counts)
 
     def embed_documents(self, texts: Sequence[str]) -> "NDArray[np.float32]":
         """Unit vectors, shape (len(texts), dimension), in the order given; raises as the embedder."""

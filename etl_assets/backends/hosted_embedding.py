@@ -96,6 +96,10 @@ class EmbeddingCalls:
         parts = batches([tokens for _, tokens in cut], texts=self._batching.texts, tokens=self._batching.tokens)
         return self._requests(cut, parts, body, keep)
 
+    def requests_for(self, token_counts: Sequence[int]) -> int:
+        """Requests that ``documents`` makes for texts of so many tokens each."""
+        return len(batches(token_counts, texts=self._batching.texts, tokens=self._batching.tokens))
+
     def windows(
         self, windows: Sequence[Sequence[str]], body: Callable[[list[str]], object]
     ) -> "list[NDArray[np.float32]]":

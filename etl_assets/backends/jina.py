@@ -113,6 +113,10 @@ class JinaEmbedder:
         """Whether vectors depend on the chunks beside them (late chunking)."""
         return self._wanted.late_chunking
 
+    def requests_for(self, token_counts: Sequence[int]) -> int:
+        """Requests for texts of so many tokens each, given together; nothing is sent."""
+        return self._calls.requests_for(token_counts)
+
     def embed_documents(self, texts: Sequence[str]) -> "NDArray[np.float32]":
         """Unit vectors, shape (len(texts), dimension), in the order given; a text past ``max_tokens`` is cut.
 

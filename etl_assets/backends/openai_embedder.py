@@ -94,6 +94,10 @@ class OpenAIEmbedder:
         """The estimate by which texts are sized."""
         return self._calls.tokenizer
 
+    def requests_for(self, token_counts: Sequence[int]) -> int:
+        """Requests for texts of so many tokens each, given together; nothing is sent."""
+        return self._calls.requests_for(token_counts)
+
     def embed_documents(self, texts: Sequence[str]) -> "NDArray[np.float32]":
         """Unit vectors, shape (len(texts), dimension), in the order given; a text past ``max_tokens`` is cut.
 

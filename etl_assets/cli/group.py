@@ -52,6 +52,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "tenant": ("etl_assets.cli.group:tenant", "Delete all that a tenant has."),
     "certificate": ("etl_assets.cli.group:certificate", "List and check what proves a deletion."),
     "history": ("etl_assets.cli.group:history", "Remove what was kept long enough."),
+    "plan": ("etl_assets.cli.plan:plan", "Say what the next runs would do, take and cost, and why."),
     "sync": ("etl_assets.cli.sync:sync", "Compute and publish what is new, changed or removed."),
     "search": ("etl_assets.cli.search:search", "Find cited answers."),
     "status": ("etl_assets.cli.status:status", "Show what is current, pending and quarantined."),

@@ -72,6 +72,11 @@ class Collections:
         """What holds for one collection."""
         return self._decided(tenant, collection).settings
 
+    def with_settings(self, tenant: str, collection: str, settings: CollectionSettings) -> "Collections":
+        """The same decisions, but for one collection, which gets ``settings``."""
+        decided = _Decided(settings, self.digest_of(tenant, collection))
+        return Collections({**self._all, (tenant, collection): decided})
+
     def digest_of(self, tenant: str, collection: str) -> str:
         """Digest of all that holds for one collection, 32 hex digits: it changes with any of its settings."""
         return self._decided(tenant, collection).digest

@@ -84,6 +84,10 @@ class WindowedRows:
         found = [vectors[window][place] for window, place in (self._places[key] for key in keys)]
         return _checked(np.stack(found), keys, self._embedder)
 
+    def windows_of(self, keys: Sequence[str]) -> int:
+        """How many windows hold these keys of the rows that were ``keyed`` last: so many are read."""
+        return len({self._places[key][0] for key in keys})
+
     def _keys(self, texts: list[str]) -> list[str]:
         """For each chunk of one document the digest of its window and of its place in it."""
         keys = []

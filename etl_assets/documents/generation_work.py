@@ -102,10 +102,24 @@ def with_overrides(
     known = {name for name in FIELDS if name.startswith(DEFINING)}
     if wrong := sorted(overrides.keys() - known):
         raise ConfigError(f"{', '.join(wrong)}: defines no index generation; these do: {', '.join(sorted(known))}")
+    return overridden(tenant, collection, settings, overrides)
+
+
+def overridden(
+    tenant: str, collection: str, settings: CollectionSettings, overrides: Mapping[str, str]
+) -> CollectionSettings:
+    """The collection's settings with other values, by names such as ``chunking.size``, read as collections.yaml is.
+
+    Raises:
+        ConfigError: there is no such setting in a group, or a value is not allowed.
+    """
+    known = {name for name in FIELDS if "." in name}
+    if wrong := sorted(overrides.keys() - known):
+        raise ConfigError(f"{', '.join(wrong)}: no setting that can be tried; these can: {', '.join(sorted(known))}")
     text = "defaults:\n" + _yaml_of({name: value for name, value in leaves(settings).items() if name in known})
     text += f"collections:\n  {tenant}/{collection}:\n" + _yaml_of(dict(overrides), indent=4, raw=True)
     read = Collections.parse(text, name="--set").of(tenant, collection)
-    return replace(settings, chunking=read.chunking, embedder=read.embedder)
+    return replace(read, shards=settings.shards, owners=settings.owners)
 
 
 def begin(platform: Platform, tenant: str, collection: str, overrides: Mapping[str, str]) -> int:

@@ -380,6 +380,11 @@ _COLUMNS = {
 }
 
 
+def is_as_published(due: Due, switches: str) -> bool:
+    """Whether what is due has the contents that are published already: then nothing is written for it."""
+    return due.published_digest == _prepare(due, switches).content_digest
+
+
 def document_record(due: Due) -> dict[str, Any]:
     """What is published about a document beside its rows: title, date, type, source and the store's own metadata."""
     facts = {key: value for key, value in due.facts.items() if key != "outline"}

@@ -69,6 +69,15 @@ class HostedEmbedder(Embedder, Protocol):
 
 
 @runtime_checkable
+class CountsRequests(Protocol):
+    """An embedder that can say beforehand how often it asks its vendor."""
+
+    def requests_for(self, token_counts: Sequence[int]) -> int:
+        """Requests for texts of so many tokens each, given together in this order, of which none is known."""
+        ...
+
+
+@runtime_checkable
 class ContextEmbedder(Embedder, Protocol):
     """An embedder that can read chunks in the context of their document. ``embed_documents`` is not for those."""
 

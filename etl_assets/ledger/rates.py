@@ -1,0 +1,129 @@
+"""How fast things went: seconds by unit of work, from what the last batches and runs took."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from types import MappingProxyType
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from etl_assets.ledger import schema
+from etl_assets.ledger.catalogue import Partition
+from etl_assets.ledger.publications import STORES
+
+LAST_BATCHES = 60
+LAST_RUNS = 20
+
+ASSUMED: Mapping[str, float] = MappingProxyType(
+    {
+        "raw_documents": 0.005, "pages": 0.02, "chunks": 0.0005, "embeddings": 0.0002, "mentions": 0.003,
+        "vector": 0.0005, "keyword": 0.0005, "graph": 0.001, "commit": 1.0,
+    }
+)  # fmt: skip
+"""Seconds where nothing was ever measured: a document taken in, a page, a chunk, a token embedded by a model of this
+machine, a page searched for names, a row written to a store; ``commit`` is for each partition."""
+
+UNITS: Mapping[str, str] = MappingProxyType({"embeddings": "tokens"})
+"""What a stage's rate is for: rows, where nothing else is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """``each_s`` for every unit and ``start_s`` for every batch or run; not ``measured`` where it is assumed."""
+
+    each_s: float
+    start_s: float = 0.0
+    measured: bool = True
+
+    def seconds(self, units: float, batches: int = 1) -> float:
+        """How long so many units take in so many batches; nothing for none."""
+        return self.start_s * batches + self.each_s * units if units else 0.0
+
+
+def fitted(points: Sequence[tuple[float, float]]) -> Rate | None:
+    """The rate of (units, seconds) that were measured: a line where they tell one, else a proportion.
+
+    ``None`` when no unit was ever measured.
+    """
+    points = [one for one in points if one[0] > 0]
+    if not points:
+        return None
+    count, units, seconds = len(points), sum(x for x, _ in points), sum(y for _, y in points)
+    mean_x, mean_y = units / count, seconds / count
+    spread = sum((x - mean_x) ** 2 for x, _ in points)
+    if count >= 4 and spread > 0:
+        slope = sum((x - mean_x) * (y - mean_y) for x, y in points) / spread
+        start = mean_y - slope * mean_x
+        if slope > 0 and start >= 0:
+            return Rate(slope, start)
+    return Rate(seconds / units)
+
+
+def stage_rate(connection: Connection, place: Partition, stage: str, model: str) -> Rate:
+    """Of a stage, by the last batches of the collection, else of any collection that used the same model."""
+    table = schema.spend
+    amount = table.c.tokens if UNITS.get(stage) == "tokens" else table.c.rows_computed
+    base = select(amount, table.c.seconds).where(table.c.stage == stage, table.c.model == model, amount > 0)
+    for query in (base.where(table.c.tenant == place.tenant, table.c.collection == place.collection), base):
+        rows = connection.execute(query.order_by(table.c.spend_id.desc()).limit(LAST_BATCHES)).all()
+        rate = fitted([(float(row[0]), float(row[1])) for row in rows])
+        if rate is not None:
+            return rate
+    return Rate(ASSUMED.get(stage, 0.001), measured=False)
+
+
+def run_rates(connection: Connection, place: Partition) -> dict[str, Rate]:
+    """Of taking in a document, of a row of each store, and of all else a run does (``commit``, for each partition)."""
+    reports = _reports(connection, place)
+    rates = {
+        "raw_documents": _of_step(reports, "raw_documents", ("added", "changed"), "elapsed_s"),
+        **{store: _of_step(reports, f"{store}_index", ("rows",), "seconds") for store in STORES},
+    }
+    found = {name: rate or Rate(ASSUMED[name], measured=False) for name, rate in rates.items()}
+    rest = [max(seconds - _accounted(report), 0.0) for seconds, report in reports if _wrote(report)]
+    found["commit"] = Rate(0.0, median(rest)) if rest else Rate(0.0, ASSUMED["commit"], measured=False)
+    return found
+
+
+def _reports(connection: Connection, place: Partition) -> list[tuple[float, Mapping[str, Any]]]:
+    """(seconds, report) of the last runs that ended well: of the collection, else of all."""
+    run, part = schema.runs, schema.partitions
+    base = (
+        select(run.c.ended_at - run.c.started_at, run.c.report)
+        .where(run.c.state == "succeeded", run.c.ended_at.is_not(None))
+        .order_by(run.c.started_at.desc())
+        .limit(LAST_RUNS)
+    )
+    mine = base.join(part, part.c.partition == run.c.partition).where(part.c.cid == place.cid)
+    rows = connection.execute(mine).all() or connection.execute(base).all()
+    return [(float(row[0]), row[1]) for row in rows]
+
+
+def _of_step(
+    reports: Sequence[tuple[float, Mapping[str, Any]]], step: str, units: Sequence[str], seconds: str
+) -> Rate | None:
+    parts = [report[step] for _, report in reports if isinstance(report.get(step), Mapping)]
+    return fitted([(sum(one.get(name, 0) for name in units), float(one.get(seconds, 0.0))) for one in parts])
+
+
+def _accounted(report: Mapping[str, Any]) -> float:
+    """Seconds of a run that its steps account for."""
+    steps = [one for one in report.values() if isinstance(one, Mapping)]
+    return sum(float(one.get("elapsed_s") or one.get("seconds") or 0.0) for one in steps)
+
+
+def _wrote(report: Mapping[str, Any]) -> bool:
+    committed = report.get("published_documents")
+    return isinstance(committed, Mapping) and bool(committed.get("published") or committed.get("removed"))
+
+
+def row_bytes(connection: Connection, place: Partition, stage: str) -> float:
+    """Bytes of the lake that a row of a stage takes: in the collection, else anywhere, 0.0 where nothing is stored."""
+    file = schema.segments
+    base = select(func.sum(file.c.size_bytes), func.sum(file.c.row_count)).where(file.c.stage == stage)
+    for query in (base.where(file.c.cid == place.cid), base):
+        size, rows = connection.execute(query).one()
+        if rows:
+            return float(size) / float(rows)
+    return 0.0
