@@ -22,7 +22,9 @@ MARK = "restoring"
 RUN = "restore"
 """What the runs of a restore are called, which alone may work then."""
 
-_VERSIONED = (schema.objects, schema.outputs, schema.publications, schema.reigns, schema.collection_settings)
+_VERSIONED = tuple(
+    table for table in schema.metadata.tables.values() if {"begin_seq", "end_seq"} <= set(table.c.keys())
+)
 
 
 def mark(connection: Connection, about: Mapping[str, Any]) -> None:
