@@ -61,6 +61,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "generation": ("etl_assets.cli.group:generation", "Change a collection's model or chunking while it answers."),
     "repair": ("etl_assets.cli.repair:repair", "Make every store equal to the ledger again."),
     "index": ("etl_assets.cli.group:index", "Measure the indexes, and build them anew."),
+    "lineage": ("etl_assets.cli.lineage:lineage", "Tell what something came from, down to the bytes."),
+    "impact": ("etl_assets.cli.lineage:impact", "Tell what rests on something."),
     "sql": ("etl_assets.cli.sql:sql", "Ask one SELECT of the rows of every stage and the ledger."),
     "evaluate": ("etl_assets.cli.evaluate:evaluate", "Measure search against judged queries."),
     "keys": ("etl_assets.cli.group:keys", "Make, rotate and list the keys of encryption at rest."),

@@ -12,7 +12,10 @@ def remove_collection(connection: Connection, tenant: str, collection: str) -> N
     """
     owner, part = schema.collections, schema.partitions
     cid = connection.scalar(select(owner.c.cid).where(owner.c.tenant == tenant, owner.c.collection == collection))
-    q = schema.quarantine
+    q, saved = schema.quarantine, schema.saved_searches
+    others = select(owner.c.cid).where(owner.c.tenant == tenant, owner.c.collection != collection)
+    if connection.execute(others.limit(1)).first() is None:
+        connection.execute(delete(saved).where(saved.c.tenant == tenant))
     connection.execute(delete(q).where(q.c.tenant == tenant, q.c.collection == collection))
     if cid is None:
         return

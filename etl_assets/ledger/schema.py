@@ -473,8 +473,8 @@ saved_searches = Table(
     Column("hits", JSON, nullable=False),
     PrimaryKeyConstraint("tenant", "name"),
 )  # fmt: skip
-"""Searches that a person saved; ``tenant`` is "" for those over all tenants. ``hits`` are those of the last answer, best
-first, each with document, version and chunk, and no text.
+"""Searches that a person saved; ``tenant`` is "" for those over all tenants. ``hits`` are those of the last answer,
+best first, each with document, version and chunk, and no text.
 """
 
 for _table in metadata.tables.values():
