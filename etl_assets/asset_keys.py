@@ -36,6 +36,10 @@ GENERATION_PROMOTE_JOB = "generation_promote"
 REPAIR_JOB = "repair_documents"
 """Makes every store of one partition equal to the ledger again, from the lake."""
 
+BACKUPS = AssetKey("backups")
+BACKUP_JOB = "back_up"
+"""Ledger, lake, originals and settings at one moment, in the targets of ETL_BACKUP_TARGETS."""
+
 PRUNE_JOB = "prune_history"
 """Deletes documents past their age, and removes what was kept long enough."""
 

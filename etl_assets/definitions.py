@@ -14,6 +14,7 @@ from etl_assets.documents.partition_runs import PartitionRuns
 from etl_assets.documents.partitions import document_shards
 from etl_assets.failures import reports_failures
 from etl_assets.ledger.catalogue import parse_partition_key
+from etl_assets.resources.backups import BackupsResource
 from etl_assets.resources.document_runs import ArrivalsResource, PartitionRunsResource
 
 SEARCHES_IN_A_RUN = 3
@@ -64,7 +65,11 @@ defs = dg.Definitions.merge(
     documents.defs,
     dg.Definitions(
         asset_checks=[citations_of_sampled_searches_verify],
-        resources={"partition_runs": PartitionRunsResource(), "arrivals": ArrivalsResource()},
+        resources={
+            "partition_runs": PartitionRunsResource(),
+            "arrivals": ArrivalsResource(),
+            "backup_targets": BackupsResource(),
+        },
         executor=dg.in_process_executor,
     ),
 )

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from etl_assets.asset_keys import (
+    BACKUPS,
     CHUNKS,
     EMBEDDINGS,
     INTAKE_TAG,
@@ -21,6 +22,7 @@ from etl_assets.asset_keys import (
     VECTOR_INDEX,
 )
 from etl_assets.documents import model
+from etl_assets.documents.backup import BackupTargets
 from etl_assets.documents.partition_runs import PartitionRuns
 from etl_assets.documents.partitions import document_shards
 from etl_assets.documents.pending import settle
@@ -34,7 +36,7 @@ from etl_assets.documents.step_facts import (
     stage_facts,
     store_facts,
 )
-from etl_assets.errors import TransientError
+from etl_assets.errors import EtlAssetsError, TransientError
 from etl_assets.failures import reports_failures, without_secrets
 from etl_assets.ledger.catalogue import partition
 from etl_assets.ledger.contents import Contents
@@ -218,3 +220,31 @@ DOCUMENT_ASSETS = (
     raw_documents, pages, chunks, embeddings, mentions, vector_index, keyword_index, knowledge_graph,
     published_documents,
 )  # fmt: skip
+
+
+@dg.asset(
+    key=BACKUPS, group_name="backups", owners=OWNERS, code_version="1", tags={"domain": "documents", "step": "backup"},
+)  # fmt: skip
+@reports_failures
+def backups(
+    context: dg.AssetExecutionContext, backup_targets: dg.ResourceParam[BackupTargets]
+) -> dg.MaterializeResult[None]:
+    """Ledger, segments, originals and settings at one moment, in every target of ETL_BACKUP_TARGETS.
+
+    Raises:
+        Failure: a target could not be written; those that could are good, and told in the log.
+    """
+    made: dict[str, Any] = {}
+    failed: list[str] = []
+    for name in backup_targets.names():
+        try:
+            made[name] = backup_targets.back_up(name).as_json()
+            context.log.info(f"{without_secrets(name)}: {made[name]}")
+        except EtlAssetsError as error:
+            failed.append(f"{name}: {error}")
+    if failed or not made:
+        raise dg.Failure(
+            without_secrets("; ".join(failed)) or "no target is set: set ETL_BACKUP_TARGETS", allow_retries=False
+        )
+    shown = {name: dg.MetadataValue.json(record) for name, record in made.items()}
+    return dg.MaterializeResult(metadata=shown)

@@ -10,6 +10,7 @@ import dagster as dg
 from pydantic import Field
 
 from etl_assets.asset_keys import (
+    BACKUP_JOB,
     DOCUMENT_SHARDS,
     GENERATION_BUILD_JOB,
     GENERATION_COMPARE_JOB,
@@ -24,7 +25,8 @@ from etl_assets.asset_keys import (
 )
 from etl_assets.documents import generation_work, retention
 from etl_assets.documents.arrival_watch import ArrivalStore, Cursor, Wanted, watch
-from etl_assets.documents.assets import DOCUMENT_ASSETS, repaired_indexes
+from etl_assets.documents.assets import DOCUMENT_ASSETS, backups, repaired_indexes
+from etl_assets.documents.backup import BackupTargets
 from etl_assets.documents.checks import DOCUMENT_CHECKS, every_check
 from etl_assets.documents.event_watch import Heard, watch_events
 from etl_assets.documents.partition_runs import PartitionRuns
@@ -199,6 +201,24 @@ def prune_history() -> None:
 def daily_pruning(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """Applies every collection's retention, once a day."""
     return dg.RunRequest(run_key=f"prune:{context.scheduled_execution_time.date().isoformat()}")
+
+
+back_up = dg.define_asset_job(
+    BACKUP_JOB, selection=dg.AssetSelection.assets(backups), executor_def=dg.in_process_executor,
+    description="Makes one backup in every target of ETL_BACKUP_TARGETS and prunes old ones.",
+)  # fmt: skip
+
+
+@dg.schedule(
+    name="daily_backup", job=back_up, cron_schedule="0 2 * * *", default_status=dg.DefaultScheduleStatus.RUNNING
+)  # fmt: skip
+def daily_backup(
+    context: dg.ScheduleEvaluationContext, backup_targets: dg.ResourceParam[BackupTargets]
+) -> dg.RunRequest | dg.SkipReason:
+    """Backs up once a day, where targets are set."""
+    if not backup_targets.names():
+        return dg.SkipReason("no target is set (ETL_BACKUP_TARGETS)")
+    return dg.RunRequest(run_key=f"backup:{context.scheduled_execution_time.date().isoformat()}")
 
 
 @dg.sensor(

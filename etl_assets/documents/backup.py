@@ -1,12 +1,12 @@
 """Making a backup: the ledger's rows at one sequence number, and every file that they name, while work goes on."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 from etl_assets.documents.arrivals import original_key
@@ -68,6 +68,22 @@ class _Wanted:
     store: str
     key: str
     needed: bool
+
+
+class BackupTargets(Protocol):
+    """Where backups are made to by themselves."""
+
+    def names(self) -> Sequence[str]:
+        """Folders and buckets; none when nothing is set."""
+        ...
+
+    def back_up(self, name: str) -> BackupReport:
+        """A backup to one of them, then the old ones pruned.
+
+        Raises:
+            ConfigError, TransientError, PermanentError: none was made; the others are not touched by it.
+        """
+        ...
 
 
 class _Gone(Exception):

@@ -2,8 +2,10 @@
 
 import dagster as dg
 
-from etl_assets.documents.assets import DOCUMENT_ASSETS, repaired_indexes
+from etl_assets.documents.assets import DOCUMENT_ASSETS, backups, repaired_indexes
 from etl_assets.documents.automation import (
+    back_up,
+    daily_backup,
     daily_pruning,
     daily_verification,
     document_arrivals,
@@ -20,7 +22,7 @@ from etl_assets.documents.automation import (
 from etl_assets.documents.checks import DOCUMENT_CHECKS
 
 defs = dg.Definitions(
-    assets=[*DOCUMENT_ASSETS, repaired_indexes],
+    assets=[*DOCUMENT_ASSETS, repaired_indexes, backups],
     asset_checks=DOCUMENT_CHECKS,
     jobs=[
         ingest_documents,
@@ -30,7 +32,8 @@ defs = dg.Definitions(
         generation_compare,
         generation_promote,
         prune_history,
+        back_up,
     ],
-    schedules=[daily_verification, daily_pruning],
+    schedules=[daily_verification, daily_pruning, daily_backup],
     sensors=[document_arrivals, document_events, document_repairs],
 )
