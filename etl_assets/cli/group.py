@@ -55,6 +55,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "plan": ("etl_assets.cli.plan:plan", "Say what the next runs would do, take and cost, and why."),
     "sync": ("etl_assets.cli.sync:sync", "Compute and publish what is new, changed or removed."),
     "search": ("etl_assets.cli.search:search", "Find cited answers."),
+    "searches": ("etl_assets.cli.group:searches", "List, run again and remove saved searches."),
     "status": ("etl_assets.cli.status:status", "Show what is current, pending and quarantined."),
     "quarantine": ("etl_assets.cli.group:quarantine", "Show what could not be processed, and try it again."),
     "check": ("etl_assets.cli.check:check", "Prove that what is stored is right."),
@@ -108,6 +109,13 @@ HISTORY: Mapping[str, tuple[str, str]] = {
 QUARANTINE: Mapping[str, tuple[str, str]] = {
     "list": ("etl_assets.cli.quarantine:list_held", "List what is held back, and why."),
     "retry": ("etl_assets.cli.quarantine:retry", "Try documents again."),
+}
+
+SEARCHES: Mapping[str, tuple[str, str]] = {
+    "list": ("etl_assets.cli.searches:list_searches", "List the saved searches."),
+    "show": ("etl_assets.cli.searches:show_search", "Show a saved search and what it found."),
+    "run": ("etl_assets.cli.searches:run_searches", "Ask saved searches again."),
+    "remove": ("etl_assets.cli.searches:remove_search", "Forget a saved search."),
 }
 
 GENERATION: Mapping[str, tuple[str, str]] = {
@@ -179,6 +187,8 @@ certificate = LazyGroup(CERTIFICATE, name="certificate", help="List and check wh
 history = LazyGroup(HISTORY, name="history", help="Remove what was kept long enough.")
 
 quarantine = LazyGroup(QUARANTINE, name="quarantine", help="Show what could not be processed, and try it again.")
+
+searches = LazyGroup(SEARCHES, name="searches", help="Searches that were saved with `search --save`.")
 
 generation = LazyGroup(GENERATION, name="generation", help="Change a collection's model or chunking while it answers.")
 

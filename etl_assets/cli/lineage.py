@@ -13,6 +13,7 @@ from etl_assets.cli.session import as_json, opened, scoped
 if TYPE_CHECKING:
     from etl_assets.documents.impact import Impact
     from etl_assets.documents.origin import Origin
+    from etl_assets.documents.platform import Platform
     from etl_assets.ledger.dependents import Rests
 
 
@@ -54,8 +55,11 @@ def lineage(name: str, kind: Any, tenant: str | None, collection: str | None, li
 )  # fmt: skip
 @scoped
 @click.option("--entities", is_flag=True, help="Tell entities however many documents there are.")
+@click.option("--run", "is_run", is_flag=True, help="Ask every saved search again before.")
 @as_json
-def impact(name: str, kind: Any, tenant: str | None, collection: str | None, entities: bool, as_json: bool) -> None:
+def impact(
+    name: str, kind: Any, tenant: str | None, collection: str | None, entities: bool, is_run: bool, as_json: bool
+) -> None:
     """Tell what rests on something: partitions, documents, rows, index entries, entities and saved searches.
 
     NAME is a document's id or TENANT/COLLECTION/PATH, a stage, a producer as `document show` prints it, a backend by
@@ -64,11 +68,26 @@ def impact(name: str, kind: Any, tenant: str | None, collection: str | None, ent
     from etl_assets.documents.impact import impact as follow
 
     with opened() as platform:
+        if is_run:
+            _run_saved(platform, tenant)
         found = follow(platform, name, kind=kind, tenant=tenant, collection=collection, entities=entities)
     if as_json:
         json_line(found.as_json())
     else:
         show_impact(found)
+
+
+def _run_saved(platform: Platform, tenant: str | None) -> None:
+    from etl_assets.bindings import search_places
+    from etl_assets.ledger.saved_searches import saved_searches
+    from etl_assets.search.saved import run_again
+
+    with platform.ledger.reading() as connection:
+        saved = [one for one in saved_searches(connection) if tenant is None or one.tenant in ("", tenant)]
+    places = search_places(platform)
+    for one in saved:
+        for lack in run_again(places, one).answer.degraded:
+            warn(f"etl-assets: {printable(one.name)}: without {lack.source}: {printable(lack.reason)}")
 
 
 def show_origin(top: Origin) -> None:

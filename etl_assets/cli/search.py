@@ -30,6 +30,7 @@ _DAY = click.DateTime(["%Y-%m-%d"])
     help="Only documents that mention it, such as APT28 or group:G0007; repeatable.",
 )
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many hits.")
+@click.option("--save", "name", metavar="NAME", help="Keep the search and what it found under this name.")
 @as_json
 def search(
     query: str,
@@ -40,17 +41,25 @@ def search(
     until: datetime | None,
     entities: tuple[str, ...],
     limit: int,
+    name: str | None,
     as_json: bool,
 ) -> None:  # fmt: skip
     """Find the passages that answer QUERY, by meaning and by words, each with document, page and characters."""
     from etl_assets.bindings import search_places
     from etl_assets.search.query import search as find
+    from etl_assets.search.saved import save
 
     with opened() as platform:
         answer = find(
             search_places(platform), query, tenant=tenant, collection=collection, document_types=types,
             since=_day(since), until=_day(until), entities=entities, limit=limit,
         )  # fmt: skip
+        if name is not None:
+            filters = {
+                "collection": collection, "document_types": list(types), "entities": list(entities), "limit": limit,
+                "since": str(_day(since)) if since else None, "until": str(_day(until)) if until else None,
+            }  # fmt: skip
+            save(platform.ledger, name, answer, tenant=tenant, filters=filters)
     if as_json:
         json_line(answer.as_json())
     else:
