@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import click
 
 from etl_assets.cli.output import json_line, printable, say, warn
-from etl_assets.cli.session import as_json, opened, unknown_collection
+from etl_assets.cli.session import as_json, opened, read_settings, unknown_collection
 from etl_assets.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 purging = click.option(
     "--purge", is_flag=True, help="Also originals, data keys, history and every byte that the stores' files keep."
 )
+forgetting = click.option(
+    "--forget-backups", is_flag=True,
+    help="With --purge: forget the backups in ETL_BACKUP_TARGETS that hold any of it. Make a new one afterwards.",
+)  # fmt: skip
 confirmed = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
@@ -29,12 +34,13 @@ confirmed = click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--tenant", metavar="NAME", help="Whose documents the paths name; then they begin inside the collection.")
 @click.option("--collection", metavar="NAME", help="Needed with --tenant.")
 @purging
+@forgetting
 @click.option("--resume", is_flag=True, help="Finish the deletions that were interrupted, of whatever kind.")
 @confirmed
 @as_json
 def delete_document(
-    names: tuple[str, ...], tenant: str | None, collection: str | None, purge: bool, resume: bool, yes: bool,
-    as_json: bool,
+    names: tuple[str, ...], tenant: str | None, collection: str | None, purge: bool, forget_backups: bool,
+    resume: bool, yes: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Delete documents from their keys and from everything made of them, and sign a certificate of it.
 
@@ -47,7 +53,7 @@ def delete_document(
         raise ConfigError("--tenant and --collection go together; or write TENANT/COLLECTION/PATH")
     if bool(names) == resume:
         raise click.UsageError("name documents, or give --resume alone")
-    with opened() as platform:
+    with _opened(purge or resume, forget_backups) as platform:
         if resume:
             return _told(finish_interrupted(platform, _steps(as_json)), as_json)
         doomed, failed = _chosen(platform, [f"{tenant}/{collection}/{name}" if tenant else name for name in names])
@@ -60,14 +66,15 @@ def delete_document(
 @click.command("delete")
 @click.argument("name", metavar="TENANT/COLLECTION")
 @purging
+@forgetting
 @confirmed
 @as_json
-def delete_collection(name: str, purge: bool, yes: bool, as_json: bool) -> int:
+def delete_collection(name: str, purge: bool, forget_backups: bool, yes: bool, as_json: bool) -> int:
     """Delete every document of a collection, and sign a certificate of it. What collections.yaml says of it stays."""
     from etl_assets.documents import deletion_orders
 
     tenant, _, collection = name.partition("/")
-    with opened() as platform:
+    with _opened(purge, forget_backups) as platform:
         if not collection or not _exists(platform, tenant, collection):
             raise unknown_collection(tenant, collection or None)
         _ask(f"the collection {printable(name)}", purge, yes)
@@ -78,17 +85,33 @@ def delete_collection(name: str, purge: bool, yes: bool, as_json: bool) -> int:
 @click.command("delete")
 @click.argument("tenant", metavar="TENANT")
 @purging
+@forgetting
 @confirmed
 @as_json
-def delete_tenant(tenant: str, purge: bool, yes: bool, as_json: bool) -> int:
+def delete_tenant(tenant: str, purge: bool, forget_backups: bool, yes: bool, as_json: bool) -> int:
     """Delete every document of every collection of a tenant, and sign a certificate of it."""
     from etl_assets.documents import deletion_orders
 
-    with opened() as platform:
+    with _opened(purge, forget_backups) as platform:
         if not _exists(platform, tenant, None):
             raise unknown_collection(tenant, None)
         _ask(f"all of tenant {printable(tenant)}", purge, yes)
         return _told([deletion_orders.delete_tenant(platform, tenant, purge=purge, say=_steps(as_json))], as_json)
+
+
+@contextmanager
+def _opened(purge: bool, forget_backups: bool) -> Iterator[Platform]:
+    """The platform, and the backups that a purge names or forgets."""
+    from etl_assets.backup_bindings import open_target
+    from etl_assets.documents.backups_of_deleted import TargetBackups
+
+    if forget_backups and not purge:
+        raise click.UsageError("--forget-backups goes with --purge")
+    settings = read_settings()
+    with ExitStack() as stack:
+        platform = stack.enter_context(opened(settings))
+        targets = [stack.enter_context(open_target(settings, name)) for name in settings.backup_places]
+        yield replace(platform, backups=TargetBackups(targets, forget_backups))
 
 
 def _exists(platform: Platform, tenant: str, collection: str | None) -> bool:

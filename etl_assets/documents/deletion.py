@@ -100,7 +100,8 @@ class CollectionDeletion:
             ]  # fmt: skip
             if self._row.purge:
                 steps += [
-                    ("files", self._erase_stores), ("originals", self._delete_originals), ("ledger", self._strike_out),
+                    ("files", self._erase_stores), ("originals", self._delete_originals),
+                    ("backups", self._settle_backups), ("ledger", self._strike_out),
                 ]  # fmt: skip
             for name, step in steps:
                 self._say(name)
@@ -285,6 +286,10 @@ class CollectionDeletion:
                 keys += 1
             destroyed += self._platform.destroy_key(f"{self._tenant}/{identity}")
         return {"versions": keys, "data_keys_destroyed": destroyed}
+
+    def _settle_backups(self) -> Mapping[str, list[str]]:
+        backups = self._platform.backups
+        return {} if backups is None else backups.settle(self._tenant, self._doomed.keys())
 
     def _strike_out(self) -> Mapping[str, int]:
         names = {path: one for one, path in self._remains.paths.items() if len(path) >= _LEAST_NAME}

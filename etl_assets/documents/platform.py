@@ -11,7 +11,7 @@ from etl_assets.documents.publication import Stores
 from etl_assets.ledger.database import Ledger
 from etl_assets.protocols.comparison import Compare
 from etl_assets.protocols.embedder import Embedder
-from etl_assets.protocols.erasure import Certificates, Traces
+from etl_assets.protocols.erasure import Backups, Certificates, Traces
 from etl_assets.protocols.objects import Arrivals, Blobs
 from etl_assets.protocols.reranker import Reranker
 from etl_assets.stages.lake import Lake
@@ -44,6 +44,7 @@ class Platform:
     destroy_key: Callable[[str], bool] = lambda document: False
     destroy_lake_key: Callable[[str], bool] = lambda collection: False
     traces: Traces | None = None
+    backups: Backups | None = None
     certificates: Callable[[], Certificates] | None = None
     places: Mapping[str, str] = field(default_factory=dict)
 

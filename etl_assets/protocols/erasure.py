@@ -54,6 +54,21 @@ class Traces(Protocol):
         ...
 
 
+class Backups(Protocol):
+    """Backups that were made before, in the places that are set for them."""
+
+    def settle(self, tenant: str, documents: Collection[str]) -> Mapping[str, list[str]]:
+        """Forget those that hold originals of these documents, if that is asked for: names under ``forgotten``.
+
+        Those that stay are named under ``still_holding``.
+
+        Raises:
+            PermanentError: a backup cannot be read or removed.
+            TransientError: their place does not answer now.
+        """
+        ...
+
+
 class Certificates(Protocol):
     """Where certificates of deletions are signed and kept."""
 

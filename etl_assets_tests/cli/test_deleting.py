@@ -1,6 +1,9 @@
 """Deleting, going back and pruning by command: what is asked for, and nothing else; certificates can be checked."""
 
+import json
 from pathlib import Path
+
+import pytest
 
 from etl_assets_tests.byte_search import found_in
 from etl_assets_tests.cli.conftest import Command
@@ -57,3 +60,17 @@ def test_pruning_says_what_would_go(etl: Command, home: Path) -> None:
     (done,) = etl("history", "prune", "--dry-run", "--json", home=home).records
     assert (done["expired"], done["originals"], done["certificates"]) == (0, 0, [])
     assert "0 documents past their age" in etl("history", "prune", home=home).out
+
+
+def test_a_purge_names_the_backups_that_hold_the_document_or_forgets_them(
+    etl: Command, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ETL_BACKUP_TARGETS", str(tmp_path / "backups"))
+    assert etl("backup", home=home).code == 0
+    assert etl("document", "delete", "acme/reports/apt/bear.txt", "--forget-backups", home=home).code == 2
+    facts = []
+    for name, more in (("bear.txt", ()), ("panda.md", ("--forget-backups",))):
+        done = etl("document", "delete", f"acme/reports/apt/{name}", "--purge", "--yes", "--json", *more, home=home)
+        facts.append(json.loads(Path(done.records[0]["certificate"]).read_bytes())["collections"]["reports"]["backups"])
+    assert len(facts[0]["still_holding"]) == 1 and facts[1]["forgotten"] == facts[0]["still_holding"]
+    assert not any(path.is_file() for path in (tmp_path / "backups").rglob("*"))

@@ -1,7 +1,9 @@
 """Deleting and purging documents, whatever holds them: nothing of them is left, and everything else is."""
 
 import json
+import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -231,3 +233,31 @@ def test_searches_beside_a_purge_lose_nothing_else_and_a_run_waits_for_it(home: 
         all_steps(run)
     assert seen == {True} and not found(PATH)
     assert found_in(home.settings.home.root, WORDS) == [] and "new.txt" in home.published()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from etl_assets.bindings import open_platform
+from etl_assets.documents.deletion import CollectionDeletion
+from etl_assets.documents.deletion_orders import delete_documents, named
+from etl_assets.settings import Settings
+
+def killed(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+platform = open_platform(Settings(home_folder=sys.argv[1], search_time_limit_s=0.1, parser_processes=1))
+setattr(CollectionDeletion, sys.argv[2], killed)
+delete_documents(platform, [named("acme", "reports", sys.argv[3])], purge=True)
+"""
+
+
+def test_after_kill_9_the_lease_is_free_at_once_and_the_purge_is_finished(home: SmallHome) -> None:
+    for step in ("_rewrite_segments", "_read_back"):
+        died = subprocess.run(
+            [sys.executable, "-c", KILLED, str(home.settings.home.root), step, PATH], check=False, capture_output=True
+        )
+        assert died.returncode == -signal.SIGKILL, died.stderr
+    certificate = json.loads(Path(purge(home)).read_bytes())["collections"]["reports"]
+    assert certificate["found_before"]["originals"] == 1 and set(certificate["found_after"].values()) == {0}
+    assert found_in(home.settings.home.root, WORDS) == []
