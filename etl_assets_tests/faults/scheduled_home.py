@@ -102,11 +102,10 @@ class ScheduledHome:
     damaged: bool = False
     lost_lake: bool = False
     runs: int = 0
-    chunking: int = 0
 
     def __post_init__(self) -> None:
         self.settings.home.create()
-        self.decide(0)
+        self.decide(CHUNKINGS[0])
         self.open()
         self.watcher = Watcher(self)
 
@@ -119,10 +118,9 @@ class ScheduledHome:
             self._write(step.path, step.text)
         getattr(self, f"_{step.kind}")(step, random.Random(step.seed))
 
-    def decide(self, chunking: int) -> None:
-        text = f"defaults:\n  embedder: {{kind: static}}\n  chunking: {CHUNKINGS[chunking]}\n{RULES}"
+    def decide(self, chunking: str) -> None:
+        text = f"defaults:\n  embedder: {{kind: static}}\n  chunking: {chunking}\n{RULES}"
         self.settings.home.collections_file.write_text(text)
-        self.chunking = chunking
 
     def open(self) -> None:
         """As a new process would."""
@@ -179,7 +177,7 @@ class ScheduledHome:
     # Generations
 
     def _chunking(self, _: Step, source: random.Random) -> None:
-        self.decide(source.randrange(len(CHUNKINGS)))
+        self.decide(source.choice(CHUNKINGS))
         self.platform = replace(self.platform, collections=Collections.read(self.settings.home.collections_file))
 
     def _promote(self, _: Step, __: random.Random) -> None:
