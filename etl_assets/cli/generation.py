@@ -204,6 +204,8 @@ def _show(found: Comparison) -> None:
     rows += [(name, *(one[name] for one in sides)) for name in ("model", "documents", "quarantined")]
     rows += [(f"{store} rows", *(one["rows"].get(store) for one in sides)) for store in ("vector", "keyword", "graph")]
     rows += [(name.replace("_", " "), *(one[name] for one in sides)) for name in ("size_bytes", "seconds", "tokens")]
+    if any(one["currency"] for one in sides):
+        rows.append(("cost of vectors", *(f"{one['money']:.4f} {one['currency']}" for one in sides)))
     quality = found.verdict.quality
     if quality is not None:
         rows += [

@@ -6,9 +6,18 @@ from typing import Any
 
 from etl_assets.documents.collection_fields import FIELDS, leaves
 from etl_assets.documents.collections import Collections
-from etl_assets.documents.generations import Served, definition, follow_settings, in_use, known_recipe
+from etl_assets.documents.generations import (
+    Served,
+    definition,
+    follow_settings,
+    in_use,
+    known_recipe,
+    saved_judgement,
+)
+from etl_assets.documents.model import EMBEDDINGS
 from etl_assets.documents.parameters import CollectionSettings
 from etl_assets.documents.platform import Platform
+from etl_assets.documents.prices import tariff_of
 from etl_assets.documents.promotion import Candidate, Verdict, objections, swap
 from etl_assets.errors import ConfigError
 from etl_assets.ledger import generations as ledger_generations
@@ -16,6 +25,7 @@ from etl_assets.ledger.catalogue import Partition, ensure_collection, partitions
 from etl_assets.ledger.generation_counts import GenerationCounts, count_generation
 from etl_assets.ledger.generations import BY_COMMAND, Generation
 from etl_assets.ledger.publications import lock_collection
+from etl_assets.ledger.spend import FREE, Tariff
 from etl_assets.protocols.comparison import Judgement, Quality
 
 DEFINING = ("chunking.", "embedder.")
@@ -30,6 +40,13 @@ class GenerationFacts:
     counts: GenerationCounts
     producers: frozenset[int]
     problem: str = ""
+    tariff: Tariff = FREE
+
+    @property
+    def money(self) -> float:
+        """What the tokens of its vectors cost by today's price, in the tariff's currency; those it shares too."""
+        cost = self.counts.stages.get(EMBEDDINGS.name)
+        return 0.0 if cost is None else cost.tokens * self.tariff.money / 1_000_000
 
     def as_json(self) -> dict[str, Any]:
         """Plain values: seconds and tokens are what its outputs took when they were made, bytes are in the lake."""
@@ -41,6 +58,7 @@ class GenerationFacts:
             "size_bytes": sum(cost.size_bytes for cost in stages.values()),
             "seconds": round(sum(cost.seconds for cost in stages.values()), 3),
             "tokens": sum(cost.tokens for cost in stages.values()),
+            "money": round(self.money, 6), "currency": self.tariff.currency,
             "reasons": list((one.verdict or {}).get("reasons", ())), "problem": self.problem,
         }  # fmt: skip
 
@@ -81,11 +99,12 @@ def generation_facts(platform: Platform, tenant: str, collection: str) -> list[G
     place = collection_place(platform, tenant, collection)
     using = in_use(platform, place, platform.collections.of(tenant, collection))
     producers = {one.generation_id: _producers(platform, one) for one in using.served}
+    tariffs = {one.generation_id: tariff_of(one.embedder, one.settings) for one in using.served}
     with platform.ledger.reading() as connection:
         return [
             GenerationFacts(
                 one, count_generation(connection, place.cid, number, producers.get(number, frozenset())),
-                producers.get(number, frozenset()), using.problems.get(number, ""),
+                producers.get(number, frozenset()), using.problems.get(number, ""), tariffs.get(number, FREE),
             )
             for number, one in ledger_generations.generations(connection, place.cid).items()
         ]  # fmt: skip
@@ -233,7 +252,9 @@ def _quality(
 ) -> Quality | None:
     if platform.compare is None or live.problem:
         return None
-    return platform.compare(tenant, collection, live.generation.generation_id, other, judgement)
+    saved = saved_judgement(platform, tenant, collection)
+    asked = replace(judgement, queries={**saved.queries, **judgement.queries})
+    return platform.compare(tenant, collection, live.generation.generation_id, other, asked)
 
 
 def _producers(platform: Platform, served: Served) -> frozenset[int]:

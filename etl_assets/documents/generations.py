@@ -13,6 +13,8 @@ from etl_assets.ledger.catalogue import Partition
 from etl_assets.ledger.database import digest_of
 from etl_assets.ledger.generations import BY_SETTINGS, Definition, Generation
 from etl_assets.ledger.outputs import Recipe, Step
+from etl_assets.ledger.saved_queries import saved_queries
+from etl_assets.protocols.comparison import Judgement
 from etl_assets.protocols.embedder import for_tenant
 from etl_assets.stages.spec import Parameters, Stage
 
@@ -140,6 +142,14 @@ def known_recipe(platform: Platform, served: Served) -> Recipe:
 def _step(platform: Platform, name: str, stage: Stage, values: Parameters) -> Step:
     producer = stage.producer(values)
     return Step(name, platform.ledger.known_producer_id(producer), stage.inputs, producer)
+
+
+def saved_judgement(platform: Platform, tenant: str, collection: str) -> Judgement:
+    """The searches that people saved, without grades."""
+    with platform.ledger.reading() as connection:
+        return Judgement(
+            {f"saved {name}": text for name, text in saved_queries(connection, tenant, collection).items()}
+        )
 
 
 def distinct(recipes: Iterable[Recipe], stage: str) -> list[int]:

@@ -16,6 +16,7 @@ from etl_assets.documents.generations import (
     in_use,
     is_followed,
     known_recipe,
+    saved_judgement,
 )
 from etl_assets.documents.model import CHUNKS, EMBEDDINGS, MENTIONS, PAGES, STAGES
 from etl_assets.documents.moves import follow_moves, moved_stores
@@ -33,7 +34,7 @@ from etl_assets.ledger.catalogue import Partition, partition
 from etl_assets.ledger.leases import Lease, acquire
 from etl_assets.ledger.outputs import Recipe, Step
 from etl_assets.ledger.settings_history import record_settings
-from etl_assets.protocols.comparison import Judgement, Quality
+from etl_assets.protocols.comparison import Quality
 from etl_assets.stages import housekeeping
 from etl_assets.stages.engine import Work
 from etl_assets.stages.report import StageReport, Watcher, ignore
@@ -348,7 +349,8 @@ class PartitionRun:
         compare, place = self.platform.compare, self.partition
         if compare is None or live in self.in_use.problems:
             return None
-        return compare(place.tenant, place.collection, live, other, Judgement())
+        saved = saved_judgement(self.platform, place.tenant, place.collection)
+        return compare(place.tenant, place.collection, live, other, saved)
 
     def _tidy(self, report: CommitReport) -> None:
         names = [stage.name for stage in STAGES]

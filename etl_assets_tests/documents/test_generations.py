@@ -15,7 +15,8 @@ from etl_assets.documents.partition_run import PartitionRun, all_steps
 from etl_assets.documents.pending import is_up_to_date, settle
 from etl_assets.documents.verification import run_checks
 from etl_assets.errors import ConfigError
-from etl_assets.ledger import check_marks, generations, quarantine
+from etl_assets.ledger import check_marks, generations, quarantine, schema
+from etl_assets.ledger.database import insert_rows
 from etl_assets.ledger.row_places import current_outputs
 from etl_assets.ledger.snapshots import snapshot, visible_documents_named
 from etl_assets.protocols.comparison import Judgement
@@ -281,15 +282,28 @@ def test_what_one_generation_cannot_do_is_not_tried_again_because_the_other_can(
     assert [(row.path, row.stage) for row in rows] == [("bear.txt", "embeddings")]
 
 
+def save_searches(home: SmallHome, filters: Mapping[str, Mapping[str, str]]) -> None:
+    rows = [
+        {
+            "tenant": "acme", "name": name, "query": "panda", "filters": dict(of_it), "created_at": 0.0,
+            "answered_at": 0.0, "answered_seq": 0, "hits": [],
+        }
+        for name, of_it in filters.items()
+    ]  # fmt: skip
+    with home.platform.ledger.writing() as connection:
+        insert_rows(connection, schema.saved_searches, rows)
+
+
 def test_other_settings_are_built_by_command_beside_those_of_the_file(home: SmallHome) -> None:
     overrides = {"chunking.mode": "fixed", "chunking.size": "40", "chunking.overlap": "0"}
+    save_searches(home, {"mine": {}, "of another": {"collection": "elsewhere"}})
     assert generation_work.begin(home.platform, *PLACE, overrides) == 2
     decide(home, STATIC)
     home.run()
     assert states(home) == {1: "live", 2: "building"}, "it waits for a command whatever the file says"
     compared = generation_work.compare(home.platform, *PLACE, Judgement({"q": "bank"}, {"q": {"bear": 1}}))
     record = compared.as_json()
-    assert record["passed"] and record["quality"]["queries"] == 1 and record["quality"]["probes"] == 3
+    assert record["passed"] and record["quality"]["queries"] == 2 and record["quality"]["probes"] == 3
     assert record["quality"]["live_ndcg"] == 1.0 and record["quality"]["recall"] == 1.0
     assert record["live"]["documents"] == record["other"]["documents"] == 3
     assert record["other"]["rows"]["vector"] > record["live"]["rows"]["vector"] and record["other"]["size_bytes"] > 0
