@@ -94,6 +94,8 @@ def _commands(group: LazyGroup, path: str) -> Iterator[str]:
         command = group.get_command(context, name)
         assert command is not None
         if isinstance(command, LazyGroup):
+            if command.invoke_without_command:
+                yield from _command(command, f"{path} {name}")
             yield from _commands(command, f"{path} {name}")
         else:
             yield from _command(command, f"{path} {name}")

@@ -52,6 +52,8 @@ def publish_anew(platform: Platform, collections: Sequence[tuple[str, str]], rep
         _put_back(platform, place, report)
         with PartitionRun(platform, place.key, run_id=restoring.RUN) as run:
             report.documents += len(republish(platform, run.lease, place))
+            with run.lease.writing() as connection:
+                restoring.forget_emptied(connection, place.key)
             for step in (run.pages, run.chunks, run.embeddings, run.mentions):
                 step()
             report.documents += run.published_documents().published

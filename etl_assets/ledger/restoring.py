@@ -89,6 +89,12 @@ def rewind(connection: Connection, n: int) -> None:
     connection.execute(update(schema.collections).values(wanted_recipe=None))
 
 
+def forget_emptied(connection: Connection, partition: str) -> None:
+    """Numbers of before need not be collected: the stores were emptied, and nobody searches."""
+    b = schema.outbox
+    connection.execute(delete(b).where(b.c.partition == partition, b.c.state == "collect"))
+
+
 def lost_outputs(connection: Connection) -> list[int]:
     """Outputs that hold, and whose segment the ledger no longer names."""
     x, file = schema.outputs, schema.segments
