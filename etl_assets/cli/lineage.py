@@ -24,22 +24,34 @@ if TYPE_CHECKING:
     help="What NAME is, where several things may be meant.",
 )  # fmt: skip
 @scoped
+@click.option(
+    "--format", "form", type=click.Choice(["text", "json", "mermaid", "openlineage"]), default="text",
+    show_default=True, help="A tree, JSON, a drawing, or OpenLineage's run events, one a line.",
+)  # fmt: skip
 @click.option("--limit", type=click.IntRange(min=1), help="How many documents of an entity or a partition; else all.")
 @as_json
-def lineage(name: str, kind: Any, tenant: str | None, collection: str | None, limit: int | None, as_json: bool) -> int:
+def lineage(
+    name: str, kind: Any, tenant: str | None, collection: str | None, limit: int | None, form: str, as_json: bool
+) -> int:
     """Tell what something came from: stages, producers, runs, pages and characters, down to the original bytes.
 
     NAME is a hit of `search --json` (its JSON, or DOCUMENT/CHUNK), a chunk id, an entity's id or name, a document's id
     or TENANT/COLLECTION/PATH, or a partition key. The exit code is 1 when stored bytes do not confirm what is told.
     """
     from etl_assets.documents.lineage import lineage as trace
+    from etl_assets.documents.lineage_formats import mermaid, run_events
     from etl_assets.documents.lineage_subject import subject_of
 
     with opened() as platform:
         subject = subject_of(platform, name, kind=kind, tenant=tenant, collection=collection)
         found = trace(platform, subject, limit=limit)
-    if as_json:
+    if as_json or form == "json":
         json_line(found.as_json())
+    elif form == "mermaid":
+        say(mermaid(found).rstrip())
+    elif form == "openlineage":
+        for event in run_events(found):
+            json_line(event)
     else:
         show_origin(found)
     for problem in found.problems:
@@ -55,10 +67,21 @@ def lineage(name: str, kind: Any, tenant: str | None, collection: str | None, li
 )  # fmt: skip
 @scoped
 @click.option("--entities", is_flag=True, help="Tell entities however many documents there are.")
+@click.option(
+    "--format", "form", type=click.Choice(["text", "json", "mermaid"]), default="text", show_default=True,
+    help="Lines, JSON, or a drawing.",
+)  # fmt: skip
 @click.option("--run", "is_run", is_flag=True, help="Ask every saved search again before.")
 @as_json
 def impact(
-    name: str, kind: Any, tenant: str | None, collection: str | None, entities: bool, is_run: bool, as_json: bool
+    name: str,
+    kind: Any,
+    tenant: str | None,
+    collection: str | None,
+    entities: bool,
+    is_run: bool,
+    form: str,
+    as_json: bool,
 ) -> None:
     """Tell what rests on something: partitions, documents, rows, index entries, entities and saved searches.
 
@@ -66,13 +89,16 @@ def impact(
     its role or name, or an asset.
     """
     from etl_assets.documents.impact import impact as follow
+    from etl_assets.documents.lineage_formats import mermaid_impact
 
     with opened() as platform:
         if is_run:
             _run_saved(platform, tenant)
         found = follow(platform, name, kind=kind, tenant=tenant, collection=collection, entities=entities)
-    if as_json:
+    if as_json or form == "json":
         json_line(found.as_json())
+    elif form == "mermaid":
+        say(mermaid_impact(found).rstrip())
     else:
         show_impact(found)
 
