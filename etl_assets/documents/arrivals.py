@@ -158,7 +158,7 @@ def take_in(lease: Lease, store: Arrivals, originals: Blobs, changes: Changes, l
                 outcomes = list(pool.map(lambda one, to: _copy(store, one, tenant, to, limits), batch, targets))
                 originals.put_all([one.original for one in outcomes if one.original is not None])
                 for ended in _enter(lease, outcomes, changes.partition, intake):
-                    originals.delete(tombstone_key(ended))
+                    forget_tombstones(originals, ended)
     if changes.removed:
         with lease.writing() as connection:
             now = objects.fingerprints(connection, [one.document_id for one in changes.removed])
@@ -240,9 +240,30 @@ def original_key(tenant: str, document: str, version: str) -> str:
     return f"{tenant}/{document}/{version}"
 
 
-def tombstone_key(stone: Tombstone) -> str:
-    """Where a tombstone is kept beside the originals: no tenant's name holds a dot. All it says is in its name."""
-    return f"tombstones.d/{stone.tenant}/{stone.collection}/{stone.document_id}/{stone.version or 'unread'}"
+TOMBSTONES = "tombstones.d/"
+"""What the keys of tombstones begin with: no tenant's name holds a dot."""
+_EARLIER = ".earlier"
+
+
+def tombstone_key(stone: Tombstone, *, earlier: bool = False) -> str:
+    """Where a tombstone is kept beside the originals; all it says is in its name. ``earlier``: of a version that had
+    been replaced when its document was deleted, and that an older ledger may show."""
+    name = (stone.version or "unread") + (_EARLIER if earlier else "")
+    return f"{TOMBSTONES}{stone.tenant}/{stone.collection}/{stone.document_id}/{name}"
+
+
+def forget_tombstones(originals: Blobs, stone: Tombstone) -> None:
+    """Remove what is kept beside the originals for the document of a tombstone that has ended."""
+    folder = tombstone_key(stone).rpartition("/")[0]
+    for key, _, _ in list(originals.keys(f"{folder}/")):
+        originals.delete(key)
+
+
+def tombstone_of(key: str) -> tuple[Tombstone, bool]:
+    """The tombstone that a key without ending of its store says, and whether it is of an earlier version."""
+    _, tenant, collection, document, name = key.split("/")
+    version = name.removesuffix(_EARLIER)
+    return Tombstone(document, "" if version == "unread" else version, tenant, collection, ""), name != version
 
 
 def input_digest(path: str, version: str) -> str:

@@ -169,13 +169,14 @@ class CollectionDeletion:
         every = {tombstone_key(one): one for one in stones}
         for one in stones:
             for version in self._remains.versions.get(one.document_id, []):
-                earlier = replace(one, version=version)
-                every[tombstone_key(earlier)] = earlier
+                if version != one.version:
+                    earlier = replace(one, version=version)
+                    every[tombstone_key(earlier, earlier=True)] = earlier
         with originals.scratch() as folder:
             items = []
-            for number, one in enumerate(every.values()):
+            for number, key in enumerate(every):
                 (folder / str(number)).write_bytes(b"\n")
-                items.append((tombstone_key(one), folder / str(number)))
+                items.append((key, folder / str(number)))
             originals.put_all(items)
 
     def _delete_keys(self) -> Mapping[str, int]:

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from etl_assets.documents.arrivals import original_key
+from etl_assets.documents.arrivals import TOMBSTONES, original_key, tombstone_of
 from etl_assets.documents.backup import Places
 from etl_assets.documents.backup_ledger import brought_back, find_again
 from etl_assets.documents.backup_target import Manifest, SavedFile, Target
@@ -157,19 +157,25 @@ def _rewind(
 def _stones(places: Places, target: Target, newest: Manifest) -> list[Tombstone]:
     """What was deleted, as far as anybody knows: the newest backup, this home's ledger, and beside its originals."""
     found: dict[str, Tombstone] = {}
+    earlier: list[Tombstone] = []
     for table in newest.tables:
         if table.name == "tombstones":
             for piece in table.pieces:
                 for row in dump.read_part(table.columns, target.content(piece)):
                     found[row["document_id"]] = Tombstone(*(row[name] for name in _STONE))
-    for key, _, _ in places.originals.keys("tombstones.d/"):
-        _, tenant, collection, document, version = key.split("/")
-        version = next((version.removesuffix(one) for one in places.endings if one and version.endswith(one)), version)
-        found[document] = Tombstone(document, "" if version == "unread" else version, tenant, collection, "")
+    for key, _, _ in places.originals.keys(TOMBSTONES):
+        stone, is_earlier = tombstone_of(
+            next((key.removesuffix(one) for one in places.endings if one and key.endswith(one)), key)
+        )  # fmt: skip
+        if is_earlier:
+            earlier.append(stone)
+        else:
+            found[stone.document_id] = stone
     with places.ledger.reading() as connection:
         for tenant, collection in named_files.collections(connection):
             found |= tombstones.of_collection(connection, tenant, collection)
-    return list(found.values())
+    # The last one of a document is what its key may still hold.
+    return [*earlier, *found.values()]
 
 
 _STONE = tuple(Tombstone.__dataclass_fields__)

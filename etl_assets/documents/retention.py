@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from etl_assets.documents.arrivals import original_key, tombstone_key
+from etl_assets.documents.arrivals import forget_tombstones, original_key
 from etl_assets.documents.deletion import Doomed
 from etl_assets.documents.deletion_orders import delete_documents
 from etl_assets.documents.platform import Platform
@@ -81,6 +81,6 @@ def _prune(platform: Platform, place: Partition, report: PruneReport, dry_run: b
             days = max(rules.history_days, rules.backups_days)
             stones = tombstones.forget_old(connection, place.tenant, place.collection, days)
         for stone in stones:
-            platform.originals.delete(tombstone_key(stone))
+            forget_tombstones(platform.originals, stone)
     finally:
         lease.release()

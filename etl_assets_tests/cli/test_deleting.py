@@ -74,3 +74,20 @@ def test_a_purge_names_the_backups_that_hold_the_document_or_forgets_them(
         facts.append(json.loads(Path(done.records[0]["certificate"]).read_bytes())["collections"]["reports"]["backups"])
     assert len(facts[0]["still_holding"]) == 1 and facts[1]["forgotten"] == facts[0]["still_holding"]
     assert not any(path.is_file() for path in (tmp_path / "backups").rglob("*"))
+
+
+def test_a_restore_from_before_brings_no_purged_document_back(
+    etl: Command, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ETL_BACKUP_TARGETS", str(tmp_path / "backups"))
+    assert etl("backup", home=home).code == 0
+    name = "acme/reports/apt/bear.txt"
+    (home / "objects" / name).write_text("The bear group sleeps.")
+    assert etl("sync", home=home).code == 0 and etl("backup", home=home).code == 0
+    first, last = (one["backup"] for one in etl("backup", "list", "--json", home=home).records)
+    assert etl("document", "delete", name, "--purge", "--yes", home=home).code == 0
+    for backup in (first, last):
+        done = etl("restore", "--from", str(tmp_path / "backups"), "--backup", backup, "--replace", home=home)
+        assert done.code == 0, done.err
+        states = {one["path"]: one["state"] for one in etl("document", "list", "--json", home=home).records}
+        assert states.get("apt/bear.txt", "removed") == "removed" and states["apt/panda.md"] == "current"
