@@ -109,16 +109,17 @@ def _tried(home: SmallHome, run_id: str, source: random.Random | None) -> bool:
 
     watched = cast("Platform", ticking(cast("Home", platform), tick))
     run = PartitionRun(watched, home.key, run_id=run_id, wait_s=10.0)
+    failed: EtlAssetsError | None = None
     try:
         all_steps(run)
     except Killed:
         die(run)
         return False
     except EtlAssetsError as error:
-        run.close(error)
-        return False
-    run.close()
-    return True
+        failed = error
+    left = 10**9  # kills are for the steps; there is no lease left to hold while a run closes
+    run.close(failed)
+    return failed is None
 
 
 def print_jobs(count: int, seed: int) -> None:

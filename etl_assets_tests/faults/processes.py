@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
@@ -37,7 +38,10 @@ def durable_home(folder: Path, *, lance: bool = False) -> Home:
 
 @dataclass(frozen=True)
 class Order:
-    """What a process is to run. ``pause_at``: at its first tick of that name it says so and waits to be told to go."""
+    """What a process is to run. ``pause_at``: at its first tick of that name it says so and waits to be told to go.
+
+    ``die_at``: (tick, n): it is killed at the n-th tick after the first one of that name, which itself is the 0th.
+    """
 
     folder: Path
     run_id: str
@@ -47,6 +51,7 @@ class Order:
     wait_s: float = 0.0
     lance: bool = False
     pause_at: str = ""
+    die_at: tuple[str, int] | None = None
 
 
 @dataclass
@@ -123,10 +128,15 @@ def use_small_batches() -> None:
 def _work(order: Order, line: Connection) -> None:
     use_small_batches()
     paused = False
+    left: int | None = None
 
     def tick(what: str) -> None:
-        nonlocal paused
+        nonlocal paused, left
         line.send(what)
+        if order.die_at is not None and (left is not None or what == order.die_at[0]):
+            left = order.die_at[1] if left is None else left - 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
         if what == order.pause_at and not paused:
             paused = True
             line.recv()
