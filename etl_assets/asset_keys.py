@@ -40,6 +40,9 @@ BACKUPS = AssetKey("backups")
 BACKUP_JOB = "back_up"
 """Ledger, lake, originals and settings at one moment, in the targets of ETL_BACKUP_TARGETS."""
 
+PLAN_JOB = "plan_documents"
+"""What the next runs of a collection would do, take and cost; it changes nothing."""
+
 PRUNE_JOB = "prune_history"
 """Deletes documents past their age, and removes what was kept long enough."""
 

@@ -110,14 +110,10 @@ def _planned(
     platform: Platform, tenant: str, collection: str, overrides: Sequence[str], only: Sequence[str], full: bool,
     seen: dict[tuple[str, str], set[str]],
 ) -> CollectionPlan:  # fmt: skip
-    from etl_assets.documents.generation_work import overridden
-    from etl_assets.documents.plan import plan_collection, with_settings
+    from etl_assets.documents.plan import plan_collection, trying
 
-    values = _values(overrides)
-    if values:
-        settings = overridden(tenant, collection, platform.collections.of(tenant, collection), values)
-        platform = with_settings(platform, tenant, collection, settings)
-    return plan_collection(platform, tenant, collection, only=only, full=full, seen=seen)
+    tried = trying(platform, tenant, collection, _values(overrides))
+    return plan_collection(tried, tenant, collection, only=only, full=full, seen=seen)
 
 
 def _values(overrides: Sequence[str]) -> Mapping[str, str]:

@@ -17,6 +17,7 @@ from etl_assets.asset_keys import (
     GENERATION_PROMOTE_JOB,
     INGEST_JOB,
     INTAKE_TAG,
+    PLAN_JOB,
     PRUNE_JOB,
     PUBLISHED_DOCUMENTS,
     REPAIR_JOB,
@@ -31,6 +32,7 @@ from etl_assets.documents.checks import DOCUMENT_CHECKS, every_check
 from etl_assets.documents.event_watch import Heard, watch_events
 from etl_assets.documents.partition_runs import PartitionRuns
 from etl_assets.documents.partitions import document_shards, run_tags
+from etl_assets.documents.plan import plan_collection, trying
 from etl_assets.documents.platform import Platform
 from etl_assets.documents.verification import WHOLE_READS
 from etl_assets.failures import reports_failures, without_secrets
@@ -174,6 +176,30 @@ def daily_verification(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequ
     day = context.scheduled_execution_time.date().isoformat()
     keys = sorted(context.instance.get_dynamic_partitions(DOCUMENT_SHARDS))
     return [dg.RunRequest(run_key=f"verify:{day}:{key}", partition_key=key, tags=run_tags(key)) for key in keys]
+
+
+@dg.op
+@reports_failures
+def plan_runs(
+    context: dg.OpExecutionContext, config: ChosenCollection, partition_runs: dg.ResourceParam[PartitionRuns]
+) -> None:
+    """Attach what the next runs of a collection would do, take and cost; ``settings`` are tried, not decided."""
+    platform = trying(partition_runs.platform, *config.place, config.settings)
+    plan = plan_collection(platform, *config.place)
+    names = ("stage", "documents", "rows", "rows_computed", "tokens", "calls", "seconds", "money")
+    records = [dg.TableRecord({name: one.as_json()[name] for name in names}) for one in plan.stages]
+    kinds = {"stage": "string", "seconds": "float", "money": "float"}
+    columns = [dg.TableColumn(name, kinds.get(name, "int")) for name in names]
+    context.add_output_metadata(
+        {"steps": dg.MetadataValue.table(records, schema=dg.TableSchema(columns)),
+         "plan": dg.MetadataValue.json(plan.as_json()), "over budget": plan.budget or "no"}
+    )  # fmt: skip
+
+
+@dg.job(name=PLAN_JOB, executor_def=dg.in_process_executor)
+def plan_documents() -> None:
+    """Tells what the next runs of a collection would do, what that takes and costs, and why. It changes nothing."""
+    plan_runs()
 
 
 @dg.op

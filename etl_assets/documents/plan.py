@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from etl_assets.documents.arrivals import Changes, Sighting, arrivals_seen, survey
+from etl_assets.documents.generation_work import overridden
 from etl_assets.documents.generations import distinct, in_use, known_recipe
 from etl_assets.documents.model import CHUNKS, EMBEDDINGS, document_id, slot_of
 from etl_assets.documents.moves import moved_stores
@@ -116,8 +117,16 @@ def plan_collection(
     return plan
 
 
-def with_settings(platform: Platform, tenant: str, collection: str, settings: CollectionSettings) -> Platform:
-    """The platform as it were if the collection had these settings."""
+def trying(platform: Platform, tenant: str, collection: str, overrides: Mapping[str, str]) -> Platform:
+    """The platform as it were if ``collections.yaml`` said this of the collection, as ``chunking.size`` -> ``40``.
+
+    Raises:
+        ConfigError: there is no such setting, or a value is not allowed.
+    """
+    if not overrides:
+        return platform
+    decided = platform.collections.of(tenant, collection)
+    settings = overridden(tenant, collection, decided, overrides)
     return replace(platform, collections=platform.collections.with_settings(tenant, collection, settings))
 
 

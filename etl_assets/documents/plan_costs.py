@@ -1,7 +1,6 @@
 """From counted work to seconds, calls, bytes and money."""
 
 from dataclasses import dataclass, field
-from math import ceil
 from typing import Any
 
 from etl_assets.documents.budget import OverBudget, refuse_beyond
@@ -17,7 +16,7 @@ from etl_assets.ledger.outputs import batches
 from etl_assets.ledger.publications import STORES
 from etl_assets.ledger.rates import Rate, row_bytes, run_rates, stage_rate
 from etl_assets.ledger.spend import FREE, Tariff
-from etl_assets.protocols.embedder import CountsRequests, HostedEmbedder
+from etl_assets.protocols.embedder import CountsRequests
 
 RAW = "raw_documents"
 COMMIT = "published_documents"
@@ -94,7 +93,7 @@ class Costs:
             rate = stage_rate(connection, place, found.stage, tariff.model)
             step.size_bytes += round(found.rows * row_bytes(connection, place, found.stage))
         units = found.tokens if found.stage == EMBEDDINGS.name else found.rows_computed
-        step.take(rate.seconds(units, _batches(found, served)), rate)
+        step.take(rate.seconds(units), rate)
         if tariff.is_paid:
             self._tariff = tariff
             step.calls += _calls(found, served)
@@ -139,14 +138,6 @@ class Costs:
             with self._ledger.reading() as connection:
                 self._rates = run_rates(connection, place)
         return self._rates
-
-
-def _batches(found: StageOutlook, served: Served) -> int:
-    stage = next(stage for stage in STAGES if stage.name == found.stage)
-    if stage.name != EMBEDDINGS.name:
-        return ceil((found.documents - found.reused) / stage.batch_documents)
-    rows = (HOSTED_EMBEDDINGS if isinstance(served.embedder, HostedEmbedder) else EMBEDDINGS).batch_rows
-    return max(ceil(found.rows / rows), 1)
 
 
 def _calls(found: StageOutlook, served: Served) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import median, median_low
 from types import MappingProxyType
 from typing import Any
 
@@ -24,50 +24,59 @@ ASSUMED: Mapping[str, float] = MappingProxyType(
 """Seconds where nothing was ever measured: a document taken in, a page, a chunk, a token embedded by a model of this
 machine, a page searched for names, a row written to a store; ``commit`` is for each partition."""
 
+STARTS: Mapping[str, float] = MappingProxyType(
+    {"pages": 0.6, "chunks": 0.3, "embeddings": 1.5, "mentions": 0.8, "vector": 0.6, "keyword": 0.3, "graph": 0.1}
+)
+"""Seconds that the first batch of a process takes to load parsers, models, names and libraries."""
+
 UNITS: Mapping[str, str] = MappingProxyType({"embeddings": "tokens"})
 """What a stage's rate is for: rows, where nothing else is said."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """``each_s`` for every unit and ``start_s`` for every batch or run; not ``measured`` where it is assumed."""
+    """``each_s`` for every unit and ``start_s`` for every run; not ``measured`` where it is assumed."""
 
     each_s: float
     start_s: float = 0.0
     measured: bool = True
 
-    def seconds(self, units: float, batches: int = 1) -> float:
-        """How long so many units take in so many batches; nothing for none."""
-        return self.start_s * batches + self.each_s * units if units else 0.0
+    def seconds(self, units: float) -> float:
+        """How long so many units take; nothing for none."""
+        return self.start_s + self.each_s * units if units else 0.0
 
 
-def fitted(points: Sequence[tuple[float, float]]) -> Rate | None:
-    """The rate of (units, seconds) that were measured: a line where they tell one, else a proportion.
+def fitted(runs: Sequence[Sequence[tuple[float, float]]], start_s: float) -> Rate | None:
+    """The rate of what was measured: (units, seconds) of every batch, run by run, in order.
 
-    ``None`` when no unit was ever measured.
+    The first batch of a run also loads what the stage needs, where the process had not. So the rate is that of later
+    batches; where no run had any, the first ones are taken for what is left without ``start_s``, though for no less
+    than half. ``None`` when no unit was ever measured.
     """
-    points = [one for one in points if one[0] > 0]
-    if not points:
+    runs = [[point for point in run if point[0] > 0] for run in runs]
+    first = [run[0] for run in runs if run]
+    if not first:
         return None
-    count, units, seconds = len(points), sum(x for x, _ in points), sum(y for _, y in points)
-    mean_x, mean_y = units / count, seconds / count
-    spread = sum((x - mean_x) ** 2 for x, _ in points)
-    if count >= 4 and spread > 0:
-        slope = sum((x - mean_x) * (y - mean_y) for x, y in points) / spread
-        start = mean_y - slope * mean_x
-        if slope > 0 and start >= 0:
-            return Rate(slope, start)
-    return Rate(seconds / units)
+    later = [point for run in runs for point in run[1:]]
+    if not later:
+        later = [(units, max(seconds - start_s, seconds / 2)) for units, seconds in first]
+    each = sum(seconds for _, seconds in later) / sum(units for units, _ in later)
+    return Rate(each, median_low(max(seconds - each * units, 0.0) for units, seconds in first))
 
 
 def stage_rate(connection: Connection, place: Partition, stage: str, model: str) -> Rate:
     """Of a stage, by the last batches of the collection, else of any collection that used the same model."""
     table = schema.spend
     amount = table.c.tokens if UNITS.get(stage) == "tokens" else table.c.rows_computed
-    base = select(amount, table.c.seconds).where(table.c.stage == stage, table.c.model == model, amount > 0)
+    base = select(table.c.run_id, amount, table.c.seconds).where(
+        table.c.stage == stage, table.c.model == model, amount > 0
+    )
     for query in (base.where(table.c.tenant == place.tenant, table.c.collection == place.collection), base):
         rows = connection.execute(query.order_by(table.c.spend_id.desc()).limit(LAST_BATCHES)).all()
-        rate = fitted([(float(row[0]), float(row[1])) for row in rows])
+        found: dict[str, list[tuple[float, float]]] = {}
+        for run_id, units, seconds in reversed(rows):
+            found.setdefault(run_id, []).append((float(units), float(seconds)))
+        rate = fitted(list(found.values()), STARTS.get(stage, 0.0))
         if rate is not None:
             return rate
     return Rate(ASSUMED.get(stage, 0.001), measured=False)
@@ -103,8 +112,22 @@ def _reports(connection: Connection, place: Partition) -> list[tuple[float, Mapp
 def _of_step(
     reports: Sequence[tuple[float, Mapping[str, Any]]], step: str, units: Sequence[str], seconds: str
 ) -> Rate | None:
+    """One measurement for each run, of which some loaded libraries: the quickest one did not.
+
+    A single run may have, so it is not believed beyond three times what is assumed.
+    """
+    name = step.removesuffix("_index")
     parts = [report[step] for _, report in reports if isinstance(report.get(step), Mapping)]
-    return fitted([(sum(one.get(name, 0) for name in units), float(one.get(seconds, 0.0))) for one in parts])
+    points = [(sum(one.get(unit, 0) for unit in units), float(one.get(seconds, 0.0))) for one in parts]
+    points = [point for point in points if point[0]]
+    if not points:
+        return None
+    each = min(took / amount for amount, took in points)
+    start = median_low(max(took - each * amount, 0.0) for amount, took in points)
+    if len(points) == 1:
+        believed = min(each, 3 * ASSUMED[name])
+        return Rate(believed, min(points[0][1] - believed * points[0][0], STARTS.get(name, 0.0)))
+    return Rate(each, start)
 
 
 def _accounted(report: Mapping[str, Any]) -> float:

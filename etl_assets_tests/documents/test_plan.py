@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from etl_assets.bindings import open_platform
 from etl_assets.documents import model, stage_outlook
 from etl_assets.documents.collections import Collections
-from etl_assets.documents.plan import CollectionPlan, plan_collection, with_settings
+from etl_assets.documents.plan import CollectionPlan, plan_collection, trying
 from etl_assets.documents.prices import PRICES
 from etl_assets.errors import ConfigError
 from etl_assets.hosted_settings import JinaPlace, OpenAIPlace
@@ -118,8 +118,8 @@ def test_another_chunking_is_planned_for_the_index_that_is_built(home: SmallHome
 
 def test_settings_are_tried_without_being_decided(home: SmallHome) -> None:
     home.run()
-    tried = Collections.parse(STATIC + FIXED).of(*PLACE)
-    plan = plan_collection(with_settings(home.platform, *PLACE, tried), *PLACE)
+    tried = {"chunking.mode": "fixed", "chunking.size": "40", "chunking.overlap": "0"}
+    plan = plan_collection(trying(home.platform, *PLACE, tried), *PLACE)
     assert plan.chunks > 3 and not planned(home).partitions
 
 
@@ -239,9 +239,30 @@ def test_a_model_without_a_price_is_named(tmp_path: Path) -> None:
         assert plan.money == {"EUR": pytest.approx(plan.stage("embeddings").tokens * 2.5 / 1e6)}
 
 
-def test_a_rate_is_a_line_where_the_measurements_tell_one() -> None:
-    assert fitted([]) is None and fitted([(0, 3.0)]) is None
-    assert fitted([(10, 1.0)]) == Rate(0.1)
-    line = fitted([(x, 2.0 + 0.5 * x) for x in (1, 2, 5, 9)])
-    assert line is not None and (line.start_s, line.each_s) == (pytest.approx(2.0), pytest.approx(0.5))
-    assert Rate(0.5, 2.0).seconds(4, batches=3) == 8.0 and Rate(0.5, 2.0).seconds(0) == 0.0
+def test_a_rate_leaves_out_what_the_first_batch_of_a_run_loads() -> None:
+    assert fitted([], 1.0) is None and fitted([[(0, 3.0)]], 1.0) is None
+    assert fitted([[(10, 3.0)]], 1.0) == Rate(0.2, 1.0), "what loading takes is assumed"
+    assert fitted([[(10, 1.0)]], 5.0) == Rate(0.05, 0.5), "though for no more than half"
+    measured = fitted([[(10, 7.0), (10, 2.0)], [(5, 1.0), (10, 2.0)], [(20, 4.0)]], 1.0)
+    assert measured == Rate(pytest.approx(0.2), pytest.approx(0.0))
+    assert Rate(0.5, 2.0).seconds(4) == 4.0 and Rate(0.5, 2.0).seconds(0) == 0.0
+
+
+def test_a_job_shows_the_plan_in_the_ui_and_decides_nothing(home: SmallHome) -> None:
+    import dagster as dg
+
+    from etl_assets.documents.automation import plan_documents
+    from etl_assets.documents.partition_runs import PartitionRuns
+
+    home.run()
+    chosen = {"collection": "acme/reports", "settings": {"chunking.mode": "fixed", "chunking.overlap": "0"}}
+    with dg.DagsterInstance.ephemeral() as instance:
+        done = plan_documents.execute_in_process(
+            instance=instance, resources={"partition_runs": PartitionRuns(lambda: home.platform, run_id="plan")},
+            run_config={"ops": {"plan_runs": {"config": chosen}}}, raise_on_error=False,
+        )  # fmt: skip
+    assert done.success
+    (output,) = [event.step_output_data for event in done.all_events if event.is_successful_output]
+    steps = output.metadata["steps"].records  # type: ignore[union-attr]
+    assert (steps[0].data["stage"], steps[0].data["documents"]) == ("chunks", 3)
+    assert output.metadata["over budget"].value == "no" and not planned(home).partitions
