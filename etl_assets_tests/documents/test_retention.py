@@ -1,11 +1,15 @@
 """How long things are kept: what is old goes, and nothing that anybody sees or may go back to."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
+import dagster as dg
 import pytest
 from sqlalchemy import update
 
+from etl_assets.documents import automation
+from etl_assets.documents.partition_runs import PartitionRuns
 from etl_assets.documents.retention import prune_history
 from etl_assets.documents.versions import diff, republish
 from etl_assets.errors import ConfigError
@@ -82,3 +86,16 @@ def test_documents_are_deleted_by_age_with_a_certificate(tmp_path: Path) -> None
     done = prune_history(home.platform, [home.partition()])
     assert done.expired == 2 and len(done.certificates) == 1 and list(home.published()) == ["bear.txt"]
     assert not (home.settings.home.objects / "acme/reports/panda.md").exists()
+
+
+def test_the_nightly_job_applies_the_retention(home: SmallHome) -> None:
+    runs_of = PartitionRuns(lambda: home.platform, run_id="nightly")
+    with dg.DagsterInstance.ephemeral() as instance:
+        at = datetime(2026, 5, 1, 3, 30, tzinfo=UTC)
+        request = automation.daily_pruning(dg.build_schedule_context(instance, scheduled_execution_time=at))
+        for left in (4, 2):
+            resources = {"partition_runs": runs_of}
+            assert automation.prune_history.execute_in_process(instance=instance, resources=resources).success
+            assert originals(home) == left
+            age(home, 11)
+    assert isinstance(request, dg.RunRequest) and request.run_key == "prune:2026-05-01"
