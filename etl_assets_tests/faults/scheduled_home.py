@@ -3,6 +3,7 @@
 Whatever happens to it, searches of ``watching`` look at it meanwhile, and ``settling`` holds it to a clean build.
 """
 
+import hashlib
 import random
 import shutil
 import threading
@@ -18,6 +19,7 @@ from sqlalchemy import select
 
 from etl_assets.bindings import open_platform
 from etl_assets.documents import generation_work
+from etl_assets.documents.arrivals import original_key
 from etl_assets.documents.collections import Collections
 from etl_assets.documents.partition_run import PartitionRun, all_steps
 from etl_assets.documents.platform import Platform
@@ -411,7 +413,14 @@ class ScheduledHome:
     def _lose_original(self, _: Step, source: random.Random) -> None:
         """Only one whose key still has these bytes: of any other there is no second copy, and no repair can help."""
         self._run(Step("run", 0), source)
-        keys = sorted(key for key, _, _ in self.platform.originals.keys("acme/"))
+        o = schema.objects
+        with self.platform.ledger.reading() as connection:
+            rows = connection.execute(select(o.c.path, o.c.document_id, o.c.version).where(o.c.end_seq.is_(None))).all()
+        keys = sorted(
+            original_key(PLACE[0], row.document_id, row.version)
+            for row in rows
+            if hashlib.sha256(self.files.get(row.path, "").encode()).hexdigest() == row.version
+        )
         if keys:
             self.damaged = True
             self.platform.originals.delete(source.choice(keys))
