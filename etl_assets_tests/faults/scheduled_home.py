@@ -294,13 +294,14 @@ class ScheduledHome:
     def _two_runs(self, _: Step, __: random.Random) -> None:
         failed: list[BaseException] = []
 
-        def run() -> None:
+        def work(run: PartitionRun) -> None:
             try:
-                self.run()
+                with run:
+                    all_steps(run)
             except EtlAssetsError as error:
                 failed.append(error)
 
-        both = [threading.Thread(target=run) for _ in range(2)]
+        both = [threading.Thread(target=work, args=(self.partition_run(),)) for _ in range(2)]
         for one in both:
             one.start()
         for one in both:
