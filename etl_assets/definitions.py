@@ -4,8 +4,10 @@ Here alone domains meet: the check that searches what the documents domain has p
 """
 
 import warnings
+from typing import TYPE_CHECKING, Literal
 
 import dagster as dg
+from pydantic import Field
 
 from etl_assets.asset_keys import PUBLISHED_DOCUMENTS
 from etl_assets.documents import definitions as documents
@@ -16,6 +18,12 @@ from etl_assets.failures import reports_failures
 from etl_assets.ledger.catalogue import parse_partition_key
 from etl_assets.resources.backups import BackupsResource
 from etl_assets.resources.document_runs import ArrivalsResource, PartitionRunsResource
+
+if TYPE_CHECKING:
+    from etl_assets.documents.impact import Impact
+
+IMPACT_JOB = "impact_report"
+"""Tells what rests on something, at the assets that it reaches."""
 
 SEARCHES_IN_A_RUN = 3
 SEARCHES = 20
@@ -61,10 +69,69 @@ def sampled(partition_runs: PartitionRuns, partition_key: str, sample: int) -> d
     return dg.AssetCheckResult(passed=found.passed, metadata=metadata, description=lines[0][2:] if lines else None)
 
 
+class Changed(dg.Config):
+    """What changes, or might."""
+
+    kind: Literal["document", "stage", "producer", "backend", "asset", "setting"] = Field(description="What name is")
+    name: str = Field(
+        description="As `etl-assets impact` takes it; a setting is chunking.max_tokens, or acme/reports:chunking.size"
+    )
+
+
+@dg.op
+@reports_failures
+def report_impact(
+    context: dg.OpExecutionContext, config: Changed, partition_runs: dg.ResourceParam[PartitionRuns]
+) -> None:
+    """Tell at the step, and at every asset that it reaches, which partitions and rows rest on something."""
+    from etl_assets.documents.impact import impact, impact_of_setting
+
+    platform = partition_runs.platform
+    if config.kind == "setting":
+        found = impact_of_setting(platform, config.name)
+    else:
+        found = impact(platform, config.name, kind=config.kind)
+    metadata = impact_metadata(found)
+    for asset in found.assets:
+        context.log_event(dg.AssetObservation(asset_key=dg.AssetKey(asset), metadata=metadata))
+    links = {f"asset {asset}": dg.MetadataValue.asset(dg.AssetKey(asset)) for asset in found.assets}
+    context.add_output_metadata({**metadata, **links})
+
+
+def impact_metadata(found: "Impact") -> dict[str, dg.MetadataValue]:
+    """The figures in all, and a table of them by partition."""
+    total = found.total()
+    rows = [
+        dg.TableRecord({
+            "partition": key, "documents": one.documents, "publications": one.published,
+            "rows": sum(one.rows.values()), "index_entries": sum(one.entries.values()),
+        })
+        for key, one in sorted(found.partitions.items())
+    ]  # fmt: skip
+    columns = [dg.TableColumn("partition", "string")]
+    columns += [dg.TableColumn(name, "int") for name in ("documents", "publications", "rows", "index_entries")]
+    return {
+        "changed": dg.MetadataValue.text(f"{found.kind} {found.name}"),
+        "documents": dg.MetadataValue.int(total.documents),
+        "publications": dg.MetadataValue.int(total.published),
+        "rows": dg.MetadataValue.json(dict(total.rows)),
+        "index_entries": dg.MetadataValue.json(dict(total.entries)),
+        "partitions": dg.MetadataValue.table(rows, dg.TableSchema(columns)),
+        "saved_searches": dg.MetadataValue.json([one.name for one in found.searches]),
+    }
+
+
+@dg.job(name=IMPACT_JOB, executor_def=dg.in_process_executor)
+def impact_report() -> None:
+    """Attaches what rests on a document, stage, producer, backend, asset or setting to the assets it reaches."""
+    report_impact()
+
+
 defs = dg.Definitions.merge(
     documents.defs,
     dg.Definitions(
         asset_checks=[citations_of_sampled_searches_verify],
+        jobs=[impact_report],
         resources={
             "partition_runs": PartitionRunsResource(),
             "arrivals": ArrivalsResource(),

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from etl_assets.documents.collection_fields import FIELDS
 from etl_assets.documents.lineage_subject import DocumentName, scope_of, subject_of
 from etl_assets.documents.model import PAGES, STAGES
 from etl_assets.documents.platform import Platform
@@ -313,3 +314,29 @@ def _figures(one: Rests) -> dict[str, Json]:
         "documents": one.documents, "publications": one.published, "outputs": dict(one.outputs),
         "rows": dict(one.rows), "index_entries": dict(one.entries),
     }  # fmt: skip
+
+
+def impact_of_setting(platform: Platform, name: str) -> Impact:
+    """What a change of a setting of collections.yaml would reach: ``chunking.max_tokens`` of every collection, or
+    ``TENANT/COLLECTION:chunking.max_tokens`` of one.
+
+    Raises:
+        ConfigError: there is no such setting, or no such collection, or the setting changes no result.
+    """
+    place, _, setting = name.rpartition(":")
+    tenant, _, collection = place.partition("/")
+    section = setting.partition(".")[0]
+    if setting not in FIELDS:
+        raise ConfigError(f"setting {setting!r}: there is none; docs/reference/collections.md lists them")
+    if section not in _RESULTS_OF:
+        raise ConfigError(f"setting {setting!r} changes no result: nothing that is stored rests on it")
+    if place and not partitions(platform.ledger, tenant=tenant, collection=collection):
+        raise ConfigError(f"there is no collection {place}; `etl-assets status` lists those that exist")
+    reached, kind = _RESULTS_OF[section]
+    return impact(platform, reached, kind=kind, tenant=tenant or None, collection=collection or None)
+
+
+_RESULTS_OF: Mapping[str, tuple[str, Kind]] = {
+    "chunking": ("chunks", "stage"), "embedder": ("chunks", "stage"), "publications": ("published_documents", "asset"),
+}  # fmt: skip
+"""Section of settings -> what it decides. Chunks are counted in the embedder's tokens, so they rest on it too."""

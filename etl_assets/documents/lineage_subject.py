@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from etl_assets.documents.model import CHUNKS
+from etl_assets.documents.model import CHUNKS, document_id
 from etl_assets.documents.platform import Platform
 from etl_assets.errors import ConfigError, DataError
 from etl_assets.ledger import origins
@@ -213,11 +213,12 @@ def _entity(platform: Platform, text: str, tenant: str | None, collection: str |
 def _document(platform: Platform, text: str, tenant: str | None, collection: str | None) -> list[Subject]:
     parts = text.split("/", 2)
     prefix = text.lower() if _DOCUMENT.fullmatch(text.lower()) else None
-    if prefix is None and len(parts) < 3:
+    if len(parts) == 3:
+        prefix = document_id(parts[0], parts[1], parts[2])  # which has an index; paths of what is gone have none
+    if prefix is None:
         return []
     with platform.ledger.reading() as connection:
-        place = (parts[0], parts[1], parts[2]) if len(parts) == 3 else None
-        rows = documents_named(connection, prefix=prefix) if prefix else documents_named(connection, place=place)
+        rows = documents_named(connection, prefix=prefix)
     named = [DocumentName(*row) for row in rows]
     return [one for one in named if tenant in (None, one.tenant) and collection in (None, one.collection)]
 

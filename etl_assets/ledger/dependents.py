@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Text, and_, cast, exists, func, or_, select
+from sqlalchemy import Connection, Text, and_, cast, exists, func, literal, or_, select
 
 from etl_assets.ledger import schema
 from etl_assets.ledger.catalogue import Partition
@@ -182,12 +182,13 @@ def _add_publications(
     p = schema.publications
     wanted = [store for store in STORES if store in stores]
     sums = [func.coalesce(func.sum(p.c.counts[store].as_integer()), 0) for store in wanted]
-    columns = (p.c.cid, p.c.slot, func.count(), func.count(p.c.document_id.distinct()), *sums)
+    shown = func.count(p.c.document_id.distinct()) if documents else literal(0)
+    columns = (p.c.cid, p.c.slot, func.count(), shown, *sums)
     query = select(*columns).where(p.c.end_seq.is_(None), *conditions).group_by(p.c.cid, p.c.slot)
-    for cid, slot, published, shown, *counts in connection.execute(query):
+    for cid, slot, published, of_documents, *counts in connection.execute(query):
         one = found.of(cid, slot)
         one.published += published
-        one.documents += shown if documents else 0
+        one.documents += of_documents
         one.entries.update({store: int(count) for store, count in zip(wanted, counts, strict=True)})
 
 
