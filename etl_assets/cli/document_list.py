@@ -45,7 +45,7 @@ def list_documents(
                 f"{one.tenant}/{one.collection}",
                 shortened(one.path, 70),
                 one.state,
-                one.reason or "",
+                one.reason or ("pinned" if one.is_pinned else ""),
             )
             for one in rows
         ],

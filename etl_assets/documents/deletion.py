@@ -7,7 +7,7 @@ needs: mentions elsewhere are blanked while the text is still known, the ledger'
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from etl_assets.documents.arrivals import tombstone_key
@@ -167,10 +167,11 @@ class CollectionDeletion:
         """Keep them beside the originals, with one for each earlier version: a backup may show any of them."""
         originals = self._platform.originals
         every = {tombstone_key(one): one for one in stones}
-        for one in stones:
-            for version in self._remains.versions.get(one.document_id, []):
-                if version != one.version:
-                    earlier = replace(one, version=version)
+        present = {one.document_id: one.version for one in stones}
+        for document, versions in self._remains.versions.items():
+            for version in versions:
+                if version != present.get(document):
+                    earlier = Tombstone(document, version, self._tenant, self._collection, "")
                     every[tombstone_key(earlier, earlier=True)] = earlier
         with originals.scratch() as folder:
             items = []

@@ -1,7 +1,7 @@
 """What state each document is in, as people see it: current, pending, quarantined or removed. Asks the ledger only."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ from etl_assets.documents.model import PAGES, STAGES, slot_of
 from etl_assets.documents.partition_run import PartitionRun
 from etl_assets.documents.platform import Platform
 from etl_assets.errors import ConfigError
-from etl_assets.ledger import documents_view
+from etl_assets.ledger import documents_view, pinned_versions
 from etl_assets.ledger.catalogue import Partition, partitions
 from etl_assets.ledger.database import digest_of
 from etl_assets.ledger.documents_view import GoneDocument, HeldDocument, PresentDocument
@@ -30,6 +30,7 @@ class ListedDocument:
     or to publish (``reason`` is ``not-computed`` or ``not-published``). ``quarantined``: this version is held back;
     ``reason`` is a short code, ``message`` says more and ``stage`` where. ``removed``: its key is gone, by the ledger.
     ``version`` is "" for what never could be read. ``published_version`` is what searches see, if anything.
+    ``is_pinned``: an earlier version was published again, and stays until the key changes.
     """
 
     document_id: str
@@ -47,6 +48,7 @@ class ListedDocument:
     arrived_at: float | None = None
     publication: int | None = None
     published_version: str | None = None
+    is_pinned: bool = False
 
 
 def listed_documents(
@@ -128,6 +130,7 @@ def _of_partition(platform: Platform, place: Partition, held: list[HeldDocument]
     with platform.ledger.reading() as connection:
         present = documents_view.present_documents(connection, place, recipe, switches=switches)
         gone = documents_view.gone_documents(connection, place)
+        pinned = pinned_versions.pinned(connection, [one.document_id for one in present])
         holding = documents_view.holding(connection, place, recipe)
     building = _waiting_elsewhere(platform, place)
     rows: dict[str, HeldDocument] = {}
@@ -137,7 +140,8 @@ def _of_partition(platform: Platform, place: Partition, held: list[HeldDocument]
         if (row.document_id, row.stage) in holding:
             rows.setdefault(row.document_id, row)
     for one in present:
-        yield _present(place, one, rows.get(one.document_id), is_waiting=one.document_id in building)
+        listed = _present(place, one, rows.get(one.document_id), is_waiting=one.document_id in building)
+        yield replace(listed, is_pinned=True) if one.document_id in pinned else listed
     for last in gone:
         if last.document_id not in named:
             yield _gone(place, last)

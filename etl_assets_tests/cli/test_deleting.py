@@ -50,7 +50,8 @@ def test_an_earlier_version_is_compared_and_published_again(etl: Command, home: 
     assert etl("document", "republish", name, "--version", "1", home=home).code == 0
     listed = {one["path"]: one for one in etl("document", "list", "--json", home=home).records}
     events = [one["event"] for one in etl("document", "history", name, "--json", home=home).records]
-    assert "pinned" in events and listed["apt/bear.txt"]["state"] == "current"
+    assert "pinned" in events and listed["apt/bear.txt"]["state"] == "current" and listed["apt/bear.txt"]["is_pinned"]
+    assert "pinned" in etl("document", "list", home=home).out and not listed["apt/panda.md"]["is_pinned"]
     assert etl("document", "republish", name, "--unpin", home=home).code == 0
     versions = [one["version"] for one in etl("document", "show", name, "--json", home=home).records[0]["versions"]]
     assert versions[-1] == versions[-3] and "pinned" not in etl("document", "history", name, home=home).out

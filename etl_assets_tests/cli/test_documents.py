@@ -10,6 +10,7 @@ from etl_assets_tests.cli.conftest import Command
 LISTED = [
     "document_id", "tenant", "collection", "path", "version", "state", "reason",
     "message", "stage", "size_bytes", "content_type", "title", "arrived_at", "publication", "published_version",
+    "is_pinned",
 ]  # fmt: skip
 
 
