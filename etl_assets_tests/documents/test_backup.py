@@ -59,7 +59,7 @@ def test_a_second_backup_copies_only_what_is_new(home: SmallHome, tmp_path: Path
 def test_damage_is_named_and_nothing_damaged_is_restored(home: SmallHome, tmp_path: Path, harm: str) -> None:
     back_up(home.settings, tmp_path / "kept")
     pieces = sorted(path for path in (tmp_path / "kept" / "pieces").rglob("*") if path.is_file())
-    for number, path in enumerate(pieces):
+    for number, path in enumerate(pieces[("flipped", "cut", "gone").index(harm) :: 3]):
         content = path.read_bytes()
         path.chmod(0o600)
         if harm == "flipped":
