@@ -24,6 +24,7 @@ KINDS: tuple[Kind, ...] = ("hit", "chunk", "entity", "document", "partition")
 _DOCUMENT = re.compile(r"[0-9a-f]{8,32}")
 _CHUNK = re.compile(r"[0-9a-f]{32}-\d+")
 _IN_DOCUMENT = re.compile(r"([0-9a-f]{8,32}|\d+)[/:]([0-9a-f]{32}-\d+)")
+_PARTITION = re.compile(r"[a-z0-9_-]+\.[a-z0-9_-]+\.\d+-of-\d+")
 _ENTITY = re.compile(r"[a-z][a-z0-9_-]*:.+", re.DOTALL)
 _NAMED_IN_ERRORS = 5
 _MOST_ENTITIES = 50
@@ -198,8 +199,8 @@ def _in_segment(platform: Platform, segment_id: int, key: str, chunk_id: str) ->
 
 
 def _entity(platform: Platform, text: str, tenant: str | None, collection: str | None) -> list[Subject]:
-    exact = _ENTITY.fullmatch(text) is not None
-    if not exact and any(pattern.fullmatch(text) for pattern in (_CHUNK, _IN_DOCUMENT)) or text.startswith("{"):
+    others = (_CHUNK, _IN_DOCUMENT, _PARTITION)
+    if text.startswith("{") or not _ENTITY.fullmatch(text) and any(one.fullmatch(text) for one in others):
         return []
     views = snapshot(platform.ledger, tenant=tenant, collection=collection)
     found: list[Subject] = []
