@@ -106,8 +106,11 @@ def plan(platform: Platform, tenant: str | None, collection: str | None, *, dry:
 
 @contextmanager
 def opened_dry(settings: Settings) -> Iterator[Platform]:
-    """The platform for looking only: a home without a ledger gets a throw-away one, and stays as it is."""
-    if settings.home.ledger_file.exists():
+    """The platform for looking only: a home without a ledger gets a throw-away one, and stays as it is.
+
+    A ledger on PostgreSQL is opened where it is, and so are arrivals on S3.
+    """
+    if settings.postgres is not None or settings.home.ledger_file.exists():
         with opened(settings) as platform:
             yield platform
         return
@@ -118,8 +121,9 @@ def opened_dry(settings: Settings) -> Iterator[Platform]:
         home = settings.home
         objects = home.objects if home.objects.exists() else Path(folder) / "data" / "objects"
         with opened(replace(settings, home_folder=str(Path(folder) / "data"))) as platform:
-            arrivals = LocalArrivals(objects, scratch=Path(folder))
-            yield replace(platform, arrivals=arrivals, collections=Collections.read(home.collections_file))
+            if settings.s3 is None:
+                platform = replace(platform, arrivals=LocalArrivals(objects, scratch=Path(folder)))
+            yield replace(platform, collections=Collections.read(home.collections_file))
 
 
 def run_and_report(settings: Settings, keys: Sequence[str]) -> int:
