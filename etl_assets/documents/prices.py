@@ -26,26 +26,20 @@ class Price:
     seen: str
 
 
-_JINA = Price(0.05, "USD", "jina.ai/embeddings, tokens bought by the billion", "2026-11-21")
-
-
 def _openai(money: float) -> Price:
     return Price(money, "USD", "developers.openai.com/api/docs/models", "2026-11-21")
 
 
 PRICES: Mapping[str, Price] = MappingProxyType(
     {
-        "jina/jina-embeddings-v3": _JINA,
-        "jina/jina-embeddings-v4": _JINA,
-        "jina/jina-embeddings-v5-text-small": _JINA,
-        "jina/jina-embeddings-v5-text-nano": _JINA,
-        "jina/jina-clip-v2": _JINA,
         "openai/text-embedding-3-small": _openai(0.02),
         "openai/text-embedding-3-large": _openai(0.13),
-        "openai/text-embedding-ada-002": _openai(0.10),
     }
 )
-"""List prices by vendor and model, without taxes and discounts: what is paid stands in a contract."""
+"""List prices by vendor and model, without taxes and discounts: what is paid stands in a contract.
+
+Jina AI tells its prices to accounts only, so its models have none here.
+"""
 
 
 def tariff_of(embedder: "Embedder", settings: CollectionSettings) -> Tariff:

@@ -86,7 +86,7 @@ def test_what_was_published_answers_on_while_a_change_waits_for_money(tmp_path: 
 
 
 def test_spend_is_counted_once_for_a_tenant_and_known_texts_cost_nothing(tmp_path: Path, jina: JinaStandIn) -> None:
-    home = opened(tmp_path, jina, "  budget: {money: 1}\n")
+    home = opened(tmp_path, jina, "  budget: {money: 1, price_per_million_tokens: 0.05}\n")
     tokens = home.run()["embeddings"]["tokens"]
     assert spent_by(home) == Spent(tokens, pytest.approx(tokens * 0.05 / 1e6))
     home.write("copy.txt", TEXTS["bear.txt"])
@@ -97,7 +97,7 @@ def test_spend_is_counted_once_for_a_tenant_and_known_texts_cost_nothing(tmp_pat
 
 
 def test_a_failed_call_enters_no_spend(tmp_path: Path, jina: JinaStandIn) -> None:
-    home = opened(tmp_path, jina, "  budget: {money: 1}\n")
+    home = opened(tmp_path, jina, "  budget: {money: 1, price_per_million_tokens: 0.05}\n")
     jina.misbehave(Fault("error", status=401))
     with pytest.raises(Exception, match="401"):
         home.run()
@@ -148,6 +148,6 @@ def test_a_model_of_this_machine_needs_no_budget(tmp_path: Path) -> None:
 
 def test_a_budget_in_money_needs_a_price_in_its_currency(tmp_path: Path, jina: JinaStandIn) -> None:
     home = opened(tmp_path, jina, "  budget: {money: 5, currency: EUR}\n")
-    with pytest.raises(ConfigError, match=r"in EUR.*the price is in USD; set budget\.price_per_million_tokens"):
+    with pytest.raises(ConfigError, match=r"in EUR.*nobody gave a price; set budget\.price_per_million_tokens"):
         home.run()
     assert not jina.requests
