@@ -12,7 +12,8 @@ from etl_assets.settings import Settings
 
 def test_a_platform_that_cannot_be_opened_leaves_no_connection_to_its_ledger(tmp_path: Path) -> None:
     def held() -> int:
-        return sum("ledger.sqlite" in os.path.realpath(f"/proc/self/fd/{one}") for one in os.listdir("/proc/self/fd"))
+        opened = (os.path.realpath(f"/proc/self/fd/{one}") for one in os.listdir("/proc/self/fd"))
+        return sum(one.startswith(str(tmp_path)) and "ledger.sqlite" in one for one in opened)
 
     settings = Settings.from_environment({"ETL_HOME": str(tmp_path / "home")})
     platform = open_platform(settings)

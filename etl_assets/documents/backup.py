@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -102,7 +103,7 @@ def make_backup(places: Places, target: Target) -> BackupReport:
         installation = installation_id(places.ledger)
         _refuse_anothers(target, installation)
         for attempt in range(_ATTEMPTS):
-            name = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+            name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
             interrupted = target.begin(name)
             try:
                 manifest, report = _attempt(places, target, name, installation)

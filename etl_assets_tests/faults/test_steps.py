@@ -81,6 +81,7 @@ def test_a_step_that_wakes_after_its_replacement_has_finished_writes_nothing(tmp
     home = SmallHome.at(tmp_path / "home")
     with attempt(home) as run:
         run.raw_documents()
+        assert run.works, "the index generation is begun before, so that what the sleeper writes first is the step's"
     sleeper = attempt(home)
 
     def replaced() -> None:
