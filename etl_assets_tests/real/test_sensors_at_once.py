@@ -13,8 +13,10 @@ from sqlalchemy import select
 from etl_assets.backends.local_arrivals import LocalArrivals
 from etl_assets.documents.arrival_watch import watch
 from etl_assets.documents.partition_run import PartitionRun
+from etl_assets.documents.pending import settle
 from etl_assets.documents.platform import Platform
 from etl_assets.ledger import schema
+from etl_assets.ledger.publications import STORES
 from etl_assets_tests.documents.test_event_watch import Runs
 from etl_assets_tests.ledgers import open_ledger
 from etl_assets_tests.small_homes import STATIC, SmallHome
@@ -55,8 +57,10 @@ def test_two_sensors_at_once_ask_for_each_change_once(tmp_path: Path) -> None:
     changes = 0
     for number in range(ROUNDS):
         changes += _change(home, draw, wanted, number)
-        finished = False
+        finished, looks = False, 0
         while not finished:
+            looks += 1
+            assert looks < 50, f"they ask again and again: {runs.known}"
             asked = _tick(lines, runs, pages=draw.choice((2, 100)))
             finished = not asked and _tick_whole(lines, runs) == []
             _work(home.platform, draw, runs)
@@ -105,6 +109,12 @@ def _work(platform: Platform, draw: random.Random, runs: Runs) -> None:
         if ended is None:
             with PartitionRun(platform, key.split(":")[0], run_id=key[-60:]) as run:
                 run.raw_documents(only_touched=draw.random() < 0.5)
+                for step in (run.pages, run.chunks, run.embeddings, run.mentions):
+                    step()
+                for store in STORES:
+                    run.write_store(store)
+                run.published_documents()
+                settle(run)
             runs.known[key] = True
 
 
