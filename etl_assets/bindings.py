@@ -99,9 +99,6 @@ def _deleting(platform: Platform, settings: Settings) -> Platform:
 
 
 def _certificates(folder: Path) -> Certificates:
-    from etl_assets.hosted_bindings import needs
-
-    needs("encryption", "cryptography")
     from etl_assets.backends.signing import FolderCertificates
 
     return FolderCertificates(folder)
@@ -112,11 +109,8 @@ def verify_signature(content: bytes, signature: bytes, public_key: bytes) -> Non
 
     Raises:
         DataError: it is not.
-        ConfigError: the public key cannot be read, or the library for it is missing.
+        ConfigError: the public key cannot be read.
     """
-    from etl_assets.hosted_bindings import needs
-
-    needs("encryption", "cryptography")
     from etl_assets.backends.signing import verify
 
     verify(content, signature, public_key)

@@ -9,7 +9,6 @@ import stat
 from pathlib import Path
 
 from etl_assets.backends.local_files import refuse, sync_folder, write_all
-from etl_assets.backends.sealed_files import missing_library
 from etl_assets.errors import ConfigError, PermanentError
 from etl_assets.protocols.keys import KEY_BYTES, Wrapping
 
@@ -74,10 +73,8 @@ class KeyFile:
 
     def wrap(self, secret: bytes, context: str) -> Wrapping:
         """AES-256-GCM with a random nonce, ``context`` as associated data."""
-        try:
-            from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-        except ImportError as e:
-            raise missing_library() from e
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
         nonce = secrets.token_bytes(_NONCE_BYTES)
         sealed = AESGCM(self._secret).encrypt(nonce, secret, context.encode())
         return Wrapping(self._name, "", nonce + sealed)
@@ -88,11 +85,9 @@ class KeyFile:
         Raises:
             PermanentError: it was altered, or belongs to another context.
         """
-        try:
-            from cryptography.exceptions import InvalidTag
-            from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-        except ImportError as e:
-            raise missing_library() from e
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
         nonce, sealed = wrapping.wrapped[:_NONCE_BYTES], wrapping.wrapped[_NONCE_BYTES:]
         try:
             return AESGCM(self._secret).decrypt(nonce, sealed, context.encode())

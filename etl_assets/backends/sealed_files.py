@@ -46,7 +46,6 @@ def seal(source: Path, target: Path, key: DataKey, name: str) -> int:
 
     Raises:
         OSError: as the file system says.
-        ConfigError: the package ``cryptography`` is missing.
     """
     salt, prefix = os.urandom(32), os.urandom(7)
     raw = _HEADER.pack(MAGIC, VERSION, bytes.fromhex(key.key_id), salt, prefix)
@@ -125,18 +124,11 @@ def altered(name: str) -> DataError:
     )
 
 
-def missing_library() -> ConfigError:
-    """What to say when ``cryptography`` is not installed."""
-    return ConfigError("encryption needs the package cryptography; run: pip install 'etl-assets[encryption]'")
-
-
 def _cipher(key: DataKey, header: Header) -> "AESGCM":
-    try:
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-        from cryptography.hazmat.primitives.hashes import SHA256
-        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-    except ImportError as e:
-        raise missing_library() from e
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
     return AESGCM(HKDF(SHA256(), KEY_BYTES, salt=header.salt, info=_PURPOSE).derive(key.secret))
 
 
