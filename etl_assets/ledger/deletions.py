@@ -170,7 +170,7 @@ def withdraw(connection: Connection, partition: Partition, documents: Sequence[s
             .where(b.c.document_id.in_(part), b.c.state == "staged")
             .values(state="collect", stores=list(_STORES), since=at)
         )
-        for table in (schema.quarantine, schema.touched, schema.pinned_versions):
+        for table in (schema.quarantine, schema.touched, schema.pinned_versions, schema.held_arrivals):
             connection.execute(delete(table).where(table.c.document_id.in_(part)))
     mark_dirty(connection, partition.key)
     return n
@@ -200,6 +200,7 @@ def strike_out(connection: Connection, documents: Sequence[str], names: Mapping[
     """
     tables = (
         schema.objects, schema.publications, schema.outputs, schema.quarantine, schema.touched, schema.pinned_versions,
+        schema.held_arrivals,
     )  # fmt: skip
     gone: dict[str, int] = {}
     for part in batches(documents, _IN_LIST):
@@ -215,7 +216,10 @@ def strike_out(connection: Connection, documents: Sequence[str], names: Mapping[
 def rows_left(connection: Connection, documents: Sequence[str]) -> int:
     """How many rows of the ledger are of these documents; tombstones and deletions are not counted."""
     left = 0
-    tables = (schema.objects, schema.publications, schema.outputs, schema.outbox, schema.quarantine, schema.touched)
+    tables = (
+        schema.objects, schema.publications, schema.outputs, schema.outbox, schema.quarantine, schema.touched,
+        schema.held_arrivals,
+    )  # fmt: skip
     for part in batches(documents, _IN_LIST):
         for table in tables:
             left += len(connection.execute(select(table.c.document_id).where(table.c.document_id.in_(part))).all())

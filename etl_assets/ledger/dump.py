@@ -19,7 +19,7 @@ from etl_assets.ledger.database import insert_rows
 LEFT_OUT = frozenset(
     {
         "pins", "leases", "listing_passes", "listing_parts", "touched", "settled_recipes", "check_marks", "repairs",
-        "store_places",
+        "store_places", "held_arrivals",
     }
 )  # fmt: skip
 """Tables that describe work at this moment, or stores that are written anew."""

@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 10
+SCHEMA_VERSION = 11
 
 metadata = MetaData()
 Big = BigInteger().with_variant(Integer, "sqlite")
@@ -296,9 +296,17 @@ runs = Table(
     Column("started_at", Float, nullable=False),
     Column("ended_at", Float),
     Column("report", JSON, nullable=False),
+    Column("source", String(64)),
+    Column("batch", String(64)),
+    Column("priority", Integer),
+    Column("cancel_at", Float),
+    Column("progress", JSON),
     PrimaryKeyConstraint("run_id", "partition"),
     Index("ix_runs_partition", "partition", "started_at"),
 )  # fmt: skip
+"""``source`` is who asked for the run, ``batch`` what it was asked for together with; ``cancel_at`` is when somebody
+asked it to stop, ``progress`` how far the stage is that it works at.
+"""
 
 run_requests = Table(
     "run_requests", metadata,
@@ -353,6 +361,32 @@ settled_recipes = Table(
     Column("recipe", String(32), nullable=False),
 )  # fmt: skip
 """Digest of all that a partition's results depend on beside its documents, when it was last brought up to date."""
+
+controls = Table(
+    "controls", metadata,
+    Column("scope", String(200), primary_key=True),
+    Column("paused", Integer, nullable=False),
+    Column("priority", Integer),
+    Column("reason", Text, nullable=False),
+    Column("changed_at", Float, nullable=False),
+)  # fmt: skip
+"""What a person paused or put first. ``scope`` is ``*``, a tenant, ``tenant/collection``, a partition key, or a batch
+as ``batch:ID``; names have neither colons nor dots, so one is never taken for another.
+"""
+
+held_arrivals = Table(
+    "held_arrivals", metadata,
+    Column("document_id", String(32), primary_key=True),
+    Column("cid", Big, nullable=False),
+    Column("partition", String(160), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("change", String(16), nullable=False),
+    Column("since", Float, nullable=False),
+    Index("ix_held_arrivals_partition", "partition"),
+)  # fmt: skip
+"""Keys that differ from the ledger and that the collection's update mode keeps out, as the last look found them;
+``change`` is ``added``, ``changed`` or ``removed``.
+"""
 
 audit = Table(
     "audit", metadata,
