@@ -20,11 +20,12 @@ from etl_assets.documents.model import CHUNKS, EMBEDDINGS, MENTIONS, PAGES, STAG
 from etl_assets.documents.parameters import GenerationRules, ParsingLimits, Publications
 from etl_assets.documents.promotion import Candidate, consider, retire_expired
 from etl_assets.documents.publication import CommitReport, Publisher, Stores, Target
+from etl_assets.documents.upkeep import settle, to_look_at
 from etl_assets.errors import DataError
 from etl_assets.ledger import generations
 from etl_assets.ledger import publications as ledger_publications
-from etl_assets.ledger.catalogue import ensure_collection
-from etl_assets.ledger.database import Ledger
+from etl_assets.ledger.catalogue import Partition, ensure_collection
+from etl_assets.ledger.database import Ledger, digest_of
 from etl_assets.ledger.generations import Definition, Generation
 from etl_assets.ledger.leases import Lease, acquire
 from etl_assets.ledger.outputs import Recipe, Step
@@ -108,6 +109,7 @@ class Chain:
     counts: Counts = field(default_factory=Counts)
     time_limit_s: float = 0.0
     wait_s: float = 10.0
+    looked_at: Partition | None = None
 
     def run(self) -> tuple[Intake, list[StageReport], CommitReport]:
         """Every step in order, as a real run takes them."""
@@ -121,7 +123,8 @@ class Chain:
     def work(self, lease: Lease, model: str | None = None) -> Work:
         partitions = ensure_collection(self.home.ledger, self.tenant, self.collection, shards=self.shards)
         recipe = self.recipe(model or self.model)
-        return Work(self.home.ledger, self.home.lake, lease, partitions[self.shard], recipe, self.run_id)
+        place = self.looked_at or partitions[self.shard]
+        return Work(self.home.ledger, self.home.lake, lease, place, recipe, self.run_id)
 
     def recipe(self, model: str) -> Recipe:
         recipe = {}
@@ -143,8 +146,12 @@ class Chain:
             return generations.follow(connection, work.partition.cid, wanted)
 
     def steps(self, lease: Lease) -> tuple[Intake, list[StageReport], CommitReport]:
+        self.looked_at = None
         work = self.work(lease)
         intake = self.take_in(work)
+        begun_under = self.digest(work)
+        self.looked_at = to_look_at(self.home.ledger, lease, work.partition, begun_under)
+        work = self.work(lease)
         models = {self.model, *(one.embedding_model for one in self.in_use(work).values())}
         reports = [
             self.stage(self.work(lease, model), stage, model)
@@ -158,7 +165,17 @@ class Chain:
         self.promote(work, report)
         if housekeeping.is_dirty(work):
             self.tidy(work, publisher, report)
+        now_under, recipes = self.digest(work), [self.recipe(model) for model in sorted(models)]
+        settle(
+            self.home.ledger, lease, work.partition, recipes, begun_under=begun_under, now_under=now_under
+        )  # fmt: skip
         return intake, reports, report
+
+    def digest(self, work: Work) -> str:
+        """Of what this chain's results depend on beside its documents."""
+        made = [(number, one.state, one.embedding_model) for number, one in sorted(self.in_use(work).items())]
+        producers = [[step.producer_id for step in self.recipe(model).values()] for _, _, model in made]
+        return digest_of([made, producers, dict(self.publications.parameters())])
 
     def promote(self, work: Work, report: CommitReport) -> None:
         for one in self.in_use(work).values():

@@ -25,7 +25,6 @@ from etl_assets.documents import model
 from etl_assets.documents.backup import BackupTargets
 from etl_assets.documents.partition_runs import PartitionRuns
 from etl_assets.documents.partitions import document_shards
-from etl_assets.documents.pending import settle
 from etl_assets.documents.repair import repair
 from etl_assets.documents.step_facts import (
     Facts,
@@ -186,7 +185,6 @@ def published_documents(
     """What searches answer from: one ledger transaction makes new documents visible and ends those they replace."""
     with partition_runs.step(context.partition_key, context.log.info) as run:
         report = run.published_documents()
-        settle(run)
         return result(*commit_facts(run, report))
 
 

@@ -27,9 +27,10 @@ from etl_assets.documents.promotion import Candidate, consider, retire_expired
 from etl_assets.documents.publication import CommitReport, Publisher, StoreReport, Target
 from etl_assets.documents.stage_work import StageWork
 from etl_assets.documents.touched_arrivals import confirm_removals, survey_touched
+from etl_assets.documents.upkeep import recipe_digest, settle, to_look_at, unfinished
 from etl_assets.ledger import generations as ledger_generations
-from etl_assets.ledger import outputs, runs, touched
 from etl_assets.ledger import publications as ledger_publications
+from etl_assets.ledger import runs, touched
 from etl_assets.ledger.catalogue import Partition, partition
 from etl_assets.ledger.leases import Lease, acquire
 from etl_assets.ledger.outputs import Recipe, Step
@@ -94,6 +95,7 @@ class PartitionRun:
         self._lease: Lease | None = None
         self._in_use: InUse | None = None
         self._works: list[StageWork] | None = None
+        self._begun_under = ""
         self._publisher: Publisher | None = None
         self._over_budget: OverBudget | None = None
         self._step: str | None = None
@@ -152,7 +154,9 @@ class PartitionRun:
         if self._works is None:
             lease = self.lease
             self._in_use = None  # what was asked before the lease was taken may be outdated
-            self._works = [self._stage_work(lease, served) for served in self.in_use.served]
+            self._begun_under = self._recipe_digest()
+            place = to_look_at(self.platform.ledger, lease, self.partition, self._begun_under)
+            self._works = [self._stage_work(lease, place, served) for served in self.in_use.served]
         return self._works
 
     @property
@@ -165,11 +169,14 @@ class PartitionRun:
         """Where finished documents are published to."""
         return [one.target for one in self.works]
 
-    def _stage_work(self, lease: Lease, served: Served) -> StageWork:
+    def _recipe_digest(self) -> str:
+        return recipe_digest(self.in_use, self.settings, self.platform.catalogue().digest)
+
+    def _stage_work(self, lease: Lease, looked_at: Partition, served: Served) -> StageWork:
         place = self.platform
         recipe = self._recipe_of(served)
         tariff = tariff_of(served.embedder, served.settings)
-        work = Work(place.ledger, place.lake, lease, self.partition, recipe, self.run_id, self._watch, tariff)
+        work = Work(place.ledger, place.lake, lease, looked_at, recipe, self.run_id, self._watch, tariff)
         return StageWork(place, served, work, self._build_s if served.state == "building" else None)
 
     def parameters(self) -> Mapping[str, tuple[Stage, Parameters]]:
@@ -198,7 +205,7 @@ class PartitionRun:
         ]
         with self.platform.ledger.reading() as connection:
             return Pending(
-                unfinished=_unfinished(connection, place, [one.recipe for one in targets]),
+                unfinished=unfinished(connection, place, [one.recipe for one in targets]),
                 unpublished=sum(
                     len(
                         ledger_publications.due(connection, place, one.recipe, one.generation_id, switches=one.switches)
@@ -301,6 +308,8 @@ class PartitionRun:
         self._note("published_documents", _plain(report))
         if self._over_budget is not None:
             raise self._over_budget
+        if not self.left:
+            self._settle()
         return report
 
     @property
@@ -352,6 +361,13 @@ class PartitionRun:
         saved = saved_judgement(self.platform, place.tenant, place.collection)
         return compare(place.tenant, place.collection, live, other, saved)
 
+    def _settle(self) -> None:
+        looked_at, recipes = self.work.partition, [one.work.recipe for one in self.works]
+        began, self._in_use = self._begun_under, None  # a promotion may have changed which generations there are
+        settle(
+            self.platform.ledger, self.lease, looked_at, recipes, begun_under=began, now_under=self._recipe_digest()
+        )  # fmt: skip
+
     def _tidy(self, report: CommitReport) -> None:
         names = [stage.name for stage in STAGES]
         housekeeping.drop_unwanted(self.work, self._wanted_recipes())
@@ -393,18 +409,6 @@ def all_steps(run: PartitionRun) -> dict[str, Any]:
         run.write_store(store)
     run.published_documents()
     return run.report
-
-
-def _unfinished(connection: Any, place: Partition, recipes: Sequence[Recipe]) -> dict[str, int]:
-    """Documents without an output, by stage, over every way in which a stage's rows are made."""
-    counts: dict[str, int] = {}
-    for at, recipe in enumerate(recipes):
-        found = outputs.unfinished(connection, place, recipe)
-        for stage in recipe:
-            counts.setdefault(stage, 0)
-            if at in distinct(recipes, stage):
-                counts[stage] += found[stage]
-    return counts
 
 
 def _plain(report: Any) -> dict[str, Any]:

@@ -1,21 +1,28 @@
 """Collections and their partitions: which exist, and which slots each one holds."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from etl_assets.errors import ConfigError
 from etl_assets.ledger import schema
-from etl_assets.ledger.database import Ledger, draw, next_sequence
+from etl_assets.ledger.database import Ledger, draw, next_sequence, upsert
 
 SLOTS = 1024
+CHANGED, WHOLE, LOOKING = 0, 1, 2
+"""What a run has to look at in a partition, see ``schema.partitions``."""
 _KEY = re.compile(r"([a-z0-9_-]+)\.([a-z0-9_-]+)\.(\d+)-of-(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """One shard of one collection: the documents whose slot is in ``[slot_low, slot_high]``, both ends in."""
+    """One shard of one collection: the documents whose slot is in ``[slot_low, slot_high]``, both ends in.
+
+    With ``only_changed``, those of them that changed since the partition was last brought up to date.
+    """
 
     key: str
     cid: int
@@ -23,6 +30,7 @@ class Partition:
     collection: str
     slot_low: int
     slot_high: int
+    only_changed: bool = False
 
 
 def partition_key(tenant: str, collection: str, shard: int, shards: int) -> str:
@@ -67,7 +75,7 @@ def ensure_collection(ledger: Ledger, tenant: str, collection: str, *, shards: i
                 {
                     "partition": partition_key(tenant, collection, shard, shards),
                     "cid": cid, "slot_low": shard * width, "slot_high": shard * width + width - 1,
-                    "dirty": 0, "revision": 0,
+                    "dirty": 0, "revision": 0, "look_at": WHOLE,
                 }
                 for shard in range(shards)
             ]  # fmt: skip
@@ -104,12 +112,28 @@ def partition(ledger: Ledger, key: str) -> Partition:
     raise ConfigError(f"partition {key}: unknown; `etl-assets status` lists the partitions that exist")
 
 
-def mark_dirty(connection: Connection, partition_key: str) -> None:
-    """Note that something of a partition changed, so that what became unwanted is looked for."""
+def mark_dirty(connection: Connection, partition_key: str, documents: Collection[str] | None = None) -> None:
+    """Note that something of a partition changed, so that what became unwanted is looked for.
+
+    ``documents`` are those for which something new may have to be made, published or withdrawn; ``None``: it may be
+    any, so the next run looks at all of them. Give ``()`` where a run only carries out what it found to do.
+    """
     table = schema.partitions
-    connection.execute(
-        update(table).where(table.c.partition == partition_key).values(dirty=1, revision=table.c.revision + 1)
-    )
+    values: dict[str, Any] = {"dirty": 1, "revision": table.c.revision + 1}
+    if documents is None:
+        values["look_at"] = WHOLE
+    connection.execute(update(table).where(table.c.partition == partition_key).values(**values))
+    rows = [{"document_id": one, "partition": partition_key} for one in sorted(documents or ())]
+    upsert(connection, schema.changed_documents, rows)
+
+
+def within(table: Any, partition: Partition) -> tuple[ColumnElement[bool], ...]:
+    """Which rows of a table that has ``document_id``, ``cid`` and ``slot`` are of a partition's documents."""
+    if partition.only_changed:
+        changed = schema.changed_documents
+        mine = select(changed.c.document_id).where(changed.c.partition == partition.key)
+        return (table.c.document_id.in_(mine),)
+    return (table.c.cid == partition.cid, table.c.slot.between(partition.slot_low, partition.slot_high))
 
 
 def _collection_id(connection: Connection, tenant: str, collection: str) -> int | None:

@@ -172,7 +172,7 @@ def withdraw(connection: Connection, partition: Partition, documents: Sequence[s
         )
         for table in (schema.quarantine, schema.touched, schema.pinned_versions, schema.held_arrivals):
             connection.execute(delete(table).where(table.c.document_id.in_(part)))
-    mark_dirty(connection, partition.key)
+    mark_dirty(connection, partition.key, documents)
     return n
 
 

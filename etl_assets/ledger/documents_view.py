@@ -150,7 +150,7 @@ def ask_retry(connection: Connection, held: Sequence[HeldDocument], partitions: 
     for document, stage in sorted({(one.document_id, one.stage) for one in held}):
         _await_retry(connection, document, stage)
     for key in sorted(set(partitions.values())):
-        mark_dirty(connection, key)
+        mark_dirty(connection, key, [document for document, mine in partitions.items() if mine == key])
     return len(held)
 
 

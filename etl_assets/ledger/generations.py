@@ -12,6 +12,7 @@ from sqlalchemy import Connection, and_, func, insert, literal, or_, select, upd
 
 from etl_assets.errors import ConfigError
 from etl_assets.ledger import schema
+from etl_assets.ledger.catalogue import WHOLE
 from etl_assets.ledger.database import clock, draw, next_sequence
 from etl_assets.ledger.publications import end_generation, lock_collection
 
@@ -349,4 +350,5 @@ def _changed(connection: Connection, cid: int) -> None:
     connection.execute(
         update(owner).where(owner.c.cid == cid).values(generation_revision=owner.c.generation_revision + 1)
     )
-    connection.execute(update(part).where(part.c.cid == cid).values(dirty=1, revision=part.c.revision + 1))
+    asked = {"dirty": 1, "revision": part.c.revision + 1, "look_at": WHOLE}
+    connection.execute(update(part).where(part.c.cid == cid).values(**asked))

@@ -107,7 +107,7 @@ def record_arrivals(connection: Connection, partition: Partition, arrived: Seque
         for one in arrived
     ]  # fmt: skip
     insert_rows(connection, schema.objects, rows)
-    mark_dirty(connection, partition.key)
+    mark_dirty(connection, partition.key, [one.document_id for one in arrived])
 
 
 def renew_fingerprints(connection: Connection, renewed: Mapping[str, str]) -> None:
@@ -128,7 +128,7 @@ def record_removals(connection: Connection, partition: Partition, document_ids: 
     if not document_ids:
         return
     _end(connection, document_ids, next_sequence(connection))
-    mark_dirty(connection, partition.key)
+    mark_dirty(connection, partition.key, document_ids)
 
 
 def _end(connection: Connection, document_ids: Sequence[str], n: int) -> None:

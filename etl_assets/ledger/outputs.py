@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 
 from etl_assets.ledger import quarantine, schema
-from etl_assets.ledger.catalogue import Partition, mark_dirty
+from etl_assets.ledger.catalogue import Partition, mark_dirty, within
 from etl_assets.ledger.database import clock, insert_rows, next_sequence
 
 T = TypeVar("T")
@@ -217,7 +217,7 @@ def record_outputs(
         for one in outputs
     ]  # fmt: skip
     insert_rows(connection, schema.outputs, rows)
-    mark_dirty(connection, partition.key)
+    mark_dirty(connection, partition.key, ())
 
 
 def drop_unwanted(connection: Connection, partition: Partition, recipes: Sequence[Recipe]) -> int:
@@ -227,12 +227,10 @@ def drop_unwanted(connection: Connection, partition: Partition, recipes: Sequenc
     for recipe in recipes:
         for stage in recipe:
             wanted.update(row[0] for row in connection.execute(wanted_outputs(partition, recipe, stage)))
-    published = select(p.c.outputs).where(
-        p.c.cid == partition.cid, p.c.slot.between(partition.slot_low, partition.slot_high), p.c.end_seq.is_(None)
-    )
+    published = select(p.c.outputs).where(*within(p, partition), p.c.end_seq.is_(None))
     for (outputs,) in connection.execute(published).all():
         wanted.update(outputs.values())
-    mine = (x.c.cid == partition.cid, x.c.slot.between(partition.slot_low, partition.slot_high), x.c.end_seq.is_(None))
+    mine = (*within(x, partition), x.c.end_seq.is_(None))
     unwanted = [row[0] for row in connection.execute(select(x.c.output_id).where(*mine)) if row[0] not in wanted]
     if unwanted:
         n = next_sequence(connection)
@@ -294,12 +292,7 @@ def batches(items: Sequence[T], size: int) -> Iterable[Sequence[T]]:
 
 
 def _present(partition: Partition) -> tuple[ColumnElement[bool], ...]:
-    o = schema.objects
-    return (
-        o.c.cid == partition.cid,
-        o.c.slot.between(partition.slot_low, partition.slot_high),
-        o.c.end_seq.is_(None),
-    )
+    return (*within(schema.objects, partition), schema.objects.c.end_seq.is_(None))
 
 
 def _chain(recipe: Recipe, stages: Sequence[str], *, outer: bool = False) -> tuple[Any, dict[str, Aliased]]:

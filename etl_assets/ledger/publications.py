@@ -11,7 +11,7 @@ from sqlalchemy import Connection, and_, delete, func, or_, select, update
 
 from etl_assets.errors import TransientError
 from etl_assets.ledger import schema
-from etl_assets.ledger.catalogue import Partition, mark_dirty
+from etl_assets.ledger.catalogue import Partition, mark_dirty, within
 from etl_assets.ledger.database import clock, draw, insert_rows, next_sequence
 from etl_assets.ledger.outputs import Recipe, batches, joined_chain
 
@@ -96,7 +96,7 @@ def due(
         select(*columns)
         .select_from(source)
         .where(
-            o.c.cid == partition.cid, o.c.slot.between(partition.slot_low, partition.slot_high), o.c.end_seq.is_(None),
+            *within(o, partition), o.c.end_seq.is_(None),
             or_(
                 p.c.publication.is_(None), p.c.outputs_key != key, p.c.object_seq != o.c.begin_seq,
                 p.c.switches != switches,
@@ -137,11 +137,8 @@ def removed(connection: Connection, partition: Partition) -> list[tuple[int, str
     query = (
         select(p.c.publication, p.c.document_id, p.c.generation_id)
         .outerjoin(o, present)
-        .where(
-            p.c.cid == partition.cid, p.c.slot.between(partition.slot_low, partition.slot_high),
-            p.c.end_seq.is_(None), o.c.document_id.is_(None),
-        )
-    )  # fmt: skip
+        .where(*within(p, partition), p.c.end_seq.is_(None), o.c.document_id.is_(None))
+    )
     return [tuple(row) for row in connection.execute(query).all()]
 
 
@@ -185,7 +182,7 @@ def abandon(connection: Connection, partition: Partition, *, but: Collection[int
             .values(state="collect", stores=list(STORES), since=clock(connection))
         )
     if gone:
-        mark_dirty(connection, partition.key)
+        mark_dirty(connection, partition.key, ())
     return len(gone)
 
 
@@ -199,7 +196,7 @@ def draw_publications(
     if not digests:
         return {}
     first = draw(connection, "publication", len(digests))
-    mark_dirty(connection, partition.key)
+    mark_dirty(connection, partition.key, ())
     at = clock(connection)
     numbers = {document: first + i for i, document in enumerate(digests)}
     rows = [
@@ -246,7 +243,7 @@ def commit(connection: Connection, partition: Partition, ready: Sequence[Ready])
     n = next_sequence(connection)
     for batch in ready:
         _begin_publications(connection, partition, batch, n)
-    mark_dirty(connection, partition.key)
+    mark_dirty(connection, partition.key, ())
     return n
 
 
@@ -288,7 +285,7 @@ def commit_removals(connection: Connection, partition: Partition, gone: Sequence
     for generation_id in sorted({number for _, _, number in gone}):
         old = [(p, document, partition.key) for p, document, number in gone if number == generation_id]
         _end_publications(connection, partition.cid, generation_id, old, n)
-    mark_dirty(connection, partition.key)
+    mark_dirty(connection, partition.key, ())
     return n
 
 

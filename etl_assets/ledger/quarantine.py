@@ -88,7 +88,7 @@ def hold(
         )  # fmt: skip
     insert_rows(connection, table, rows)
     if partition is not None:
-        mark_dirty(connection, partition.key)
+        mark_dirty(connection, partition.key, ())
 
 
 def _storable(message: str) -> str:

@@ -72,7 +72,7 @@ def renumber(connection: Connection, partition: Partition, numbers: Mapping[int,
     ]  # fmt: skip
     insert_rows(connection, b, collected)
     insert_rows(connection, p, [{**row, "publication": numbers[row["publication"]], "begin_seq": n} for row in rows])
-    mark_dirty(connection, partition.key)
+    mark_dirty(connection, partition.key, [row["document_id"] for row in rows])
     return n
 
 

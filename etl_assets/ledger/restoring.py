@@ -12,6 +12,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from etl_assets.errors import TransientError
 from etl_assets.ledger import schema, tombstones
+from etl_assets.ledger.catalogue import WHOLE
 from etl_assets.ledger.database import Ledger, clock, sequence
 from etl_assets.ledger.dump import enter_meta
 from etl_assets.ledger.files import AHEAD
@@ -141,7 +142,7 @@ def settle(connection: Connection, stones: Collection[Tombstone], counters: Mapp
     # Where the files were when the backup was made: they are brought to where they are to be now.
     connection.execute(delete(schema.meta).where(schema.meta.c.key.startswith("place.", autoescape=True)))
     part, asked, run = schema.partitions, schema.run_requests, schema.runs
-    connection.execute(update(part).values(dirty=1, revision=part.c.revision + AHEAD))
+    connection.execute(update(part).values(dirty=1, revision=part.c.revision + AHEAD, look_at=WHOLE))
     # A Dagster instance that outlived the ledger skips a run whose key it has seen.
     connection.execute(update(asked).values(open=0, failures=0, retry_at=0.0, revision=asked.c.revision + AHEAD))
     connection.execute(update(run).where(run.c.ended_at.is_(None)).values(state="failed", ended_at=at))

@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 11
+SCHEMA_VERSION = 12
 
 metadata = MetaData()
 Big = BigInteger().with_variant(Integer, "sqlite")
@@ -70,9 +70,13 @@ partitions = Table(
     Column("slot_high", Integer, nullable=False),
     Column("dirty", Integer, nullable=False),
     Column("revision", Big, nullable=False),
+    Column("look_at", Integer, nullable=False, server_default="1"),
     Index("ix_partitions_cid", "cid"),
 )  # fmt: skip
-"""``dirty`` is 1 from the first change of a partition, 2 while a run tidies it, and 0 when nothing unwanted is left.
+"""``look_at`` is 0 when a run need look only at ``changed_documents``, 1 when it must look at all documents, and 2
+while one does, under the same recipe; whoever then changes what nobody can name makes it 1 again.
+
+``dirty`` is 1 from the first change of a partition, 2 while a run tidies it, and 0 when nothing unwanted is left.
 Whoever changes something while it is being tidied makes it 1 again, so that it is not taken for clean.
 """
 
@@ -97,6 +101,14 @@ objects = Table(
     Index("ix_objects_version", "version"),
 )  # fmt: skip
 """``input_digest`` is what the first stage reads: the version, and the little else that parsing may depend on."""
+
+changed_documents = Table(
+    "changed_documents", metadata,
+    Column("document_id", String(32), primary_key=True),
+    Column("partition", String(160), nullable=False),
+    Index("ix_changed_documents_partition", "partition"),
+)  # fmt: skip
+"""Documents for which a run may have something to do, since their partition was last brought up to date."""
 
 producers = Table(
     "producers", metadata,

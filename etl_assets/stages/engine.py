@@ -113,7 +113,7 @@ def _draw_numbers(work: Work, outputs: int, segments: int) -> tuple[int, int]:
     if not outputs:
         return 0, 0
     with work.ledger.writing() as connection:
-        mark_dirty(connection, work.partition.key)  # from here on a kill may leave a file that nothing names
+        mark_dirty(connection, work.partition.key, ())  # from here on a kill may leave a file that nothing names
         return draw(connection, "output", outputs), draw(connection, "segment", segments)
 
 

@@ -24,7 +24,6 @@ from etl_assets.documents.automation import (
     document_arrivals,
 )
 from etl_assets.documents.partition_run import PartitionRun, all_steps
-from etl_assets.documents.pending import settle
 from etl_assets.ledger import schema, touched
 from etl_assets.ledger.leases import acquire
 from etl_assets.ledger.requests import BACKOFF_S, LONGEST_BACKOFF_S, next_request
@@ -81,7 +80,6 @@ class Sensor:
         partition = self.newest.tags[PARTITION_TAG]
         with PartitionRun(self.home.platform, partition, run_id=run_id) as run:
             all_steps(run)
-            settle(run)
 
     def pass_time(self, seconds: float) -> None:
         table = schema.run_requests
@@ -121,7 +119,6 @@ def test_only_touched_partitions_are_asked_for(sensor: Sensor) -> None:
     for run in sensor.instance.get_runs():
         with PartitionRun(sensor.home.platform, run.tags[PARTITION_TAG], run_id=run.run_id) as work:
             all_steps(work)
-            settle(work)
         sensor.instance.handle_new_event(event(run, dg.DagsterEventType.RUN_SUCCESS))
     sensor.home.write("c.txt", "A third one.", collection="zeta/mail")
     assert sensor.tick() == ["zeta.mail.00-of-01"]

@@ -10,8 +10,7 @@ import pytest
 
 from etl_assets.bindings import open_platform, search_places
 from etl_assets.documents.moves import moved_stores, told_moves
-from etl_assets.documents.partition_run import PartitionRun
-from etl_assets.documents.pending import is_up_to_date, settle
+from etl_assets.documents.pending import is_up_to_date
 from etl_assets.documents.platform import Platform
 from etl_assets.errors import ConfigError
 from etl_assets.hosted_settings import PineconePlace
@@ -26,14 +25,8 @@ from etl_assets_tests.trivial import Home
 @pytest.fixture
 def home(tmp_path: Path) -> SmallHome:
     home = SmallHome.at(tmp_path / "home")
-    finish(home)
-    return home
-
-
-def finish(home: SmallHome) -> None:
     home.run()
-    with PartitionRun(home.platform, home.key, run_id="settle") as run:
-        settle(run)
+    return home
 
 
 def lacking(platform: Platform) -> dict[str, str]:
@@ -74,16 +67,16 @@ def test_vectors_that_are_set_to_pinecone_are_told_of_and_published_there_and_ba
     assert "LanceDB in the home" in line and "Pinecone, indexes etl-assets-*" in line and "test-key" not in line
     assert "was published to LanceDB in the home" in lacking(there)["vector"]
 
-    finish(home)
+    home.run()
     assert shown(home) == before and home.computed() == embedded, "nothing was embedded for it"
     assert told_moves(there) == [] and is_up_to_date(there, home.partition())
     assert "vector" not in lacking(there)
 
     home.write("bear.txt", "The bear group moved on, and so did EMOTET.")
-    finish(home)
+    home.run()
     now = shown(home)
     home.platform = replace(open_platform(home.settings), parsers=shared_pool)
-    finish(home)
+    home.run()
     assert shown(home) == now, "what the old place held from before is gone"
     assert untidy(cast("Home", home.platform)) == []
 

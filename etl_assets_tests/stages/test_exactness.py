@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 
 from etl_assets.documents.parameters import Publications
 from etl_assets.ledger import quarantine, schema
+from etl_assets.ledger.catalogue import mark_dirty
 from etl_assets.ledger.database import sequence
 from etl_assets.protocols.objects import ObjectAttributes
 from etl_assets_tests.faults.chains import (
@@ -284,6 +285,7 @@ def test_a_person_can_have_it_tried_again(home: Home) -> None:
     (held,) = quarantine.rows(home.ledger)
     with home.ledger.writing() as connection:
         assert quarantine.release(connection, None, [held.document_id]) == 1
+        mark_dirty(connection, "acme.reports.00-of-01", [held.document_id])
     assert run(home).parsed == ["a.txt"]
 
 
