@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 12
+SCHEMA_VERSION = 13
 
 metadata = MetaData()
 Big = BigInteger().with_variant(Integer, "sqlite")
@@ -521,6 +521,36 @@ saved_searches = Table(
 )  # fmt: skip
 """Searches that a person saved; ``tenant`` is "" for those over all tenants. ``hits`` are those of the last answer,
 best first, each with document, version and chunk, and no text.
+"""
+
+imports = Table(
+    "imports", metadata,
+    Column("import_id", String(32), primary_key=True),
+    Column("cid", Big, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("source", Text, nullable=False),
+    Column("model", JSON, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("counts", JSON, nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("ended_at", Float),
+)  # fmt: skip
+"""Indexes of other systems that were brought in. ``state`` is ``running``, ``done`` or ``undoing``; ``model`` is the
+one that was declared; ``source`` holds no credentials.
+"""
+
+imported_documents = Table(
+    "imported_documents", metadata,
+    Column("import_id", String(32), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("cid", Big, nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("former", String(64), nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    PrimaryKeyConstraint("import_id", "path"),
+)  # fmt: skip
+"""Documents that an import wrote into the object store: ``version`` is the SHA-256 of what it wrote, or was about to
+write in place of ``former``; ``fingerprint`` is what the key showed afterwards, "" before.
 """
 
 for _table in metadata.tables.values():
