@@ -11,7 +11,7 @@ import pytest
 
 from etl_assets.cli import run
 
-RUNS = {"sync", "quarantine", "generation", "delete", "republish", "repair", "index"}
+RUNS = {"sync", "quarantine", "generation", "delete", "republish", "repair", "restore", "index"}
 """Commands that run partitions, or that remove from stores what no search can be reading any more."""
 
 SETTINGS = "defaults:\n  embedder: {kind: static}\n"
@@ -57,8 +57,9 @@ def etl(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> C
     def call(*arguments: str, home: Path) -> Outcome:
         monkeypatch.setenv("ETL_HOME", str(home))
         monkeypatch.setenv("ETL_PARSER_PROCESSES", "1")  # starting one costs more than what it parses here
-        # A run waits for so long before it removes what was superseded; a search on a busy machine needs long.
-        monkeypatch.setenv("ETL_SEARCH_TIME_LIMIT_S", "0.1" if RUNS & set(arguments) else "20")
+        # A run waits for so long before it removes what was superseded, and its checks search once or twice; a search
+        # of a person on a busy machine needs long.
+        monkeypatch.setenv("ETL_SEARCH_TIME_LIMIT_S", "0.5" if RUNS & set(arguments) else "20")
         capfd.readouterr()
         code = run(arguments)
         out, err = capfd.readouterr()
@@ -76,7 +77,7 @@ def made_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ETL_HOME", str(home))
         patch.setenv("ETL_PARSER_PROCESSES", "1")
-        patch.setenv("ETL_SEARCH_TIME_LIMIT_S", "0.1")  # nothing reads here, so what is superseded may go at once
+        patch.setenv("ETL_SEARCH_TIME_LIMIT_S", "0.5")  # nothing reads here, so what is superseded may go at once
         assert run(["sync"]) == 0
     return home
 

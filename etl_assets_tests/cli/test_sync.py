@@ -174,7 +174,7 @@ def test_a_stage_s_refusal_can_be_tried_again(etl: Command, home: Path) -> None:
 
 def test_a_sync_that_is_interrupted_lets_its_partition_go(tmp_path: Path, etl: Command) -> None:
     home = tmp_path / "home"
-    put(home, {f"acme/box/{n}.txt": " ".join(f"word{n}x{k}" for k in range(100)) for n in range(90)})
+    put(home, {f"acme/box/{n}.txt": " ".join(f"word{n}x{k}" for k in range(100)) for n in range(30)})
     (home / "collections.yaml").write_text(SETTINGS)
     env = {**os.environ, "ETL_HOME": str(home), "ETL_PARSER_PROCESSES": "1", "ETL_LEASE_S": "600"}
     command = [sys.executable, "-m", "etl_assets.cli", "sync"]
@@ -190,7 +190,7 @@ def test_a_sync_that_is_interrupted_lets_its_partition_go(tmp_path: Path, etl: C
     assert b"Traceback" not in err
     outcome = etl("sync", home=home)  # the lease would last for ten minutes
     assert outcome.code == 0, outcome.err
-    assert etl("status", "--json", home=home).records[0]["current"] == 90
+    assert etl("status", "--json", home=home).records[0]["current"] == 30
 
 
 @pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])

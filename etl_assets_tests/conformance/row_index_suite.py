@@ -38,6 +38,9 @@ def half_indexed(index: Index, table: Callable[[Iterable[Row]], pa.Table]) -> In
 class RowIndexSuite(ABC, Generic[Index]):
     """Inherit, and give an ``index`` fixture, ``table``, ``found`` (every match of a query that all rows match)."""
 
+    MANY = 9_000
+    """Rows of one batch: more than any store takes, lists or reads at once."""
+
     @abstractmethod
     def table(self, rows: Iterable[Row]) -> pa.Table: ...
 
@@ -215,10 +218,10 @@ class RowIndexSuite(ABC, Generic[Index]):
         ]
 
     def test_a_batch_of_many_rows_is_kept_whole(self, index: Index) -> None:
-        rows = [Row(1 + i // 50, f"c{i}", text=f"zebra number {i}", seed=i % 100) for i in range(9_000)]
+        rows = [Row(1 + i // 50, f"c{i}", text=f"zebra number {i}", seed=i % 100) for i in range(self.MANY)]
         index.write(SPACE, self.table(rows))
-        assert sum(index.counts(SPACE, range(1, 181)).values()) == 9_000
-        assert sum(1 for _ in index.rows(SPACE)) == 9_000
+        assert sum(index.counts(SPACE, range(1, 181)).values()) == self.MANY
+        assert sum(1 for _ in index.rows(SPACE)) == self.MANY
 
     @given(visible=visibilities(), only=filters())
     @INDEX_PER_CLASS

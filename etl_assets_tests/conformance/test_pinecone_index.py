@@ -31,6 +31,8 @@ def varied_index() -> Iterator[VectorIndex]:
 
 
 class TestPineconeVectors(suite.TestVectorIndex):
+    MANY = 2_500  # three requests to write, and twenty-five pages of ids
+
     @pytest.fixture
     def index(self, standin: PineconeStandIn) -> Iterator[VectorIndex]:  # type: ignore[override]
         standin.clear()

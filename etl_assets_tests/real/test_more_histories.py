@@ -1,0 +1,31 @@
+"""What the random histories of every ``make test`` claim, for more draws than it has time for."""
+
+from pathlib import Path
+
+import pytest
+
+from etl_assets_tests.documents.test_event_watch import ORDERS, check_orders
+from etl_assets_tests.faults import test_generation_histories, test_histories, test_readers
+from etl_assets_tests.small_homes import SmallHome
+
+MOST_ORDERS = 200
+PARTS = 4
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_any_order_of_events_ends_as_the_store_does_and_takes_nothing_in_twice(part: int, tmp_path: Path) -> None:
+    check_orders(SmallHome.at(tmp_path / "home", {}), range(ORDERS.stop + part, MOST_ORDERS, PARTS))
+
+
+@pytest.mark.parametrize("seed", range(8, 16))
+def test_after_any_history_one_undisturbed_run_equals_a_clean_build(seed: int, tmp_path: Path) -> None:
+    test_histories.test_after_any_history_one_undisturbed_run_equals_a_clean_build(seed, tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(3, 6))
+def test_every_search_sees_each_document_whole_and_once(seed: int, tmp_path: Path) -> None:
+    test_readers.test_every_search_sees_each_document_whole_and_once(seed, tmp_path)
+
+
+def test_every_search_answers_from_one_generation_whatever_happens(tmp_path: Path) -> None:
+    test_generation_histories.check_histories(tmp_path / "histories", examples=12, steps=14)
