@@ -53,3 +53,13 @@ COLLECTION_TAG = "collection"
 INTAKE_TAG = "etl_assets/intake"
 TOUCHED = "touched"
 """A run with this tag and value looks only at the keys that a sensor entered for it, and lists no collection."""
+
+HELD_TAG = "etl_assets/held"
+HELD, LET_GO = "yes", "no"
+"""A queued run with this tag and value is not begun: its tenant, collection, partition or batch is paused."""
+
+PRIORITY_TAG = "dagster/priority"
+"""Of queued runs the one with the highest begins first."""
+
+SOURCE_TAG = "etl_assets/source"
+"""Of a run that a command does in its own process: its name. It is stopped by way of the ledger."""

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
+from etl_assets.documents.batch import Batch, BatchRun
 from etl_assets.documents.partition_runs import PartitionRuns
 from etl_assets.documents.platform import Platform
 from etl_assets.errors import ConfigError, EtlAssetsError, PermanentError, TransientError
+from etl_assets.ledger.database import Ledger
 from etl_assets.serving import CODE_LOCATION, opening_storage, render_instance, serve
 from etl_assets.settings import Settings
 from etl_assets.stages.report import Watcher, ignore
@@ -25,9 +27,15 @@ from etl_assets.stages.report import Watcher, ignore
 if TYPE_CHECKING:
     import dagster as dg
 
-__all__ = ["CheckOutcome", "PartitionOutcome", "render_instance", "run_partitions", "serve"]
+    from etl_assets.resources.instance_runs import InstanceRun
 
-State = Literal["succeeded", "failed", "canceled"]
+__all__ = [
+    "CheckOutcome", "PartitionOutcome", "cancel_run", "follow_controls", "instance_runs", "render_instance",
+    "run_partitions", "serve",
+]  # fmt: skip
+
+State = Literal["succeeded", "failed", "canceled", "held"]
+"""``held`` is a run that was not begun, since it is paused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,40 +116,51 @@ def run_partitions(
     watch: Watcher = ignore,
     finished: Callable[[PartitionOutcome], None] | None = None,
     wait_s: float = 30.0,
+    source: str = "sync",
 ) -> list[PartitionOutcome]:
     """Bring partitions up to date, one run each, in this process and in this order; how each of them ended.
 
-    A partition that fails does not keep the others from running. ``platform`` is used if it is open already;
-    ``watch`` is called after every batch, ``finished`` after every partition; ``wait_s`` is how long to wait for
-    whoever works on a partition.
+    What is urgent comes first; what is paused, or canceled before its turn, is not begun. Others see the runs that
+    wait as asked for by ``source``. A partition that fails does not keep the others from running. ``platform`` is used
+    if it is open already; ``watch`` is called after every batch, ``finished`` after every partition; ``wait_s`` is how
+    long to wait for whoever works on a partition.
 
     Raises:
         ConfigError: a key is no partition key, or the home cannot be used.
         KeyboardInterrupt: on Ctrl-C; the run at work is entered as canceled and its partition let go.
     """
+    from etl_assets.asset_keys import SOURCE_TAG
     from etl_assets.bindings import open_platform
     from etl_assets.documents.partitions import run_tags
 
     if not partition_keys:
         return []
-    tags = {key: run_tags(key) for key in partition_keys}
+    tags = {key: {**run_tags(key), SOURCE_TAG: source} for key in partition_keys}
     place = open_platform(settings) if platform is None else platform
     outcomes: list[PartitionOutcome] = []
     try:
         with _instance(settings) as instance, _stopped_by() as stopped_by:
             runner = _Runner(instance, place, watch, wait_s, stopped_by)
             runner.register(list(tags))
-            for key in tags:
-                outcomes.append(runner.run(key, tags[key]))
-                if finished is not None:
-                    finished(outcomes[-1])
-                if stopped_by() is not None:
-                    break
+            with Batch(place.ledger, list(tags), source=source, lease_s=place.lease_s) as batch:
+                while stopped_by() is None and (one := batch.next()) is not None:
+                    outcomes.append(runner.run(one, tags[one.partition]))
+                    batch.ended(one, outcomes[-1].error)
+                    if finished is not None:
+                        finished(outcomes[-1])
+                if stopped_by() is None:
+                    outcomes += [_not_begun(one, "held") for one in batch.held_back()]
+                outcomes += [_not_begun(one, "canceled") for one in batch.canceled]
     finally:
         if platform is None:
             place.close()
     _pass_on(stopped_by())
     return outcomes
+
+
+def _not_begun(run: BatchRun, state: State) -> PartitionOutcome:
+    error = "canceled before it began" if state == "canceled" else None
+    return PartitionOutcome(run.partition, run.run_id, state, error, {}, (), 0.0)
 
 
 @contextmanager
@@ -194,10 +213,8 @@ class _Runner:
         if fresh := [key for key in keys if key not in known]:
             self._instance.add_dynamic_partitions(DOCUMENT_SHARDS, fresh)
 
-    def run(self, key: str, tags: Mapping[str, str]) -> PartitionOutcome:
-        from uuid import uuid4
-
-        run_id = str(uuid4())
+    def run(self, one: BatchRun, tags: Mapping[str, str]) -> PartitionOutcome:
+        key, run_id = one.partition, one.run_id
         runs = PartitionRuns(lambda: self._platform, run_id=run_id, watch=self._watch, wait_s=self._wait_s)
         started = time.monotonic()
         result: dg.ExecuteInProcessResult | None = None
@@ -212,22 +229,66 @@ class _Runner:
         finally:
             report = runs.report(key)
             error = None if self._stopped_by() is None else KeyboardInterrupt("canceled")
+            was_canceled = runs.was_canceled(key)
             runs.close(error)
-        state = self._state(run_id, result)
+        state = self._state(run_id, result, was_canceled=was_canceled)
         message = None if state == "succeeded" else "canceled" if state == "canceled" else _error_of(result)
         return PartitionOutcome(
             key, run_id, state, message, report, _checks_of(result), time.monotonic() - started
         )  # fmt: skip
 
-    def _state(self, run_id: str, result: "dg.ExecuteInProcessResult | None") -> State:
-        if self._stopped_by() is None:
+    def _state(self, run_id: str, result: "dg.ExecuteInProcessResult | None", *, was_canceled: bool) -> State:
+        if self._stopped_by() is None and not was_canceled:
             return "succeeded" if result is not None and result.success else "failed"
         run = self._instance.get_run_by_id(run_id)
         if run is not None and run.is_success:
             return "succeeded"  # the signal came after the last step
         if run is not None:
-            self._instance.report_run_canceled(run, "Interrupted by the person, or the system, that started it.")
+            why = "Canceled by a person." if was_canceled else "Interrupted by the person or system that began it."
+            self._instance.report_run_canceled(run, why)
         return "canceled"
+
+
+def follow_controls(settings: Settings, ledger: Ledger) -> int:
+    """Tell the runs that wait in Dagster's queue what is paused and urgent now; how many of them are held back.
+
+    A home in which Dagster never ran has no queue, and gets none.
+    """
+    from etl_assets.documents import partitions
+    from etl_assets.ledger.controls import controls
+
+    with _known_instance(settings) as instance:
+        return 0 if instance is None else partitions.follow_controls(instance, controls(ledger))
+
+
+def instance_runs(settings: Settings, name: str | None = None) -> "list[InstanceRun]":
+    """Ingestion runs of Dagster's that have not ended; or those whose id, or whose backfill's, begins with ``name``."""
+    with _known_instance(settings) as instance:
+        if instance is None:
+            return []
+        from etl_assets.resources import instance_runs
+
+        return instance_runs.unfinished_runs(instance) if name is None else instance_runs.runs_named(instance, name)
+
+
+def cancel_run(settings: Settings, run_id: str) -> bool:
+    """Let Dagster stop a run, or take it out of the queue; whether it could."""
+    with _known_instance(settings) as instance:
+        if instance is None:
+            return False
+        from etl_assets.resources import instance_runs
+
+        return instance_runs.cancel(instance, run_id)
+
+
+@contextmanager
+def _known_instance(settings: Settings) -> "Iterator[dg.DagsterInstance | None]":
+    """The instance of a home in which Dagster has been; none is made."""
+    if not (settings.home.dagster / "dagster.yaml").exists():
+        yield None
+        return
+    with _instance(settings) as instance:
+        yield instance
 
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

@@ -78,7 +78,7 @@ def _instance(settings: Settings, folder: Path) -> dict[str, Any]:
     instance: dict[str, Any] = yaml.safe_load(files("etl_assets").joinpath("dagster.yaml").read_text())
     concurrency, monitoring = instance["concurrency"], instance["run_monitoring"]
     concurrency["runs"]["max_concurrent_runs"] = settings.max_runs
-    (by_tenant,) = concurrency["runs"]["tag_concurrency_limits"]
+    by_tenant, _held = concurrency["runs"]["tag_concurrency_limits"]
     by_tenant["limit"] = settings.tenant_runs
     if settings.pool_limit is not None:
         concurrency["pools"]["default_limit"] = settings.pool_limit

@@ -46,7 +46,7 @@ def test_the_limits_and_the_queue_of_the_settings_are_in_the_instance(tmp_path: 
     env = {"ETL_HOME": str(tmp_path / "home"), "ETL_MAX_RUNS": "7", "ETL_TENANT_RUNS": "3", "ETL_POOL_LIMIT": "4"}
     alone = yaml.safe_load((render_instance(Settings.from_environment(env)) / "dagster.yaml").read_text())
     assert alone["concurrency"]["runs"]["max_concurrent_runs"] == 7
-    assert [one["limit"] for one in alone["concurrency"]["runs"]["tag_concurrency_limits"]] == [3]
+    assert [one["limit"] for one in alone["concurrency"]["runs"]["tag_concurrency_limits"]] == [3, 0]
     assert alone["concurrency"]["pools"] == {"granularity": "op", "default_limit": 4}
     assert alone["run_monitoring"] == own["run_monitoring"] and "run_launcher" not in alone
     assert {*alone} == {*own, "event_log_storage", "compute_logs"}, "nothing else of the package's file is lost"

@@ -54,6 +54,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "history": ("etl_assets.cli.group:history", "Remove what was kept long enough."),
     "plan": ("etl_assets.cli.plan:plan", "Say what the next runs would do, take and cost, and why."),
     "sync": ("etl_assets.cli.sync:sync", "Compute and publish what is new, changed or removed."),
+    "runs": ("etl_assets.cli.group:runs", "List, show and cancel runs."),
+    "pause": ("etl_assets.cli.control:pause", "Let no run begin, of a tenant, a collection or at all."),
+    "resume": ("etl_assets.cli.control:resume", "Lift a pause: what waited goes on."),
+    "prioritise": ("etl_assets.cli.control:prioritise", "Let some runs begin before others."),
     "search": ("etl_assets.cli.search:search", "Find cited answers."),
     "searches": ("etl_assets.cli.group:searches", "List, run again and remove saved searches."),
     "status": ("etl_assets.cli.status:status", "Show what is current, pending and quarantined."),
@@ -104,6 +108,12 @@ CERTIFICATE: Mapping[str, tuple[str, str]] = {
 
 HISTORY: Mapping[str, tuple[str, str]] = {
     "prune": ("etl_assets.cli.history:prune", "Apply the retention of collections.yaml."),
+}
+
+RUNS: Mapping[str, tuple[str, str]] = {
+    "list": ("etl_assets.cli.runs:list_runs", "List runs at work, those that wait, and those that ended."),
+    "show": ("etl_assets.cli.runs:show_run", "Show what a run did, or how far it is."),
+    "cancel": ("etl_assets.cli.runs:cancel_runs", "Stop runs, or keep them from beginning."),
 }
 
 QUARANTINE: Mapping[str, tuple[str, str]] = {
@@ -185,6 +195,8 @@ tenant = LazyGroup(TENANT, name="tenant", help="Delete all that a tenant has.")
 certificate = LazyGroup(CERTIFICATE, name="certificate", help="List and check what proves a deletion.")
 
 history = LazyGroup(HISTORY, name="history", help="Remove what was kept long enough.")
+
+runs = LazyGroup(RUNS, name="runs", help="List, show and cancel runs.")
 
 quarantine = LazyGroup(QUARANTINE, name="quarantine", help="Show what could not be processed, and try it again.")
 

@@ -129,6 +129,9 @@ def opened_dry(settings: Settings) -> Iterator[Platform]:
 def run_and_report(settings: Settings, keys: Sequence[str]) -> int:
     """Run these partitions, say what was done, and return the exit code: 1 when a partition failed."""
     started = time.time()
+    keys = _ready(settings, keys)
+    if not keys:
+        return 0
     outcomes = _run(settings, keys)
     with opened(settings) as platform:
         held = _held_since(platform, keys, started)
@@ -140,10 +143,28 @@ def run_and_report(settings: Settings, keys: Sequence[str]) -> int:
             if not check.passed and one.error is None:
                 warn(f"etl-assets: {one.partition}: {check.name}: {printable(check.details)}")
         if one.error is not None:
-            warn(f"etl-assets: partition {one.partition} failed: {printable(one.error)}")
-    done = sum(1 for one in outcomes if one.error is None)
+            how = "was canceled" if one.state == "canceled" else "failed"
+            warn(f"etl-assets: partition {one.partition} {how}: {printable(one.error)}")
+    done = sum(1 for one in outcomes if one.state == "succeeded")
+    paused = [one.partition for one in outcomes if one.state == "held"]
     say(f"{done:,} of {len(keys):,} partitions are up to date, {time.time() - started:.1f} s")
-    return 0 if done == len(keys) else 1
+    if paused:
+        say(f"{len(paused):,} were paused meanwhile and wait: {', '.join(paused[:SHOWN])}")
+    return 0 if done + len(paused) == len(keys) else 1
+
+
+def _ready(settings: Settings, keys: Sequence[str]) -> list[str]:
+    """Those of these partitions that are not paused; of the others it is said why, and how many wait."""
+    from etl_assets.cli.control import told_pause
+    from etl_assets.ledger.controls import controls
+
+    with opened(settings) as platform:
+        now = controls(platform.ledger)
+    pauses = {key: now.pause_of(key) for key in keys}
+    for scope in dict.fromkeys(one for one in pauses.values() if one is not None):
+        waiting = sum(1 for one in pauses.values() if one == scope)
+        say(f"{told_pause(scope)}\n  {waiting:,} partitions with something to do wait")
+    return [key for key in keys if pauses[key] is None]
 
 
 def _run(settings: Settings, keys: Sequence[str]) -> Sequence[PartitionOutcome]:

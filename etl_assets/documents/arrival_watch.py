@@ -6,7 +6,7 @@ the run that was asked for is known to have ended, or was never started.
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from etl_assets.documents.platform import Platform
 from etl_assets.errors import EtlAssetsError
 from etl_assets.ledger import objects, requests, settled, touched
 from etl_assets.ledger.catalogue import Partition, ensure_collection, partitions
+from etl_assets.ledger.controls import controls
 from etl_assets.ledger.database import Ledger, clock, digest_of
 from etl_assets.ledger.requests import RunRequest
 from etl_assets.ledger.touched import Waiting
@@ -78,11 +79,12 @@ class Wanted:
     """What one tick asks for. ``partitions`` are all that exist in what was looked at; ``problems`` are for the log.
 
     ``resume`` is the collection to begin with next time, "" after a full round. ``few`` are partitions in which so few
-    keys differ that their runs need not list.
+    keys differ that their runs need not list. ``paused`` ones have work that is asked for once they are resumed.
     """
 
     requests: list[RunRequest] = field(default_factory=list)
     few: set[str] = field(default_factory=set)
+    paused: set[str] = field(default_factory=set)
     partitions: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     held: int = 0
@@ -248,7 +250,15 @@ def _left_over(
 
 
 def _ask(platform: Platform, found: Mapping[str, _Due], known: Mapping[str, RunRequest], wanted: Wanted) -> None:
-    wanted.requests += ask(platform.ledger, {key: (due.arrivals, due.digest) for key, due in found.items()}, known)
+    wanted.paused = paused_among(platform.ledger, found)
+    due = {key: (one.arrivals, one.digest) for key, one in found.items() if key not in wanted.paused}
+    wanted.requests += ask(platform.ledger, due, known)
+
+
+def paused_among(ledger: Ledger, partitions: Iterable[str]) -> set[str]:
+    """Those of these partitions that a person paused: what they need is found again when they are not any more."""
+    now = controls(ledger)
+    return {key for key in partitions if now.pause_of(key) is not None} if now.by_scope else set()
 
 
 def ask(ledger: Ledger, found: Mapping[str, tuple[str, str]], known: Mapping[str, RunRequest]) -> list[RunRequest]:

@@ -31,16 +31,22 @@ from etl_assets.documents.backup import BackupTargets
 from etl_assets.documents.checks import DOCUMENT_CHECKS, every_check
 from etl_assets.documents.event_watch import Heard, watch_events
 from etl_assets.documents.partition_runs import PartitionRuns
-from etl_assets.documents.partitions import document_shards, run_tags
+from etl_assets.documents.partitions import (
+    PARTITION_TAG,
+    control_tags,
+    document_shards,
+    follow_controls,
+    run_tags,
+)
 from etl_assets.documents.plan import plan_collection, trying
 from etl_assets.documents.platform import Platform
 from etl_assets.documents.verification import WHOLE_READS
 from etl_assets.failures import reports_failures, without_secrets
 from etl_assets.ledger import repairs, settled
 from etl_assets.ledger.catalogue import partitions
+from etl_assets.ledger.controls import Controls, controls
 from etl_assets.protocols.comparison import Judgement
 
-PARTITION_TAG = "dagster/partition"
 RUN_KEY_TAG = "dagster/run_key"
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING,
@@ -50,6 +56,7 @@ CODE_SERVER_TAG = ".dagster/grpc_info"
 """Where the code server is that started a run, as Dagster's own launcher notes it."""
 SILENT_S = {dg.DagsterRunStatus.STARTING: 15.0, dg.DagsterRunStatus.STARTED: 300.0, dg.DagsterRunStatus.CANCELING: 15.0}
 """A code server that was replaced ends after its runs and listens no more meanwhile: they are silent for less."""
+SHOWN = 20
 REPAIRS_INTERVAL_S = 60
 EVENTS_INTERVAL_S = 10
 """The time between two looks into the queue of events."""
@@ -342,6 +349,8 @@ def document_arrivals(context: dg.SensorEvaluationContext, arrivals: dg.Resource
     if not cursor.is_due(time.time(), arrivals.interval_s):
         return dg.SensorResult(skip_reason=f"looked less than {arrivals.interval_s} s ago", cursor=context.cursor)
     platform = arrivals.platform
+    now = controls(platform.ledger)
+    follow_controls(context.instance, now)  # whoever paused or resumed may have died before the queue was told
     wanted = watch(platform, InstanceRuns(context.instance, platform), resume=cursor.resume)
     problems = [without_secrets(problem) for problem in wanted.problems]
     for problem in problems:
@@ -351,7 +360,7 @@ def document_arrivals(context: dg.SensorEvaluationContext, arrivals: dg.Resource
             dg.RunRequest(
                 run_key=one.run_key,
                 partition_key=one.partition,
-                tags=run_tags(one.partition) | ({INTAKE_TAG: TOUCHED} if one.partition in wanted.few else {}),
+                tags=_tags(now, one.partition, only_touched=one.partition in wanted.few),
             )
             for one in wanted.requests
         ],
@@ -371,6 +380,7 @@ def document_events(context: dg.SensorEvaluationContext, arrivals: dg.ResourcePa
         return dg.SensorResult(skip_reason="no queue of events is set (ETL_S3_EVENTS_QUEUE_URL)")
     platform = arrivals.platform
     heard = watch_events(platform, InstanceRuns(context.instance, platform), arrivals.events)
+    now = controls(platform.ledger)
     problems = [without_secrets(problem) for problem in heard.problems]
     for problem in problems:
         context.log.error(problem)
@@ -379,7 +389,7 @@ def document_events(context: dg.SensorEvaluationContext, arrivals: dg.ResourcePa
     return dg.SensorResult(
         run_requests=[
             dg.RunRequest(
-                run_key=one.run_key, partition_key=one.partition, tags={**run_tags(one.partition), INTAKE_TAG: TOUCHED}
+                run_key=one.run_key, partition_key=one.partition, tags=_tags(now, one.partition, only_touched=True)
             )
             for one in heard.requests
         ],
@@ -388,10 +398,15 @@ def document_events(context: dg.SensorEvaluationContext, arrivals: dg.ResourcePa
     )
 
 
+def _tags(controls: Controls, partition: str, *, only_touched: bool) -> dict[str, str]:
+    return run_tags(partition) | control_tags(controls, partition) | ({INTAKE_TAG: TOUCHED} if only_touched else {})
+
+
 def _heard(heard: Heard) -> str:
     parts = {
         "messages": heard.messages, "keys to take in": heard.differed, "known already": heard.same,
         "in no collection": heard.outside, "strange messages": heard.strange, "not taken out": heard.left,
+        "partitions with work that are paused": len(heard.paused),
     }  # fmt: skip
     return ", ".join(f"{count} {name}" for name, count in parts.items()) + (", more to come" if heard.has_more else "")
 
@@ -404,4 +419,6 @@ def _new_partitions(instance: dg.DagsterInstance, keys: Sequence[str]) -> list[d
 def _skip_reason(wanted: Wanted, problems: Sequence[str]) -> str:
     if problems:
         return "could not look everywhere: " + "; ".join(problems)
+    if wanted.paused:
+        return f"paused, with work that waits: {', '.join(sorted(wanted.paused)[:SHOWN])}"
     return f"nothing to do in {len(wanted.partitions)} partitions; {wanted.held} keys cannot name a document"

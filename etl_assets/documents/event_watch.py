@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from etl_assets.documents.arrival_watch import RunStates, ask, settle_ended, waiting_in
+from etl_assets.documents.arrival_watch import RunStates, ask, paused_among, settle_ended, waiting_in
 from etl_assets.documents.model import NAME
 from etl_assets.documents.platform import Platform
 from etl_assets.documents.touched_arrivals import compare_keys
@@ -34,11 +34,13 @@ class Heard:
     """What one tick did. ``differed`` counts keys entered for a run, ``same`` those that the ledger has already.
 
     ``outside`` counts keys that lie in no collection, ``strange`` messages that were held; ``left`` those that could
-    not be taken out of the queue. ``has_more`` when it stopped before the queue was empty.
+    not be taken out of the queue. ``has_more`` when it stopped before the queue was empty. ``paused`` partitions have
+    keys that wait.
     """
 
     requests: list[RunRequest] = field(default_factory=list)
     partitions: set[str] = field(default_factory=set)
+    paused: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
     messages: int = 0
     differed: int = 0
@@ -125,8 +127,9 @@ def _ask(platform: Platform, runs: RunStates, heard: Heard) -> None:
     failed = {one.partition for one in known.values() if one.failures and not one.open and one.retry_at <= at}
     found = _due(waiting, known, failed)
     if found:
-        busy = runs.busy()
-        heard.requests = ask(platform.ledger, {key: due for key, due in found.items() if key not in busy}, known)
+        heard.paused = paused_among(platform.ledger, found)
+        skipped = runs.busy() | heard.paused
+        heard.requests = ask(platform.ledger, {key: due for key, due in found.items() if key not in skipped}, known)
     heard.partitions |= {one.partition for one in heard.requests}
 
 

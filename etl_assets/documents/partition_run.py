@@ -25,6 +25,7 @@ from etl_assets.documents.platform import Platform
 from etl_assets.documents.prices import tariff_of
 from etl_assets.documents.promotion import Candidate, consider, retire_expired
 from etl_assets.documents.publication import CommitReport, Publisher, StoreReport, Target
+from etl_assets.documents.run_watch import RunWatch
 from etl_assets.documents.stage_work import StageWork
 from etl_assets.documents.touched_arrivals import confirm_removals, survey_touched
 from etl_assets.documents.upkeep import recipe_digest, settle, to_look_at, unfinished
@@ -83,13 +84,15 @@ class PartitionRun:
         watch: Watcher = ignore,
         wait_s: float = 0.0,
         build_s: float | None = None,
+        origin: runs.Origin | None = None,
     ) -> None:
         self.platform = platform
         self.partition: Partition = partition(platform.ledger, key)
         self.run_id = run_id
         self.report: dict[str, Any] = {}
         self.left = 0
-        self._watch = watch
+        self._watch = RunWatch(platform.ledger, run_id, key, watch)
+        self._origin = origin
         self._wait_s = wait_s
         self._build_s = build_s
         self._lease: Lease | None = None
@@ -142,7 +145,7 @@ class PartitionRun:
                 ttl_s=self.platform.lease_s,
             )  # fmt: skip
             with self._lease.writing() as connection:
-                runs.begin_run(connection, self.run_id, self.partition.key)
+                runs.begin_run(connection, self.run_id, self.partition.key, self._origin)
                 place = self.platform.collections
                 digest = place.digest_of(self.partition.tenant, self.partition.collection)
                 record_settings(connection, self.partition.cid, digest, asdict(self.settings))
@@ -331,7 +334,7 @@ class PartitionRun:
                 message = None if error is None else f"{type(error).__name__}: {error}"
                 runs.end_run(
                     connection, self.run_id, self.partition.key, self.report, error=message, step=self._step,
-                    others=lease.others(connection) > 0,
+                    others=lease.others(connection) > 0, was_canceled=isinstance(error, runs.RunCanceled),
                 )  # fmt: skip
         finally:
             lease.release()
@@ -395,6 +398,7 @@ class PartitionRun:
         """Fence every earlier attempt of the step, whichever process it is in."""
         self._step = step
         self.lease.begin_step(step)
+        self._watch.begin(step)
 
     def _note(self, step: str, values: Mapping[str, Any]) -> None:
         self.report[step] = dict(values)

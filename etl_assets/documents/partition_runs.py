@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from etl_assets.documents.partition_run import PartitionRun
 from etl_assets.documents.platform import Platform
 from etl_assets.errors import PermanentError
+from etl_assets.ledger.runs import Origin, RunCanceled
 from etl_assets.stages.report import Progress, Watcher, ignore
 
 LOG_EVERY_S = 5.0
@@ -20,13 +21,13 @@ class PartitionRuns:
     """Opens the platform at its first use, so that nothing is opened for a run whose first step is skipped.
 
     ``run_id`` holds the leases: processes of one run that follow one another get the same token. ``watch`` is called
-    after every batch; ``wait_s`` is how long to wait for whoever has a partition; ``build_s`` is how long a stage may
-    compute for an index that is being built (``None``: until it is done).
+    after every batch; ``origin`` is who asked for the run; ``wait_s`` is how long to wait for whoever has a partition;
+    ``build_s`` is how long a stage may compute for an index that is being built (``None``: until it is done).
     """
 
     def __init__(
         self, open_platform: Callable[[], Platform], *, run_id: str, watch: Watcher = ignore, wait_s: float = 10.0,
-        build_s: float | None = None,
+        build_s: float | None = None, origin: Origin | None = None,
     ) -> None:  # fmt: skip
         self._open_platform = open_platform
         self._platform: Platform | None = None
@@ -34,6 +35,7 @@ class PartitionRuns:
         self._watch = watch
         self._wait_s = wait_s
         self._build_s = build_s
+        self._origin = origin
         self._runs: dict[str, PartitionRun] = {}
         self._errors: dict[str, BaseException] = {}
         self._log: Callable[[Progress], None] = ignore
@@ -67,6 +69,10 @@ class PartitionRuns:
         """Note that a check stopped the run."""
         self._errors[key] = PermanentError(f"partition {key}: {'; '.join(problems)}")
 
+    def was_canceled(self, key: str) -> bool:
+        """Whether somebody asked the run to stop, and it did."""
+        return isinstance(self._errors.get(key), RunCanceled)
+
     def report(self, key: str) -> dict[str, object]:
         """What the steps so far reported, by step."""
         return dict(self._runs[key].report) if key in self._runs else {}
@@ -86,8 +92,9 @@ class PartitionRuns:
     def _run(self, key: str) -> PartitionRun:
         if key not in self._runs:
             self._runs[key] = PartitionRun(
-                self.platform, key, run_id=self._run_id, watch=self._seen, wait_s=self._wait_s, build_s=self._build_s
-            )
+                self.platform, key, run_id=self._run_id, watch=self._seen, wait_s=self._wait_s, build_s=self._build_s,
+                origin=self._origin,
+            )  # fmt: skip
         return self._runs[key]
 
     def _seen(self, progress: Progress) -> None:

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, delete, select
 
-from etl_assets.ledger import schema
+from etl_assets.ledger import controls, schema
 
 
 def remove_collection(connection: Connection, tenant: str, collection: str) -> None:
@@ -20,6 +20,7 @@ def remove_collection(connection: Connection, tenant: str, collection: str) -> N
     if cid is None:
         return
     keys = list(connection.scalars(select(part.c.partition).where(part.c.cid == cid)))
+    controls.forget(connection, [*keys, f"{tenant}/{collection}"])
     segments = list(connection.scalars(select(schema.segments.c.segment_id).where(schema.segments.c.cid == cid)))
     for start in range(0, len(segments), 5000):
         connection.execute(delete(schema.memo).where(schema.memo.c.segment_id.in_(segments[start : start + 5000])))

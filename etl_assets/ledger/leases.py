@@ -14,7 +14,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ LEASE_S = 20.0
 """A lease that is not renewed for so long may be taken by somebody else."""
 
 _POLL_S = 0.05
+_IN_LIST = 5000
 
 
 class LeaseLost(TransientError):
@@ -109,6 +110,11 @@ class Lease:
         with self._ledger.writing() as connection:
             self._renew(connection)
 
+    def discard(self) -> None:
+        """Release the lease and leave nothing of it: for a name that is never used again."""
+        self.release()
+        _discard(self._ledger, [self.partition])
+
     def _renew(self, connection: Connection) -> None:
         table = schema.leases
         until = now(connection) + self._ttl_s
@@ -173,6 +179,46 @@ def acquire(ledger: Ledger, partition: str, *, holder: str, wait_s: float = 0.0,
         if time.monotonic() >= deadline:
             raise TransientError(f"partition {partition} is being worked on by {owner}; try again when it is done")
         time.sleep(_POLL_S)
+
+
+def living_holders(ledger: Ledger, names: Sequence[str]) -> dict[str, str]:
+    """Who holds each of these leases, as far as somebody alive does.
+
+    On PostgreSQL a dead holder counts until its lease has expired.
+    """
+    table = schema.leases
+    with ledger.reading() as connection:
+        rows = [
+            row
+            for start in range(0, len(names), _IN_LIST)
+            for row in connection.execute(
+                select(table.c.name, table.c.holder, table.c.token)
+                .where(table.c.name.in_(names[start : start + _IN_LIST]), table.c.expires_at > now(connection))
+            )
+        ]  # fmt: skip
+    folder = ledger.lock_folder
+    return {row.name: row.holder for row in rows if not _nobody_holds(_lock_path(folder, row.name, row.token))}
+
+
+def discard_dead(ledger: Ledger, prefix: str) -> None:
+    """Leave nothing of leases whose names begin so and that nobody alive holds."""
+    table = schema.leases
+    with ledger.reading() as connection:
+        expired = table.c.name.startswith(prefix, autoescape=True) & (table.c.expires_at <= now(connection))
+        names = list(connection.scalars(select(table.c.name).where(expired)))
+    _discard(ledger, names)
+
+
+def _discard(ledger: Ledger, names: list[str]) -> None:
+    if not names:
+        return
+    table = schema.leases
+    with ledger.writing() as connection:
+        gone = (table.c.name.in_(names), table.c.expires_at <= now(connection))
+        rows = connection.execute(select(table.c.name, table.c.token).where(*gone)).all()
+        connection.execute(delete(table).where(*gone))
+    for name, token in rows:
+        _remove(_lock_path(ledger.lock_folder, name, token))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,15 @@ that is settled, and never falls.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
 from etl_assets.ledger import schema
-from etl_assets.ledger.database import draw, upsert
+from etl_assets.ledger.database import clock, draw, upsert
 
 BACKOFF_S = 30.0
 LONGEST_BACKOFF_S = 3600.0
+WHATEVER = "*"
+"""In place of what a run was asked for: nothing is asked for before ``retry_at``, whatever changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class RunRequest:
         """Whether work that is there now may be asked for."""
         if self.open:
             return False
-        return at >= self.retry_at or (arrivals != "" and arrivals != self.arrivals)
+        return at >= self.retry_at or (arrivals != "" and self.arrivals not in (arrivals, WHATEVER))
 
 
 def next_request(last: RunRequest | None, partition: str, digest: str, arrivals: str, *, at: float) -> RunRequest:
@@ -71,6 +73,24 @@ def save(connection: Connection, changed: Mapping[str, RunRequest]) -> None:
     if not changed:
         return
     upsert(connection, schema.run_requests, [_row(one) for one in changed.values()])
+
+
+def put_off(connection: Connection, partition: str) -> None:
+    """Ask for nothing in a partition for ``LONGEST_BACKOFF_S``: a person canceled a run of it."""
+    hold(connection)
+    at = clock(connection)
+    last = requests(connection, [partition]).get(partition) or RunRequest(partition, "", "", 0, False, at)
+    ended = replace(last.settled(succeeded=False, at=at), arrivals=WHATEVER, retry_at=at + LONGEST_BACKOFF_S)
+    save(connection, {partition: ended})
+
+
+def ask_again(connection: Connection, partitions: Collection[str]) -> None:
+    """Let what was put off be asked for at once."""
+    table = schema.run_requests
+    put_off = set(connection.scalars(select(table.c.partition).where(table.c.arrivals == WHATEVER)))
+    for key in sorted(put_off.intersection(partitions)):
+        again = update(table).where(table.c.partition == key)
+        connection.execute(again.values(retry_at=0.0, arrivals="", failures=0))
 
 
 def hold(connection: Connection) -> None:

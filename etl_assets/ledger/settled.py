@@ -8,6 +8,7 @@ from sqlalchemy import Connection, and_, delete, exists, insert, or_, select, up
 from etl_assets.ledger import schema
 from etl_assets.ledger.catalogue import CHANGED, LOOKING, WHOLE
 from etl_assets.ledger.database import now
+from etl_assets.ledger.runs import LOST, STARTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def expired_runs(connection: Connection) -> frozenset[str]:
     query = (
         select(run.c.run_id)
         .select_from(run.outerjoin(lease, alive))
-        .where(run.c.state == "started", lease.c.name.is_(None))
+        .where(run.c.state.in_([STARTED, LOST]), lease.c.name.is_(None))
     )
     return frozenset(connection.scalars(query))
 

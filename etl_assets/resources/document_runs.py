@@ -10,6 +10,7 @@ from pydantic import Field
 
 from etl_assets.documents.arrival_watch import ArrivalStore
 from etl_assets.documents.partition_runs import PartitionRuns
+from etl_assets.documents.partitions import origin_of
 from etl_assets.documents.platform import Platform
 
 if TYPE_CHECKING:
@@ -55,7 +56,10 @@ class PartitionRunsResource(dg.ConfigurableResource[PartitionRuns]):
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[PartitionRuns]:
         """For the time of the run."""
         run_id = context.run.run_id if context.run is not None else "no-run"
-        runs = PartitionRuns(platform_from_environment, run_id=run_id, wait_s=self.lease_wait_s, build_s=self.build_s)
+        runs = PartitionRuns(
+            platform_from_environment, run_id=run_id, wait_s=self.lease_wait_s, build_s=self.build_s,
+            origin=None if context.run is None else origin_of(context.run),
+        )  # fmt: skip
         try:
             yield runs
         finally:

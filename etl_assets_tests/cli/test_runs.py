@@ -1,0 +1,79 @@
+"""Listing, showing and canceling runs by command."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from etl_assets.asset_keys import INGEST_JOB, PRIORITY_TAG
+from etl_assets.documents.partitions import PARTITION_TAG
+from etl_assets.launching import render_instance
+from etl_assets.settings import Settings
+from etl_assets_tests.cli.conftest import SETTINGS, Command, put
+from etl_assets_tests.cli.test_control import queued_run
+
+ACME, ZETA = "acme.reports.00-of-01", "zeta.mail.00-of-01"
+DEADLINE_S = 180.0
+
+
+def test_runs_that_ended_are_listed_and_shown(etl: Command, home: Path) -> None:
+    listed = etl("runs", "list", "--json", home=home).records
+    assert {(one["partition"], one["state"], one["source"]) for one in listed} == {
+        (ACME, "succeeded", "sync"), (ZETA, "succeeded", "sync"),
+    }  # fmt: skip
+    (one,) = etl("runs", "list", "--tenant", "zeta", "--json", home=home).records
+    (shown,) = etl("runs", "show", one["run_id"], "--json", home=home).records
+    assert shown["steps"]["pages"]["computed"] == 1 and shown["seconds"] >= 0 and shown["batch"] == listed[0]["batch"]
+    told = etl("runs", "show", one["run_id"][:8], home=home).out
+    assert "state: succeeded" in told and "published_documents" in told
+    assert "succeeded" in etl("runs", "list", home=home).out
+    ended = etl("runs", "cancel", one["run_id"], home=home)
+    assert ended.code == 1 and "ended already (succeeded)" in ended.out
+    assert etl("runs", "list", "--open", home=home).out == "no such run\n"
+
+
+@pytest.mark.parametrize("name", ["ffffffff-0000", "a b c d", "xyz", "../../etc", ""])
+def test_a_name_of_no_run_is_refused(etl: Command, made_home: Path, name: str) -> None:
+    for command in ("show", "cancel"):
+        assert etl("runs", command, name, home=made_home).code == 2
+
+
+def test_a_run_in_the_queue_is_listed_with_why_it_waits_and_can_be_canceled(etl: Command, home: Path) -> None:
+    folder = render_instance(Settings(home_folder=str(home)))
+    with dg.DagsterInstance.from_config(str(folder)) as instance:
+        tags = {PARTITION_TAG: ACME, "dagster/sensor_name": "document_arrivals", PRIORITY_TAG: "3"}
+        run_id = queued_run(instance, INGEST_JOB, tags)
+        assert etl("pause", "acme", "--reason", "full", home=home).code == 0
+        (one,) = etl("runs", "list", "--open", "--json", home=home).records
+        assert (one["run_id"], one["state"], one["priority"], one["source"]) == (
+            run_id, "queued", 3, "document_arrivals",
+        )  # fmt: skip
+        assert one["held"].startswith("acme is paused since") and "(full)" in one["held"]
+        assert etl("runs", "cancel", run_id[:8], "--json", home=home).records[0]["outcome"] == "canceled"
+        ended = instance.get_run_by_id(run_id)
+        assert ended is not None and ended.status == dg.DagsterRunStatus.CANCELED
+        assert etl("runs", "cancel", run_id, home=home).code == 1
+
+
+def test_a_sync_in_another_process_is_canceled_and_the_next_goes_on(etl: Command, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    put(home, {f"acme/{name}/{number}.txt": f"EMOTET {number}" for name in ("a", "b", "c") for number in range(150)})
+    (home / "collections.yaml").write_text(SETTINGS)
+    env = {**os.environ, "ETL_HOME": str(home), "ETL_PARSER_PROCESSES": "1", "ETL_SEARCH_TIME_LIMIT_S": "0.1"}
+    command = [sys.executable, "-m", "etl_assets.cli", "sync"]
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as sync:
+        deadline = time.monotonic() + DEADLINE_S
+        while not (batch := etl("runs", "list", "--open", "--json", home=home).records):
+            assert time.monotonic() < deadline and sync.poll() is None
+        outcome = etl("runs", "cancel", batch[0]["batch"], "--json", home=home)
+        out, err = sync.communicate(timeout=DEADLINE_S)
+    assert outcome.code == 0 and len(outcome.records) == 3, (outcome, out, err)
+    assert sync.returncode == 1 and err.count("was canceled") == 3, (out, err)
+    states = [one["state"] for one in etl("runs", "list", "--json", home=home).records]
+    assert states == ["canceled"] * 3
+    assert etl("sync", home=home).code == 0
+    assert [one["current"] for one in etl("status", "--json", home=home).records] == [150, 150, 150]
