@@ -15,8 +15,8 @@ from etl_assets.cli.session import as_json, opened, read_settings, unknown_colle
 from etl_assets.errors import ConfigError
 
 if TYPE_CHECKING:
-    from etl_assets.documents.deletion import Doomed
     from etl_assets.documents.deletion_orders import Deleted
+    from etl_assets.documents.document_names import DocumentName
     from etl_assets.documents.platform import Platform
 
 purging = click.option(
@@ -127,12 +127,12 @@ def _exists(platform: Platform, tenant: str, collection: str | None) -> bool:
     return any(one.tenant == tenant and one.collection == (collection or "") for one in waiting)
 
 
-def _chosen(platform: Platform, names: Sequence[str]) -> tuple[list[Doomed], int]:
+def _chosen(platform: Platform, names: Sequence[str]) -> tuple[list[DocumentName], int]:
     """The documents that are named, each once, and 1 when a name means none."""
     from etl_assets.cli.document_remove import keys_of
 
     listings: dict[tuple[str, str], list[str]] = {}
-    found: dict[str, Doomed] = {}
+    found: dict[str, DocumentName] = {}
     failed = 0
     for name in names:
         try:
@@ -145,21 +145,20 @@ def _chosen(platform: Platform, names: Sequence[str]) -> tuple[list[Doomed], int
     return list(found.values()), failed
 
 
-def _of_key(key: str) -> Doomed:
+def _of_key(key: str) -> DocumentName:
     from etl_assets.documents.deletion_orders import named
 
     tenant, collection, path = key.split("/", 2)
     return named(tenant, collection, path)
 
 
-def _known(platform: Platform, name: str) -> Doomed:
+def _known(platform: Platform, name: str) -> DocumentName:
     """A document that only the ledger knows, or only a deletion that was interrupted."""
     from etl_assets.cli.choosing import one_document
-    from etl_assets.documents.deletion import Doomed
     from etl_assets.ledger import deletions
 
     try:
-        one = one_document(platform, name)
+        return one_document(platform, name, by_file_name=False)
     except ConfigError:
         with platform.ledger.reading() as connection:
             waiting = deletions.unfinished(connection)
@@ -168,7 +167,6 @@ def _known(platform: Platform, name: str) -> Doomed:
             if any(doomed.document_id in row.documents for row in waiting):
                 return doomed
         raise
-    return Doomed(one.document_id, one.tenant, one.collection, one.path)
 
 
 def _ask(what: str, purge: bool, yes: bool) -> None:

@@ -68,4 +68,4 @@ def _key_of_id(platform: object, name: str) -> str:
     from etl_assets.documents.platform import Platform
 
     assert isinstance(platform, Platform)
-    return one_document(platform, name).key
+    return one_document(platform, name, by_file_name=False).key

@@ -35,8 +35,9 @@ def lineage(
 ) -> int:
     """Tell what something came from: stages, producers, runs, pages and characters, down to the original bytes.
 
-    NAME is a hit of `search --json` (its JSON, or DOCUMENT/CHUNK), a chunk id, an entity's id or name, a document's id
-    or TENANT/COLLECTION/PATH, or a partition key. The exit code is 1 when stored bytes do not confirm what is told.
+    NAME is a hit of `search --json` (its JSON, or DOCUMENT/CHUNK), a chunk id, an entity's id or name, a document's id,
+    TENANT/COLLECTION/PATH or file name, or a partition key. The exit code is 1 when stored bytes do not confirm
+    what is told.
     """
     from etl_assets.documents.lineage import lineage as trace
     from etl_assets.documents.lineage_formats import mermaid, run_events

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from etl_assets.documents.arrivals import tombstone_key
+from etl_assets.documents.document_names import DocumentName
 from etl_assets.documents.model import PAGES, STAGES, slot_of
 from etl_assets.documents.platform import Platform
 from etl_assets.errors import PermanentError, TransientError
@@ -34,21 +35,6 @@ _LEAST_NAME = 5
 """A shorter path or title is not looked for in logs: it would be found everywhere."""
 
 
-@dataclass(frozen=True, slots=True)
-class Doomed:
-    """One document to delete; ``path`` is "" where nobody knows it any more, after an interrupted purge."""
-
-    document_id: str
-    tenant: str
-    collection: str
-    path: str
-
-    @property
-    def key(self) -> str:
-        """``tenant/collection/path``."""
-        return f"{self.tenant}/{self.collection}/{self.path}"
-
-
 @dataclass(slots=True)
 class _Part:
     """The documents of one partition, under its lease."""
@@ -68,7 +54,7 @@ class CollectionDeletion:
         platform: Platform,
         row: DeletionRow,
         collection: str,
-        doomed: Sequence[Doomed],
+        doomed: Sequence[DocumentName],
         say: Callable[[str], None],
     ) -> None:
         self._platform = platform

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from etl_assets.documents.deletion import CollectionDeletion, Doomed
+from etl_assets.documents.deletion import CollectionDeletion
+from etl_assets.documents.document_names import DocumentName
 from etl_assets.documents.model import document_id
 from etl_assets.documents.platform import Platform
 from etl_assets.errors import ConfigError
@@ -45,7 +46,7 @@ def ignore(_step: str) -> None:
 
 
 def delete_documents(
-    platform: Platform, doomed: Sequence[Doomed], *, purge: bool, say: Callable[[str], None] = ignore
+    platform: Platform, doomed: Sequence[DocumentName], *, purge: bool, say: Callable[[str], None] = ignore
 ) -> list[Deleted]:
     """Delete documents from their keys, stores, caches, segments and the quarantine; one certificate a collection.
 
@@ -56,7 +57,7 @@ def delete_documents(
         ConfigError: no certificate could be signed; nothing was deleted.
         TransientError, PermanentError: a step could not be done; run the same order again.
     """
-    by_place: dict[tuple[str, str], list[Doomed]] = {}
+    by_place: dict[tuple[str, str], list[DocumentName]] = {}
     for one in doomed:
         by_place.setdefault((one.tenant, one.collection), []).append(one)
     _refuse_without_key(platform)
@@ -82,9 +83,9 @@ def delete_tenant(platform: Platform, tenant: str, *, purge: bool, say: Callable
     return _deleted(platform, "tenant", tenant, "", None, purge, say)
 
 
-def named(tenant: str, collection: str, path: str) -> Doomed:
+def named(tenant: str, collection: str, path: str) -> DocumentName:
     """The document of a key, whether or not anybody knows it any more."""
-    return Doomed(document_id(tenant, collection, path), tenant, collection, path)
+    return DocumentName(document_id(tenant, collection, path), tenant, collection, path)
 
 
 def finish_interrupted(platform: Platform, say: Callable[[str], None] = ignore) -> list[Deleted]:
@@ -95,7 +96,7 @@ def finish_interrupted(platform: Platform, say: Callable[[str], None] = ignore) 
         _refuse_without_key(platform)
     done = []
     for row in waiting:
-        doomed = [Doomed(one, row.tenant, row.collection, "") for one in row.documents]
+        doomed = [DocumentName(one, row.tenant, row.collection, "") for one in row.documents]
         of_documents = doomed if row.kind == "document" else None
         done.append(_deleted(platform, row.kind, row.tenant, row.collection, of_documents, row.purge, say))
     return done
@@ -108,7 +109,7 @@ def _refuse_without_key(platform: Platform) -> None:
 
 
 def _deleted(
-    platform: Platform, kind: str, tenant: str, collection: str, doomed: Sequence[Doomed] | None, purge: bool,
+    platform: Platform, kind: str, tenant: str, collection: str, doomed: Sequence[DocumentName] | None, purge: bool,
     say: Callable[[str], None],
 ) -> Deleted:  # fmt: skip
     places = [collection] if collection else _collections(platform, tenant)
@@ -119,7 +120,7 @@ def _deleted(
     for place in sorted({*places, *row.evidence}):
         before = row.evidence.get(place, {}).get("versions", {})
         mine = {one.document_id: one for one in found.get(place, [])}
-        mine |= {one: Doomed(one, tenant, place, "") for one in before if one not in mine}
+        mine |= {one: DocumentName(one, tenant, place, "") for one in before if one not in mine}
         CollectionDeletion(platform, row, place, list(mine.values()), say).run()
         if purge and kind != "document":
             _remove_collection(platform, row, place)
@@ -131,12 +132,12 @@ def _collections(platform: Platform, tenant: str) -> list[str]:
     return sorted(known | {name for owner, name in platform.arrivals.collections() if owner == tenant})
 
 
-def _all_of(platform: Platform, tenant: str, collection: str) -> Iterator[Doomed]:
+def _all_of(platform: Platform, tenant: str, collection: str) -> Iterator[DocumentName]:
     """Every document of a collection that the ledger or the store knows."""
     with platform.ledger.reading() as connection:
         known = deletions.documents_of(connection, tenant, collection)
     for identity, (_, path) in known.items():
-        yield Doomed(identity, tenant, collection, path)
+        yield DocumentName(identity, tenant, collection, path)
     skip = len(tenant) + len(collection) + 2
     for entry in platform.arrivals.list(tenant, collection):
         if isinstance(entry, ObjectInfo):

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from etl_assets.documents.collection_fields import FIELDS
-from etl_assets.documents.lineage_subject import DocumentName, scope_of, subject_of
+from etl_assets.documents.document_names import DocumentName
+from etl_assets.documents.lineage_subject import scope_of, subject_of
 from etl_assets.documents.model import PAGES, STAGES
 from etl_assets.documents.platform import Platform
 from etl_assets.errors import ConfigError

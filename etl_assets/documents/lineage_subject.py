@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from etl_assets.documents.model import CHUNKS, document_id
+from etl_assets.documents.document_names import DocumentName, documents_called
+from etl_assets.documents.model import CHUNKS
 from etl_assets.documents.platform import Platform
 from etl_assets.errors import ConfigError, DataError
 from etl_assets.ledger import origins
 from etl_assets.ledger.catalogue import Partition, partitions
-from etl_assets.ledger.documents_view import documents_named
 from etl_assets.ledger.snapshots import CollectionView, snapshot
 from etl_assets.protocols.graph import Entity, Scope
 from etl_assets.stages.lake import SegmentLost
@@ -21,7 +21,6 @@ from etl_assets.stages.lake import SegmentLost
 Kind = Literal["hit", "chunk", "entity", "document", "partition"]
 KINDS: tuple[Kind, ...] = ("hit", "chunk", "entity", "document", "partition")
 
-_DOCUMENT = re.compile(r"[0-9a-f]{8,32}")
 _CHUNK = re.compile(r"[0-9a-f]{32}-\d+")
 _IN_DOCUMENT = re.compile(r"([0-9a-f]{8,32}|\d+)[/:]([0-9a-f]{32}-\d+)")
 _PARTITION = re.compile(r"[a-z0-9_-]+\.[a-z0-9_-]+\.\d+-of-\d+")
@@ -29,21 +28,6 @@ _ENTITY = re.compile(r"[a-z][a-z0-9_-]*:.+", re.DOTALL)
 _NAMED_IN_ERRORS = 5
 _MOST_ENTITIES = 50
 _TRIES = 3
-
-
-@dataclass(frozen=True, slots=True)
-class DocumentName:
-    """A document as people know it."""
-
-    document_id: str
-    tenant: str
-    collection: str
-    path: str
-
-    @property
-    def key(self) -> str:
-        """``tenant/collection/path``."""
-        return f"{self.tenant}/{self.collection}/{self.path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +67,8 @@ def subject_of(
     """What ``text`` means: ``kind`` says which, else its form does, else what is known under it.
 
     A hit is its JSON, or ``PUBLICATION/CHUNK`` or ``DOCUMENT/CHUNK``; a chunk its id; an entity its id, ``type:form``,
-    or a name; a document its id, the beginning of one, or ``tenant/collection/path``; a partition its key.
+    or a name; a document its id, the beginning of one, ``tenant/collection/path``, or the name of its file;
+    a partition its key.
 
     Raises:
         ConfigError: nothing is known under it, or several things are, of one kind or of several.
@@ -94,7 +79,7 @@ def subject_of(
     if not found:
         raise ConfigError(
             f"{text[:100]!r}: nothing is known under it; give a hit of `search --json`, a chunk id, an entity id such "
-            "as group:G0007 or its name, a document id or TENANT/COLLECTION/PATH, or a partition key"
+            "as group:G0007 or its name, a document's id, TENANT/COLLECTION/PATH or file name, or a partition key"
         )
     if len(found) > 1:
         told = ", ".join(told_subject(platform, one) for one in found[:_NAMED_IN_ERRORS])
@@ -212,15 +197,7 @@ def _entity(platform: Platform, text: str, tenant: str | None, collection: str |
 
 
 def _document(platform: Platform, text: str, tenant: str | None, collection: str | None) -> list[Subject]:
-    parts = text.split("/", 2)
-    prefix = text.lower() if _DOCUMENT.fullmatch(text.lower()) else None
-    if len(parts) == 3:
-        prefix = document_id(parts[0], parts[1], parts[2])  # which has an index; paths of what is gone have none
-    if prefix is None:
-        return []
-    with platform.ledger.reading() as connection:
-        rows = documents_named(connection, prefix=prefix)
-    named = [DocumentName(*row) for row in rows]
+    named = documents_called(platform, text)
     return [one for one in named if tenant in (None, one.tenant) and collection in (None, one.collection)]
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from etl_assets.documents.arrivals import forget_tombstones, original_key
-from etl_assets.documents.deletion import Doomed
 from etl_assets.documents.deletion_orders import delete_documents
+from etl_assets.documents.document_names import DocumentName
 from etl_assets.documents.platform import Platform
 from etl_assets.ledger import pruning, tombstones
 from etl_assets.ledger.catalogue import Partition
@@ -54,7 +54,7 @@ def _expire(platform: Platform, place: Partition, report: PruneReport, dry_run: 
         old = pruning.arrived_before(connection, place, days)
     report.expired += len(old)
     if old and not dry_run:
-        doomed = [Doomed(identity, place.tenant, place.collection, path) for identity, path in old]
+        doomed = [DocumentName(identity, place.tenant, place.collection, path) for identity, path in old]
         report.certificates += [one.certificate for one in delete_documents(platform, doomed, purge=False)]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, or_, select, update
+from sqlalchemy import Connection, and_, delete, func, or_, select, update
 
 from etl_assets.ledger import schema
 from etl_assets.ledger.catalogue import Partition, mark_dirty
@@ -166,19 +166,17 @@ def _await_retry(connection: Connection, document: str, stage: str) -> None:
 
 
 def documents_named(
-    connection: Connection, *, prefix: str | None = None, place: tuple[str, str, str] | None = None
+    connection: Connection, *, prefix: str | None = None, ends: str | None = None
 ) -> list[tuple[str, str, str, str]]:
-    """(id, tenant, collection, path) of documents, present or gone or held, by beginning of id or by
-    (tenant, collection, path); by id, each once. At most 50."""
+    """(id, tenant, collection, path) of documents, present or gone or held, by the beginning of their id or by the end
+    of their path, in whole parts; by id, each once. At most 50. A beginning is looked up, an end is searched for."""
     o, owner, q = schema.objects, schema.collections, schema.quarantine
     known = select(o.c.document_id, owner.c.tenant, owner.c.collection, o.c.path).join(owner, owner.c.cid == o.c.cid)
     held = select(q.c.document_id, q.c.tenant, q.c.collection, q.c.path)
     if prefix is not None:
         known, held = (query.where(_begins(query.selected_columns[0], prefix)) for query in (known, held))
-    if place is not None:
-        tenant, collection, path = place
-        known = known.where(owner.c.tenant == tenant, owner.c.collection == collection, o.c.path == path)
-        held = held.where(q.c.tenant == tenant, q.c.collection == collection, q.c.path == path)
+    if ends is not None:
+        known, held = (query.where(_ends(query.selected_columns[3], ends)) for query in (known, held))
     found = {tuple(row) for query in (known, held) for row in connection.execute(query.distinct().limit(50))}
     return sorted((row[0], row[1], row[2], row[3]) for row in found)
 
@@ -291,3 +289,8 @@ def _mine(partition: Partition) -> tuple[Any, ...]:
 def _begins(column: Any, prefix: str) -> Any:
     """Ids are hex, so the last one with a prefix is followed by the prefix and a "g"."""
     return or_(column == prefix, and_(column >= prefix, column < prefix + "g"))
+
+
+def _ends(path: Any, name: str) -> Any:
+    """Not LIKE: SQLite's takes capitals for small letters."""
+    return or_(path == name, func.substr(path, func.length(path) - len(name)) == "/" + name)

@@ -61,9 +61,10 @@ def test_what_is_there_already_is_left_and_what_differs_is_replaced(etl: Command
     home = tmp_path / "home"
     add(etl, home, str(source))
     (source / "one.txt").write_text("changed")
-    before = (home / "objects" / "t/c/deep/two.txt").stat()
+    unchanged = home / "objects" / "t/c/deep/two.txt"
+    before = (unchanged.stat().st_ino, unchanged.stat().st_ctime_ns)
     assert "0 added, 1 replaced, 2 unchanged" in add(etl, home, str(source))
-    assert (home / "objects" / "t/c/deep/two.txt").stat() == before
+    assert (unchanged.stat().st_ino, unchanged.stat().st_ctime_ns) == before
     assert "0 added, 3 unchanged" in add(etl, home, str(source))
 
 
@@ -183,6 +184,12 @@ def test_a_history_is_in_the_ledger_s_order(etl: Command, made_home: Path) -> No
     assert [event["event"] for event in events] == ["arrived", *["computed"] * 4, "published"]
     assert [event["sequence"] for event in events] == sorted(event["sequence"] for event in events)
     assert "published" in etl("document", "history", "acme/reports/apt/bear.txt", home=made_home).out
+
+
+def test_a_document_is_shown_by_the_name_of_its_file_and_not_removed_by_it(etl: Command, made_home: Path) -> None:
+    assert etl("document", "show", "bear.txt", "--json", home=made_home).records[0]["path"] == "apt/bear.txt"
+    assert etl("document", "remove", "bear.txt", home=made_home).code != 0
+    assert etl("document", "delete", "bear.txt", "--yes", home=made_home).code != 0
 
 
 @pytest.mark.parametrize("name", ["0" * 32, "acme/reports/never.txt", "not an id"])

@@ -100,6 +100,19 @@ def test_a_document_and_a_partition_are_told_by_id_beginning_and_path(home: Smal
     assert one["documents"] == 4 and {made["stage"] for made in one["stages"]} >= {"pages", "mentions"}
 
 
+def test_a_file_name_means_the_one_document_that_has_it(home: SmallHome) -> None:
+    home.write("2025/report.txt", "A report of one year.")
+    home.write("2026/report.txt", "A report of another year.")
+    home.write("2026/Garden.TXT", "Not the garden.")
+    home.run()
+    assert traced(home, "garden.txt")["document_id"] == home.document_id("garden.txt")
+    assert traced(home, "2026/report.txt")["path"] == "2026/report.txt"
+    with pytest.raises(ConfigError, match=r"acme/reports/202[56]/report.txt\).*acme/reports/202[56]/report.txt\)"):
+        subject_of(home.platform, "report.txt")
+    with pytest.raises(ConfigError, match="nothing is known"):
+        subject_of(home.platform, "eport.txt")
+
+
 def test_what_is_not_known_is_said(home: SmallHome) -> None:
     for text in ("nobody", "0" * 32, "0" * 32 + "-0", "acme/reports/none.txt", "{}"):
         with pytest.raises(ConfigError, match="known|not one of"):
