@@ -170,7 +170,9 @@ def withdraw(connection: Connection, partition: Partition, documents: Sequence[s
             .where(b.c.document_id.in_(part), b.c.state == "staged")
             .values(state="collect", stores=list(_STORES), since=at)
         )
-        for table in (schema.quarantine, schema.touched, schema.pinned_versions, schema.held_arrivals):
+        for table in (
+            schema.quarantine, schema.touched, schema.pinned_versions, schema.held_arrivals, schema.corrections
+        ):  # fmt: skip
             connection.execute(delete(table).where(table.c.document_id.in_(part)))
     mark_dirty(connection, partition.key, documents)
     return n
@@ -200,7 +202,7 @@ def strike_out(connection: Connection, documents: Sequence[str], names: Mapping[
     """
     tables = (
         schema.objects, schema.publications, schema.outputs, schema.quarantine, schema.touched, schema.pinned_versions,
-        schema.held_arrivals,
+        schema.held_arrivals, schema.corrections,
     )  # fmt: skip
     gone: dict[str, int] = {}
     for part in batches(documents, _IN_LIST):
@@ -218,7 +220,7 @@ def rows_left(connection: Connection, documents: Sequence[str]) -> int:
     left = 0
     tables = (
         schema.objects, schema.publications, schema.outputs, schema.outbox, schema.quarantine, schema.touched,
-        schema.held_arrivals,
+        schema.held_arrivals, schema.corrections,
     )  # fmt: skip
     for part in batches(documents, _IN_LIST):
         for table in tables:

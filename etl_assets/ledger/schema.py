@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 13
+SCHEMA_VERSION = 14
 
 metadata = MetaData()
 Big = BigInteger().with_variant(Integer, "sqlite")
@@ -551,6 +551,30 @@ imported_documents = Table(
 )  # fmt: skip
 """Documents that an import wrote into the object store: ``version`` is the SHA-256 of what it wrote, or was about to
 write in place of ``former``; ``fingerprint`` is what the key showed afterwards, "" before.
+"""
+
+corrections = Table(
+    "corrections", metadata,
+    Column("correction_id", Big, primary_key=True, autoincrement=False),
+    Column("tenant", String(64), nullable=False),
+    Column("collection", String(64), nullable=False),
+    Column("document_id", String(32), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("value", JSON, nullable=False),
+    Column("made_by", Text, nullable=False),
+    Column("made_at", Float, nullable=False),
+    Column("ended_by", Text, nullable=False),
+    Column("ended_at", Float),
+    Index("ix_corrections_document", "document_id"),
+    Index("ix_corrections_tenant", "tenant", "collection"),
+)  # fmt: skip
+"""What people know better than the stages: labels of a document, what a name in it means, which entities are one.
+
+``collection`` and ``document_id`` are "" for what holds in the whole tenant. A row is in force until it is ended, and
+stays as history.
 """
 
 for _table in metadata.tables.values():
