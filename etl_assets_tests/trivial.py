@@ -231,7 +231,7 @@ class Chain:
             if "BROKEN" in text:
                 failures[task.document_id] = DataError(f"{task.path}: broken", reason="broken")
                 continue
-            rows.append((task.document_id, 1, text, []))
+            rows.append((task.document_id, 1, text, [], []))
             facts[task.document_id] = {"title": text.split("\n")[0], "document_type": "text", "date": None}
         return Computed(_frame(PAGES, rows), failures, facts)
 

@@ -41,11 +41,20 @@ def checked_name(name: str, what: str) -> str:
 
 
 def pages_columns() -> "pl.Schema":
-    """One row per page. ``headings`` are spans of heading lines in ``text``; ``level`` counts from 1."""
+    """One row per page. ``headings`` are spans of heading lines in ``text``; ``level`` counts from 1.
+
+    ``tables`` are spans of tables in ``text``, with the spans of their cells row by row, in code points, ``end``
+    exclusive; ``column`` counts from 0, the first ``header_rows`` name the columns, ``continues`` marks the rest of
+    the table that ends the page before. ``box`` is (left, bottom, right, top) of a cell's words in points from the
+    page's lower left corner; null for formats without a place on paper.
+    """
     import polars as pl
 
     heading = pl.Struct({"level": pl.Int8(), "start": pl.Int32(), "end": pl.Int32()})
-    return pl.Schema({"page": pl.Int32(), "text": pl.String(), "headings": pl.List(heading)})
+    cell = pl.Struct({"start": pl.Int32(), "end": pl.Int32(), "column": pl.Int32(), "box": pl.List(pl.Float32())})
+    place = {"start": pl.Int32(), "end": pl.Int32(), "header_rows": pl.Int32(), "continues": pl.Boolean()}
+    table = pl.Struct({**place, "rows": pl.List(pl.List(cell))})
+    return pl.Schema({"page": pl.Int32(), "text": pl.String(), "headings": pl.List(heading), "tables": pl.List(table)})
 
 
 def chunks_columns() -> "pl.Schema":
@@ -103,7 +112,7 @@ def embedded_text_digest(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-PAGES = Stage("pages", (), "1", pages_columns, ("page", "text", "headings"))
+PAGES = Stage("pages", (), "2", pages_columns, ("page", "text", "headings", "tables"))
 CHUNKS = Stage(
     "chunks", ("pages",), "1", chunks_columns, ("chunk_id", "page", "start", "end", "heading"), batch_documents=1024,
     input_columns=(pages_columns,),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from etl_assets.documents.model import pages_columns
 from etl_assets.documents.parameters import ParsingLimits
@@ -16,7 +16,7 @@ from etl_assets.stages.spec import Computed, Json, Task
 if TYPE_CHECKING:
     import polars as pl
 
-    from etl_assets.documents.parsing.document import ParsedDocument
+    from etl_assets.documents.parsing.document import ParsedDocument, Table
 
 Local: TypeAlias = Callable[[Task], AbstractContextManager[Path]]
 """A local file with a task's bytes, for the time of the context."""
@@ -91,6 +91,12 @@ def _settle(
         documents[result.document_id] = result.document
 
 
+def _table_row(table: Table) -> dict[str, Any]:
+    rows = [[{"start": c.start, "end": c.end, "column": c.column, "box": c.box} for c in row] for row in table.rows]
+    named = {"start": table.start, "end": table.end, "header_rows": table.header_rows, "continues": table.continues}
+    return {**named, "rows": rows}
+
+
 def _frame(tasks: Sequence[Task], documents: Mapping[str, ParsedDocument]) -> pl.DataFrame:
     import polars as pl
 
@@ -98,6 +104,7 @@ def _frame(tasks: Sequence[Task], documents: Mapping[str, ParsedDocument]) -> pl
     numbers: list[int] = []
     texts: list[str] = []
     headings: list[list[dict[str, int]]] = []
+    tables: list[list[dict[str, Any]]] = []
     for task in tasks:
         document = documents.get(task.document_id)
         for page in document.pages if document is not None else ():
@@ -105,5 +112,6 @@ def _frame(tasks: Sequence[Task], documents: Mapping[str, ParsedDocument]) -> pl
             numbers.append(page.number)
             texts.append(page.text)
             headings.append([{"level": h.level, "start": h.start, "end": h.end} for h in page.headings])
-    columns = {"document_id": ids, "page": numbers, "text": texts, "headings": headings}
+            tables.append([_table_row(table) for table in page.tables])
+    columns = {"document_id": ids, "page": numbers, "text": texts, "headings": headings, "tables": tables}
     return pl.DataFrame(columns, schema=pl.Schema({"document_id": pl.String(), **pages_columns()}))

@@ -171,7 +171,7 @@ def test_a_page_without_structure_is_cut_all_the_same(page: str) -> None:
 
 def pages_of(*rows: tuple[str, int, str, list[dict[str, int]]]) -> pl.DataFrame:
     schema = pl.Schema({"document_id": pl.String} | dict(model.pages_columns()))
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    return pl.DataFrame([(*row, []) for row in rows], schema=schema, orient="row")
 
 
 def heading(level: int, text: str, title: str) -> dict[str, int]:

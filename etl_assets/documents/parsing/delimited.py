@@ -26,11 +26,11 @@ def parse_delimited(source: Source) -> Extract:
     # A limit of the csv module as a whole: there is no parameter for it, and 128 kB is too little for real exports.
     csv.field_size_limit(MAX_FIELD_CHARS)
     builder = PageBuilder(TextBudget())
-    rows = RowText()
+    rows = RowText(builder)
     delimiter = sniff_delimiter(text) or ","
     try:
         for cells in csv.reader(io.StringIO(text.replace("\x00", ""), newline=""), delimiter=delimiter):
-            builder.add(rows.line(cells), group="rows")
+            rows.add(cells)
     except csv.Error as e:
         raise DataError(f"is not a readable delimited file ({e})", reason="corrupt") from e
     version = ".".join(map(str, sys.version_info[:3]))

@@ -13,6 +13,9 @@ from etl_assets.stages.spec import Json
 MAX_TEXT_CHARS = 64 * 1024 * 1024
 """Longest text of one document, in code points: about fifteen Bibles. More is a data set, not a document."""
 
+MAX_TABLE_CELLS = 200_000
+"""Cells of one document that are kept with their places; the text has them all."""
+
 MAX_OUTLINE = 500
 MAX_FACT_CHARS = 500
 
@@ -27,12 +30,42 @@ class Heading:
 
 
 @dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell of a table: ``page.text[start:end]``, empty where ``start == end``; ``column`` counts from 0.
+
+    A cell merged from several has the column of its first. ``box`` is (left, bottom, right, top) of its words, in
+    points from the page's lower left corner; None where a format has no pages, or the cell no words.
+    """
+
+    start: int
+    end: int
+    column: int
+    box: tuple[float, float, float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table: ``page.text[start:end]``, a row a line; the first ``header_rows`` name the columns.
+
+    A row that goes over the end of a page is whole on the page where it begins; ``continues`` says that the table is
+    the rest of the one that ends the page before.
+    """
+
+    start: int
+    end: int
+    rows: tuple[tuple[Cell, ...], ...]
+    header_rows: int = 0
+    continues: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """One page, slide, sheet, mail or attachment page. ``number`` counts from 1 through the whole document."""
 
     number: int
     text: str
     headings: tuple[Heading, ...] = ()
+    tables: tuple[Table, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +73,8 @@ class ParsedDocument:
     """All pages in reading order, at least one of which has text, and JSON facts about the document.
 
     ``facts`` holds ``title``, ``date`` (ISO, the document's own), ``source``, ``document_type``, ``media_type``,
-    ``page_count``, ``char_count``, ``heading_count``, ``outline`` (of ``level``, ``title``, ``page``; at most 500),
-    ``method`` (library and version), ``encoding`` where the bytes were text, and a format's own facts.
+    ``page_count``, ``char_count``, ``heading_count``, ``table_count``, ``outline`` (of ``level``, ``title``, ``page``;
+    at most 500), ``method`` (library and version), ``encoding`` where the bytes were text, and a format's own facts.
     What is not stated is null.
     """
 
@@ -116,6 +149,7 @@ class TextBudget:
 
     def __init__(self, limit: int = MAX_TEXT_CHARS) -> None:
         self._left = limit
+        self._cells_left = MAX_TABLE_CELLS
 
     def spend(self, chars: int) -> None:
         """Count ``chars`` more.
@@ -126,3 +160,10 @@ class TextBudget:
         self._left -= chars
         if self._left < 0:
             raise DataError(f"has more than {MAX_TEXT_CHARS:,} characters of text; split it", reason="too-large")
+
+    def may_keep(self, cells: int) -> bool:
+        """Whether the places of so many more cells may be kept; they are counted, if so."""
+        if cells > self._cells_left:
+            return False
+        self._cells_left -= cells
+        return True

@@ -59,7 +59,6 @@ class _Reader:
         self._pages: list[Page] = []
         self._builder = PageBuilder(self._budget)
         self._pending: list[str] = []
-        self._table = 0
         self.title: str | None = None
 
     def pages(self, root: _Element) -> list[Page]:
@@ -155,12 +154,12 @@ class _Reader:
             yield mark
 
     def _rows(self, table: _Element) -> None:
-        self._table += 1
-        group = f"table {self._table}"
+        self._builder.start_table(header_rows=int(_has_header_row(table)))
         for row in table.iter("{*}tr"):
             if _nearest(row, "tbl") is table:
                 cells = [c for c in row.iter("{*}tc") if _nearest(c, "tr") is row]
-                self._builder.add(table_row([self._cell(cell) for cell in cells]), group=group)
+                self._builder.add_row(list(zip(_columns(cells), map(self._cell, cells), strict=True)))
+        self._builder.end_table()
 
     def _cell(self, cell: _Element) -> str:
         boxes: list[_Element] = []
@@ -195,6 +194,24 @@ class _Reader:
             if root is not None:
                 texts[table_row([_plain(root)])] = None
         return [text for text in texts if text]
+
+
+def _has_header_row(table: _Element) -> bool:
+    """Whether the table's first row is marked to be repeated on every page (17.4.78)."""
+    row = next((r for r in table.iter("{*}tr") if _nearest(r, "tbl") is table), None)
+    properties = next((e for e in row if local(e) == "trPr"), None) if row is not None else None
+    return properties is not None and any(
+        local(e) == "tblHeader" and attribute(e, "val") not in ("0", "false", "off") for e in properties
+    )
+
+
+def _columns(cells: list[_Element]) -> Iterator[int]:
+    """The column in which each cell of a row begins: one may span several (17.4.17)."""
+    column = 0
+    for cell in cells:
+        yield column
+        spans = [attribute(e, "val") or "" for p in cell if local(p) == "tcPr" for e in p if local(e) == "gridSpan"]
+        column += int(spans[0]) if spans and spans[0].isdigit() else 1
 
 
 def _plain(element: _Element) -> str:

@@ -145,6 +145,7 @@ class _Writer:
         if tag == "table":
             self._group += 1
             self._tables.append(len(self._tables) < _MAX_TABLE_DEPTH and _is_data_table(node))
+            self.builder.start_table()
         elif tag == "tr" and self._is_data:
             self._cells = []
         elif tag == "pre":
@@ -162,8 +163,7 @@ class _Writer:
             self._cells.append(one_line("".join(self._inline)))
             self._inline = []
         elif tag == "tr" and self._cells is not None:
-            if any(self._cells):
-                self.builder.add(" | ".join(self._cells), group=f"table {self._group}")
+            self.builder.add_row(list(enumerate(self._cells)))
             self._cells = None
         elif tag in _BLOCKS and not self._in_row:
             self._flush()
@@ -171,6 +171,7 @@ class _Writer:
             self._inline.append(" ")
         if tag == "table":
             self._tables.pop()
+            self.builder.end_table()
         elif tag == "pre":
             self._pre -= 1
         elif tag in ("ul", "ol"):

@@ -92,6 +92,7 @@ def _facts(kind: DocumentType, extract: Extract, name: str) -> Mapping[str, Json
         "page_count": len(extract.pages),
         "char_count": sum(len(page.text) for page in extract.pages),
         "heading_count": sum(len(page.headings) for page in extract.pages),
+        "table_count": sum(len(page.tables) for page in extract.pages),
         "outline": list(extract.outline)[:MAX_OUTLINE] or outline,
         "method": extract.method,
     }

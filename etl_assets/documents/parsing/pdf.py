@@ -5,11 +5,15 @@ from __future__ import annotations
 import ctypes
 import itertools
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from etl_assets.documents.parsing.dates import iso_date
 from etl_assets.documents.parsing.document import MAX_FACT_CHARS, MAX_OUTLINE, Extract, Source, TextBudget
-from etl_assets.documents.parsing.pdf_layout import Line, lay_out, resolve_hyphens
+from etl_assets.documents.parsing.pdf_flow import PageWords, flow
+from etl_assets.documents.parsing.pdf_layout import lay_out, resolve_hyphens
+from etl_assets.documents.parsing.pdf_marks import marks_of
+from etl_assets.documents.parsing.pdf_text import PageText, page_text, upright
 from etl_assets.documents.parsing.text import one_line
 from etl_assets.errors import DataError
 from etl_assets.stages.spec import Json
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
     import pypdfium2 as pdfium
 
 MAX_PAGES = 100_000
+MAX_HIDDEN = 20
+MAX_HIDDEN_CHARS = 200
 _FILE_NAMES = (".doc", ".docx", ".indd", ".pdf", ".ppt", ".pptx", ".rtf", ".dvi", ".tex", ".qxd", ".graffle")
 _PASSWORD_ERRORS = (4, 5)  # FPDF_ERR_PASSWORD, FPDF_ERR_SECURITY (an unknown security handler)
 
@@ -35,19 +41,14 @@ def parse_pdf(source: Source) -> Extract:
         count = len(document)
         if count > MAX_PAGES:
             raise DataError(f"claims {count:,} pages; at most {MAX_PAGES:,} are read", reason="too-large")
-        read: list[list[Line] | None] = []
-        budget = TextBudget()
-        for index in range(count):
-            lines = _page_lines(document, index)
-            budget.spend(sum(len(line.text) for line in lines or ()))
-            read.append(lines)
+        gathered = _Gathered()
+        read = list(flow(_pages(document, count, gathered)))
         if not any(lines is not None for lines in read):
             raise DataError("no page of the PDF can be loaded; repair the file", reason="corrupt")
         outline = _outline(document)
         properties = document.get_metadata_dict()
     finally:
         document.close()
-    unreadable = [number for number, lines in enumerate(read, 1) if lines is None]
     pages = lay_out(resolve_hyphens([lines or [] for lines in read]), outline)
     return Extract(
         pages=pages,
@@ -56,8 +57,18 @@ def parse_pdf(source: Source) -> Extract:
         file_date=iso_date(properties.get("CreationDate")) or iso_date(properties.get("ModDate")),
         source=one_line(properties.get("Author", "")) or None,
         outline=outline,
-        facts={"unreadable_pages": unreadable[:MAX_OUTLINE]} if unreadable else {},
+        facts=_facts(gathered),
     )
+
+
+def _facts(gathered: _Gathered) -> dict[str, Json]:
+    facts: dict[str, Json] = {}
+    if gathered.unreadable:
+        facts["unreadable_pages"] = gathered.unreadable[:MAX_OUTLINE]
+    if gathered.hidden:
+        facts["hidden_chars"] = gathered.hidden_chars
+        facts["hidden_text"] = gathered.hidden
+    return facts
 
 
 def _open(source: Source) -> pdfium.PdfDocument:
@@ -73,7 +84,27 @@ def _open(source: Source) -> pdfium.PdfDocument:
         raise DataError(f"is not a readable PDF ({e}); repair the file", reason="corrupt") from e
 
 
-def _page_lines(document: pdfium.PdfDocument, index: int) -> list[Line] | None:
+@dataclass(slots=True)
+class _Gathered:
+    """What is noted while pages are read."""
+
+    unreadable: list[int] = field(default_factory=list)
+    hidden: list[Mapping[str, Json]] = field(default_factory=list)
+    hidden_chars: int = 0
+
+
+def _pages(document: pdfium.PdfDocument, count: int, gathered: _Gathered) -> Iterator[PageWords | None]:
+    budget = TextBudget()
+    for index in range(count):
+        page = _page_words(document, index, gathered)
+        if page is None:
+            gathered.unreadable.append(index + 1)
+        else:
+            budget.spend(sum(len(word.text) for line in page.lines for word in line))
+        yield page
+
+
+def _page_words(document: pdfium.PdfDocument, index: int, gathered: _Gathered) -> PageWords | None:
     import pypdfium2 as pdfium
 
     try:
@@ -83,7 +114,11 @@ def _page_lines(document: pdfium.PdfDocument, index: int) -> list[Line] | None:
     try:
         textpage = page.get_textpage()
         try:
-            return [*_lines(textpage), *_field_lines(page)]
+            marks = marks_of(page)
+            read = page_text(textpage, marks)
+            _note_hidden(read, index + 1, gathered)
+            low, high = _edges(page, read.angle)
+            return PageWords(read.lines, marks.rules, read.angle, low, high, list(_field_lines(page)))
         finally:
             textpage.close()
     except pdfium.PdfiumError:
@@ -92,30 +127,23 @@ def _page_lines(document: pdfium.PdfDocument, index: int) -> list[Line] | None:
         page.close()
 
 
-def _lines(textpage: pdfium.PdfTextPage) -> Iterator[Line]:
-    """Lines as PDFium breaks them, each with the box of its first character, in points from the page's bottom."""
-    import pypdfium2.raw as raw
-
-    text = textpage.get_text_range()
-    is_exact = textpage.count_chars() == len(text)
-    box = raw.FS_RECTF()
-    start = 0
-    for line in text.split("\r\n"):
-        lead = len(line) - len(line.lstrip())
-        body = line.strip()
-        if body:
-            at = start + lead
-            char = at if is_exact else raw.FPDFText_GetCharIndexFromTextIndex(textpage, _utf16_index(text, at))
-            known = char >= 0 and raw.FPDFText_GetLooseCharBox(textpage, char, ctypes.byref(box))
-            yield Line(body, box.top - box.bottom, box.bottom) if known else Line(body, 0.0, 0.0)
-        start += len(line) + 2
+def _edges(page: pdfium.PdfPage, angle: int) -> tuple[float, float]:
+    """The page's lower and upper edge, as its writing stands."""
+    left, bottom, right, top = page.get_bbox()
+    _, low, _, high = upright((left, bottom, right, top), angle)
+    return low, high
 
 
-def _utf16_index(text: str, index: int) -> int:
-    return len(text[:index].encode("utf-16-le", "surrogatepass")) // 2
+def _note_hidden(read: PageText, number: int, gathered: _Gathered) -> None:
+    """Text that no reader sees is told in the facts, shortened, and is no part of the page: see decision 020."""
+    for why in sorted({hidden.why for hidden in read.hidden}):
+        words = " ".join(hidden.text for hidden in read.hidden if hidden.why == why).replace("\ufffe", "")
+        gathered.hidden_chars += len(words)
+        if len(gathered.hidden) < MAX_HIDDEN:
+            gathered.hidden.append({"page": number, "why": why, "text": one_line(words)[:MAX_HIDDEN_CHARS]})
 
 
-def _field_lines(page: pdfium.PdfPage) -> Iterator[Line]:
+def _field_lines(page: pdfium.PdfPage) -> Iterator[str]:
     """What people typed: values of form fields and free-text notes, which are not part of a page's own text."""
     import pypdfium2.raw as raw
 
@@ -128,7 +156,7 @@ def _field_lines(page: pdfium.PdfPage) -> Iterator[Line]:
         if key is not None:
             for line in _annotation_string(annotation, key).splitlines():
                 if line.strip():
-                    yield Line(line.strip(), 0.0, 0.0)
+                    yield line.strip()
         raw.FPDFPage_CloseAnnot(annotation)
 
 

@@ -1,17 +1,18 @@
 """Paragraphs, headings and broken words of a PDF, from lines and their boxes. PDFium is not needed here.
 
-One box per line is asked of PDFium, not one per character: that costs a tenth of the time of reading the text.
+What a line is, and where a table stands, is settled before: see ``pdf_flow``.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
 from etl_assets.documents.parsing.document import Page, TextBudget
+from etl_assets.documents.parsing.pdf_marks import Box
 from etl_assets.documents.parsing.text import PageBuilder
 from etl_assets.stages.spec import Json
 
@@ -23,12 +24,38 @@ _LARGER = 1.15
 
 
 @dataclass(frozen=True, slots=True)
+class CellText:
+    """A cell of a table: its text on one line, its column from 0, and its box on the page (None for an empty one)."""
+
+    text: str
+    column: int
+    box: Box | None
+
+
+@dataclass(frozen=True, slots=True)
+class TableLines:
+    """A table's rows; ``continues`` one that ended the page before."""
+
+    rows: Sequence[Sequence[CellText]]
+    header_rows: int
+    continues: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
-    """One line of text; ``height`` and ``bottom`` in points, of its first character; both 0 when unknown."""
+    """One line of text; ``height`` and ``bottom`` in points, of its first character; both 0 when unknown.
+
+    A line with a ``table`` stands for that, and has no text of its own.
+    """
 
     text: str
     height: float
     bottom: float
+    table: TableLines | None = None
+
+    def texts(self) -> list[str]:
+        """Its text, or those of its table's cells."""
+        return [cell.text for row in self.table.rows for cell in row] if self.table is not None else [self.text]
 
 
 def resolve_hyphens(pages: Sequence[Sequence[Line]]) -> list[list[Line]]:
@@ -36,10 +63,10 @@ def resolve_hyphens(pages: Sequence[Sequence[Line]]) -> list[list[Line]]:
 
     It is also kept where one part is not a lower-case word (``TTA-supplied``, ``A-130``), or already has a hyphen.
     """
-    broken = any("\ufffe" in line.text for lines in pages for line in lines)
+    broken = any("\ufffe" in text for lines in pages for line in lines for text in line.texts())
     if not broken:
         return [list(lines) for lines in pages]
-    words = {word for lines in pages for line in lines for word in _WORD.findall(line.text.lower())}
+    words = {word for lines in pages for line in lines for text in line.texts() for word in _WORD.findall(text.lower())}
 
     def mend(match: re.Match[str]) -> str:
         left, right = match.group(1), match.group(2)
@@ -55,7 +82,16 @@ def resolve_hyphens(pages: Sequence[Sequence[Line]]) -> list[list[Line]]:
             text = changed
         return text.replace("\ufffe", "")
 
-    return [[replace(line, text=mended(line.text)) if "\ufffe" in line.text else line for line in p] for p in pages]
+    return [[_with_texts(line, mended) for line in lines] for lines in pages]
+
+
+def _with_texts(line: Line, change: Callable[[str], str]) -> Line:
+    if not any("\ufffe" in text for text in line.texts()):
+        return line
+    if line.table is None:
+        return replace(line, text=change(line.text))
+    rows = [[replace(cell, text=change(cell.text)) for cell in row] for row in line.table.rows]
+    return replace(line, table=replace(line.table, rows=rows))
 
 
 def _last_word(text: str) -> str:
@@ -85,6 +121,9 @@ def lay_out(pages: Sequence[Sequence[Line]], outline: Sequence[Mapping[str, Json
     for number, page in enumerate(paragraphs, 1):
         builder = PageBuilder(budget)
         for lines in page:
+            if lines[0].table is not None:
+                _add_table(builder, lines[0].table)
+                continue
             text = " ".join(line.text for line in lines)
             level = named.get(number, {}).get(_key(text), 0)
             if levels and _may_be_heading(text) and _key(text) not in repeated:
@@ -92,6 +131,14 @@ def lay_out(pages: Sequence[Sequence[Line]], outline: Sequence[Mapping[str, Json
             builder.add("\n".join(line.text for line in lines), level=level)
         laid.append(builder.page(number))
     return laid
+
+
+def _add_table(builder: PageBuilder, table: TableLines) -> None:
+    builder.start_table(header_rows=table.header_rows, continues=table.continues)
+    for row in table.rows:
+        cells = [(cell.column, cell.text) for cell in row]
+        builder.add_row(cells, boxes={cell.column: cell.box for cell in row if cell.box is not None})
+    builder.end_table()
 
 
 def _named_lines(outline: Sequence[Mapping[str, Json]]) -> dict[int, dict[str, int]]:
@@ -118,7 +165,8 @@ def _key(text: str) -> str:
 
 def _paragraphs(lines: Sequence[Line], named: Mapping[str, int]) -> list[list[Line]]:
     """Lines that follow one another at the page's usual distance and size. A line the outline names stands alone."""
-    steps = [a.bottom - b.bottom for a, b in zip(lines, lines[1:], strict=False) if a.bottom - b.bottom > 1]
+    neighbours = [(a, b) for a, b in zip(lines, lines[1:], strict=False) if a.table is None and b.table is None]
+    steps = [a.bottom - b.bottom for a, b in neighbours if a.bottom - b.bottom > 1]
     usual = median(steps) if steps else 0.0
     paragraphs: list[list[Line]] = []
     for line in lines:
@@ -131,6 +179,8 @@ def _paragraphs(lines: Sequence[Line], named: Mapping[str, int]) -> list[list[Li
 
 
 def _starts_paragraph(last: Line, line: Line, usual: float) -> bool:
+    if last.table is not None or line.table is not None:
+        return True
     if not last.height or not line.height:
         return bool(last.height) != bool(line.height)
     step = last.bottom - line.bottom
@@ -152,7 +202,7 @@ def _levels_by_size(pages: Sequence[Sequence[Sequence[Line]]]) -> dict[float, in
     for page in pages:
         for paragraph in page:
             for line in paragraph:
-                weights[_size(line)] += len(line.text)
+                weights[_size(line) if line.table is None else 0.0] += len(line.text)
     weights.pop(0.0, None)
     if not weights:
         return {}

@@ -67,14 +67,21 @@ def _shapes(root: _Element, builder: PageBuilder) -> None:
     shapes = [e for e in root.iter("{*}sp", "{*}tbl") if not _is_fallback(e)]
     for number, shape in enumerate(sorted(shapes, key=lambda e: _placeholder(e) not in ("title", "ctrTitle"))):
         if local(shape) == "tbl":
+            builder.start_table(header_rows=int(_has_header_row(shape)))
             for row in shape.iter("{*}tr"):
-                cells = [" ".join(_paragraphs(cell)) for cell in row.iter("{*}tc")]
-                builder.add(table_row(cells), group=f"table {number}")
+                builder.add_row(list(enumerate(" ".join(_paragraphs(cell)) for cell in row.iter("{*}tc"))))
+            builder.end_table()
         elif _placeholder(shape) in ("title", "ctrTitle"):
             builder.add(" ".join(_paragraphs(shape)), level=1)
         elif _placeholder(shape) not in _MARGINAL:
             for paragraph in _paragraphs(shape):
                 builder.add(paragraph, group=f"shape {number}")
+
+
+def _has_header_row(table: _Element) -> bool:
+    """Whether the first row is set as the head of the table (21.1.3.15)."""
+    properties = next(table.iter("{*}tblPr"), None)
+    return properties is not None and attribute(properties, "firstRow") in ("1", "true", "on")
 
 
 def _notes(package: Package, part: str, builder: PageBuilder) -> None:

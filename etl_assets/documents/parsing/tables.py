@@ -1,35 +1,34 @@
-"""How rows with named columns read as text: used by delimited files and sheets alike."""
+"""How rows with named columns read as text: used by delimited files and sheets of every format alike."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from etl_assets.documents.parsing.text import one_line, table_row
+from etl_assets.documents.parsing.text import PageBuilder, one_line
 
 
 class RowText:
-    """Turns rows into lines, one at a time. The first row with text is the header when it looks like one.
+    """Adds rows to a page as a table, one at a time. The first row with text is the header when it looks like one.
 
     Rows under a header read ``name: value | name: value``, so that a line found alone says what its values are;
     empty cells are left out. Without a header, rows read ``a | b | c``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, builder: PageBuilder) -> None:
+        self._builder = builder
         self._names: list[str] | None = None
 
-    def line(self, cells: Sequence[str]) -> str:
-        """The line of one row; "" for a row without text."""
+    def add(self, cells: Sequence[str]) -> None:
+        """Add one row; one without text leaves no trace."""
         texts = [one_line(cell) for cell in cells]
         if not any(texts):
-            return ""
+            return
         if self._names is None:
             self._names = texts if is_header(texts) else []
-            return table_row(texts)
-        names = self._names
-        if not names:
-            return table_row(texts)
-        named = [f"{names[i]}: {text}" if i < len(names) and names[i] else text for i, text in enumerate(texts) if text]
-        return " | ".join(named)
+            self._builder.start_table(header_rows=int(bool(self._names)))
+            self._builder.add_row(list(enumerate(texts)))
+        else:
+            self._builder.add_row(list(enumerate(texts)), names=self._names)
 
 
 def is_header(cells: Sequence[str]) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from etl_assets.documents.parsing.document import Heading, Page, TextBudget
+from etl_assets.documents.parsing.document import Cell, Heading, Page, Table, TextBudget
 
 _LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 # C0 and C1 controls but tab and line feed, soft hyphen, zero-width space, word joiner, byte order mark,
@@ -111,6 +113,9 @@ class PageBuilder:
         self._headings: list[Heading] = []
         self._length = 0
         self._last_group: str | None = None
+        self._tables: list[Table] = []
+        self._rows: list[tuple[Cell, ...]] = []
+        self._table = Table(0, 0, ())
 
     def add(self, text: str, *, level: int = 0, group: str | None = None) -> None:
         """Add a block; empty ones leave no trace. ``level`` above 0 makes it a heading, on one line.
@@ -132,14 +137,62 @@ class PageBuilder:
         self._last_group = group
         self._budget.spend(len(text))
 
+    def start_table(self, *, header_rows: int = 0, continues: bool = False) -> None:
+        """Rows that are added from here are a table; one that is open ends."""
+        self.end_table()
+        self._last_group = None
+        self._table = Table(0, 0, (), header_rows, continues)
+
+    def add_row(
+        self,
+        cells: Sequence[tuple[int, str]],
+        *,
+        names: Sequence[str] = (),
+        boxes: Mapping[int, tuple[float, float, float, float]] = {},
+    ) -> None:
+        """Add a row as a line, ``a | b | c``; one without text leaves no trace. ``cells`` are (column, text).
+
+        Where ``names`` of columns are given, the row reads ``name: text | name: text``, without its empty cells; the
+        names are no part of the cells.
+        """
+        placed: list[tuple[int, int, int]] = []
+        line = ""
+        for column, cell in cells:
+            text = one_line(cell)
+            name = names[column] if column < len(names) else ""
+            if names and not text:
+                continue
+            line += (" | " if placed else "") + (f"{name}: " if name else "")
+            placed.append((len(line), len(line) + len(text), column))
+            line += text
+        line = line.rstrip()
+        if not any(end > start for start, end, _ in placed):
+            return
+        self.add(line, group="table")
+        at = self._length - len(line)
+        if self._budget.may_keep(len(placed)):
+            self._rows.append(
+                tuple(Cell(at + min(s, len(line)), at + min(e, len(line)), c, boxes.get(c)) for s, e, c in placed)
+            )
+
+    def end_table(self) -> None:
+        """The rows since ``start_table`` are a table."""
+        if self._rows:
+            start, end = self._rows[0][0].start, self._rows[-1][-1].end
+            self._tables.append(replace(self._table, start=start, end=end, rows=tuple(self._rows)))
+        if self._last_group == "table":
+            self._last_group = None
+        self._rows = []
+
     @property
     def is_empty(self) -> bool:
         """Whether nothing was added yet."""
         return not self._parts
 
     def page(self, number: int) -> Page:
-        """The page as collected so far."""
-        return Page(number, "".join(self._parts), tuple(self._headings))
+        """The page as collected so far; an open table ends."""
+        self.end_table()
+        return Page(number, "".join(self._parts), tuple(self._headings), tuple(self._tables))
 
 
 def table_row(cells: list[str]) -> str:

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from etl_assets.documents.parsing.document import Heading, Page, ParsedDocument
+from etl_assets.documents.parsing.document import Cell, Heading, Page, ParsedDocument, Table
 from etl_assets.errors import DataError
 
 Parser: TypeAlias = Callable[..., ParsedDocument]
@@ -136,15 +136,38 @@ def _address_space_bytes() -> int | None:
 
 def encode_document(document: ParsedDocument, seconds: float) -> bytes:
     """A document as JSON. Lone surrogates, which facts may hold, become question marks."""
-    pages = [[p.number, p.text, [[h.level, h.start, h.end] for h in p.headings]] for p in document.pages]
+    pages = [
+        [p.number, p.text, [[h.level, h.start, h.end] for h in p.headings], [_table_values(t) for t in p.tables]]
+        for p in document.pages
+    ]
     answer = {"pages": pages, "facts": document.facts, "seconds": seconds}
     return json.dumps(answer, ensure_ascii=False, check_circular=False).encode("utf-8", "replace")
 
 
 def decode_document(answer: dict[str, Any]) -> ParsedDocument:
     """The document of an answer."""
-    pages = (Page(number, text, tuple(Heading(*h) for h in headings)) for number, text, headings in answer["pages"])
+    pages = (
+        Page(number, text, tuple(Heading(*h) for h in headings), tuple(_table(t) for t in tables))
+        for number, text, headings, tables in answer["pages"]
+    )
     return ParsedDocument(tuple(pages), answer["facts"])
+
+
+def _table_values(table: Table) -> list[Any]:
+    rows = [[[c.start, c.end, c.column, c.box] for c in row] for row in table.rows]
+    return [table.start, table.end, rows, table.header_rows, table.continues]
+
+
+def _table(values: list[Any]) -> Table:
+    start, end, rows, header_rows, continues = values
+    cells = (
+        tuple(
+            Cell(first, last, column, None if box is None else (box[0], box[1], box[2], box[3]))
+            for first, last, column, box in row
+        )
+        for row in rows
+    )
+    return Table(start, end, tuple(cells), header_rows, continues)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from etl_assets.documents.parsing.document import Extract, Page, Source, TextBudget
@@ -63,22 +63,21 @@ def _pages(source: Source) -> list[Page]:
         for sheet in workbook.worksheets:
             builder = PageBuilder(budget)
             builder.add(sheet.title, level=1)
-            for line in _lines(sheet):
-                builder.add(line, group="rows")
+            _add_rows(sheet, builder)
             pages.append(builder.page(len(pages) + 1))
         return pages
     finally:
         workbook.close()
 
 
-def _lines(sheet: Any) -> Iterator[str]:
+def _add_rows(sheet: Any, builder: PageBuilder) -> None:
     # The declared dimension is often wrong, and pads every row when it is too large.
     sheet.reset_dimensions()
-    rows = RowText()
+    rows = RowText(builder)
     for number, row in enumerate(sheet.iter_rows(values_only=True)):
         if number > MAX_EMPTY_ROWS:
             raise DataError(f"sheet {sheet.title} has more rows than a sheet can have", reason="too-large")
-        yield rows.line(_texts(row))
+        rows.add(_texts(row))
 
 
 def _texts(row: Sequence[Any]) -> list[str]:

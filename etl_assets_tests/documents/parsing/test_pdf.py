@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,35 +13,7 @@ from etl_assets.documents.parsing.document import ParsedDocument
 from etl_assets.documents.parsing.parser import parse
 from etl_assets.documents.parsing.pdf_layout import Line, lay_out, resolve_hyphens
 from etl_assets.errors import DataError
-
-FONT = "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"
-
-
-def pdf(*contents: str, info: str = "", catalog: str = "", annotations: Sequence[str] = ()) -> bytes:
-    """A PDF whose pages have these content streams; ``annotations`` are on the first page (ISO 32000-1, section 7)."""
-    objects = [f"<< /Type /Catalog /Pages 2 0 R {catalog} >>", "", FONT, f"<< {info} >>"]
-    kids = []
-    for number, content in enumerate(contents):
-        notes = f"/Annots [{' '.join(annotations)}]" if number == 0 else ""
-        kids.append(f"{len(objects) + 1} 0 R")
-        objects.append(
-            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 600 800] /Contents {len(objects) + 2} 0 R {notes} "
-            "/Resources << /Font << /F 3 0 R >> >> >>"
-        )
-        objects.append(f"<< /Length {len(content)} >>\nstream\n{content}\nendstream")
-    objects[1] = f"<< /Type /Pages /Count {len(kids)} /Kids [{' '.join(kids)}] >>"
-    out, offsets = "%PDF-1.7\n", []
-    for number, body in enumerate(objects, 1):
-        offsets.append(len(out))
-        out += f"{number} 0 obj\n{body}\nendobj\n"
-    table = "".join(f"{offset:010d} 00000 n \n" for offset in offsets)
-    head = f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}"
-    trailer = f"trailer << /Size {len(objects) + 1} /Root 1 0 R /Info 4 0 R >>"
-    return f"{out}{head}{trailer}\nstartxref\n{len(out)}\n%%EOF\n".encode()
-
-
-def line(text: str, y: int, size: int = 10) -> str:
-    return f"BT /F {size} Tf 50 {y} Td ({text}) Tj ET\n"
+from etl_assets_tests.documents.parsing.pdf_files import line, pdf
 
 
 @pytest.fixture

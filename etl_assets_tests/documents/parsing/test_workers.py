@@ -224,7 +224,7 @@ def test_a_worker_answers_in_json_whatever_happens(note: Path) -> None:
         return str(reply.get("reason", reply.get("pages")))
 
     assert reason("bug") == "crashed"
-    assert reason("fine.txt") == "[[1, 'some words', []]]"
+    assert reason("fine.txt") == "[[1, 'some words', [], []]]"
 
 
 def test_the_limits_in_the_worker_hold_by_themselves(note: Path, repository: Path) -> None:
@@ -264,7 +264,7 @@ def test_a_worker_serves_until_its_socket_closes(note: Path) -> None:
         assert json.loads(ours.recv_bytes()) == {"ready": True}
         for _ in range(2):
             ours.send_bytes(json.dumps(request).encode())
-            assert json.loads(ours.recv_bytes())["pages"] == [[1, "some words", []]]
+            assert json.loads(ours.recv_bytes())["pages"] == [[1, "some words", [], []]]
     finally:
         ours.close()
         thread.join()

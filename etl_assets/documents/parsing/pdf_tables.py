@@ -1,0 +1,305 @@
+"""Tables of a PDF page: ruled ones, and those whose columns only white space parts. Also columns of running text.
+
+White space: lines of writing are cut where words stand further apart than in a sentence. Lines that follow one another
+and leave the same gaps open are a block; it is a table unless its columns read on from line to line, as those of a
+newspaper do, or are a list with its marks, or a table of contents with its leaders.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import TypeAlias
+
+from etl_assets.documents.parsing.pdf_grids import (
+    Cell,
+    Grid,
+    Rules,
+    VisualLine,
+    cell_of,
+    ruled_grids,
+    rules_of,
+    visual_lines,
+)
+from etl_assets.documents.parsing.pdf_marks import Box
+from etl_assets.documents.parsing.pdf_text import Word
+from etl_assets.documents.parsing.tables import is_header
+
+_GAP = 0.9
+"""Words further apart than this, in ems, stand in two columns; a space takes a quarter, in justified text a half."""
+_WIDE_GAP = 1.7
+"""One gap up to this, in ems, within a column that many lines have shown is a loosely set line."""
+_MARK = re.compile(r"(?:[•◦▪■●○–—\-*·o§➢✓❖]|\(?[0-9]{1,3}[.)]|\(?[a-zA-Z][.)]|\(?[ivxIVX]{1,5}[.)]|\[\d{1,3}\])")
+_LEADERS = re.compile(r"(?:[.·_…]\s?){4,}|…{2,}")
+
+Span: TypeAlias = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """``grids`` are tables. ``columns`` are blocks of running text in columns, each block column by column."""
+
+    grids: list[Grid]
+    columns: list[list[list[VisualLine]]]
+
+
+def find_tables(words: Sequence[Word], boxes: Sequence[Box], before: Grid | None = None) -> Found:
+    """Tables of a page from its upright ``words`` and the upright boxes of its ruling lines.
+
+    ``before`` is a table that ended the page before this one: lines at the top that keep to its columns are its rest.
+    """
+    rules = rules_of(boxes)
+    grids = ruled_grids(words, rules)
+    if grids:
+        held = {word.at for grid in grids for word in grid.words()}
+        words = [word for word in words if word.at not in held]
+    columns: list[list[list[VisualLine]]] = []
+    for number, block in enumerate(_blocks(visual_lines(words), grids, before)):
+        if before is not None and number == 0 and block.is_seeded:
+            grids.append(_grid(block, rules, continues=True))
+        elif _is_table(block, rules):
+            grids.append(_grid(block, rules, continues=False))
+        elif _is_running_text(block):
+            columns.append([[_within(line, span) for line in block.lines] for span in block.spans])
+    return Found(sorted(grids, key=lambda grid: -grid.top), columns)
+
+
+class _Block:
+    """Lines that keep the same gaps open. ``spans`` are the columns, from left to right."""
+
+    def __init__(self, line: VisualLine, spans: Sequence[Span] = ()) -> None:
+        self.lines = [line]
+        self.is_seeded = bool(spans)
+        self.spans = _merged([*spans, *segments(line)])
+
+    def takes(self, line: VisualLine) -> bool:
+        """Add a line, unless it closes a gap between columns, parts a column anew or stands too far below."""
+        last = self.lines[-1]
+        height = median(word.height for word in last)
+        gap = min(w.bottom for w in last) - max(w.top for w in line)
+        more = self._closed(segments(line), line[0].em)
+        if len(self.spans) == 1 and not self.is_seeded and len(more) > 1:
+            return False
+        if gap > 2.5 * height or (len(more) == 1 and abs(line[0].height - last[0].height) > 0.15 * height):
+            return False
+        merged = _merged([*self.spans, *more])
+        if any(_count_within(self.spans, span) > 1 or _count_within(more, span) > 1 for span in merged):
+            return False
+        if len(merged) > len(self.spans) and len(more) == 1:
+            return False
+        self.spans = merged
+        self.lines.append(line)
+        return True
+
+    def _closed(self, more: list[Span], em: float) -> list[Span]:
+        """Stretches of a line, two of them made one where they are parted by a wide space within a proven column."""
+        for n in range(len(more) - 1 if len(self.lines) > 2 else 0):
+            left, right = more[n], more[n + 1]
+            is_inside = any(s[0] - 1 <= left[0] and right[1] <= s[1] + 1 for s in self.spans)
+            if is_inside and right[0] - left[1] <= _WIDE_GAP * em:
+                return [*more[:n], (left[0], right[1]), *more[n + 2 :]]
+        return more
+
+
+def _count_within(spans: Sequence[Span], whole: Span) -> int:
+    return sum(span[0] >= whole[0] and span[1] <= whole[1] for span in spans)
+
+
+def segments(line: Sequence[Word]) -> list[Span]:
+    """Left and right ends of the stretches of a line, where words stand no further apart than in a sentence."""
+    spans: list[Span] = []
+    for word in line:
+        if spans and word.left - spans[-1][1] <= _GAP * word.em:
+            spans[-1] = (spans[-1][0], max(spans[-1][1], word.right))
+        else:
+            spans.append((word.left, word.right))
+    return spans
+
+
+def _merged(spans: Sequence[Span]) -> list[Span]:
+    """Spans with those that overlap, or nearly touch, made one."""
+    merged: list[Span] = []
+    for left, right in sorted(spans):
+        if merged and left <= merged[-1][1] + 2.0:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], right))
+        else:
+            merged.append((left, right))
+    return merged
+
+
+def _blocks(lines: Sequence[VisualLine], grids: Sequence[Grid], before: Grid | None) -> list[_Block]:
+    blocks: list[_Block] = []
+    block: _Block | None = None
+    for number, line in enumerate(lines):
+        parted = block is not None and any(line[0].top <= g.top <= block.lines[-1][0].bottom + 1 for g in grids)
+        if block is None and number == 0 and before is not None and _goes_on(line, before):
+            block = _Block(line, before.columns)
+        elif block is not None and not parted and block.takes(line):
+            continue
+        else:
+            if block is not None:
+                blocks.append(block)
+            block = _Block(line)
+    if block is not None:
+        blocks.append(block)
+    return [_trimmed(b) for b in blocks]
+
+
+def _goes_on(line: VisualLine, before: Grid) -> bool:
+    """Whether every stretch of a line stands in one column of a table, and begins where that column does."""
+    for left, right in segments(line):
+        homes = [c for c in before.columns if c[0] - 3 <= left and right <= c[1] + 6]
+        if not homes:
+            return False
+    return len(segments(line)) > 1 or abs(line[0].left - before.columns[0][0]) > 3
+
+
+def _trimmed(block: _Block) -> _Block:
+    """Without lines of one stretch at the end that stand further down than lines of a row do."""
+    while len(block.lines) > 2 and len(segments(block.lines[-1])) == 1 and len(block.spans) > 1:
+        pitch = block.lines[-2][0].bottom - block.lines[-1][0].bottom
+        inner = [a[0].bottom - b[0].bottom for a, b in zip(block.lines[:-2], block.lines[1:-1], strict=True)]
+        if pitch <= 1.6 * min(inner):
+            break
+        block.lines.pop()
+    return block
+
+
+def _within(line: VisualLine, span: Span) -> VisualLine:
+    return [word for word in line if span[0] - 1 <= (word.left + word.right) / 2 <= span[1] + 1]
+
+
+def _is_table(block: _Block, rules: Rules) -> bool:
+    several = sum(len(segments(line)) > 1 for line in block.lines)
+    columns = len(block.spans)
+    if columns < 2 or several < 2 or len(block.lines) + columns < 5:
+        return False
+    if _is_list(block) or sum(bool(_LEADERS.search(" ".join(w.text for w in ln))) for ln in block.lines) * 3 > several:
+        return False
+    rows = split_rows(block.lines, block.spans, rules)
+    if len(rows) < 2 or not _is_filled(rows, block.spans) or _is_contents(rows, block.spans):
+        return False
+    return not _reads_on(block) or _rows_agree(rows, block.spans)
+
+
+def _is_filled(rows: Sequence[Sequence[VisualLine]], spans: Sequence[Span]) -> bool:
+    """Whether the rows have text in enough cells: formulas leave as many gaps, but fill few.
+
+    Under a header of all columns, rows need no more than the first.
+    """
+    filled = [[any(_within(line, span) for line in row) for span in spans] for row in rows]
+    share = sum(map(sum, filled)) / (len(rows) * len(spans))
+    if all(filled[0]) and all(row[0] for row in filled) and share >= 0.34:
+        texts = [" ".join(w.text for line in rows[0] for w in _within(line, span)) for span in spans]
+        if is_header(texts):
+            return True
+    return share >= (0.9 if len(rows) == 2 else 0.5)
+
+
+def _is_contents(rows: Sequence[Sequence[VisualLine]], spans: Sequence[Span]) -> bool:
+    """Whether the rows are titles and, in the last column, the pages they stand on, from first to last."""
+    numbers = [" ".join(w.text for line in row for w in _within(line, spans[-1])) for row in rows]
+    numbers = [number for number in numbers if number]
+    if len(spans) > 3 or not numbers or not all(number.isdecimal() for number in numbers):
+        return False
+    pages = [int(number) for number in numbers]
+    return len(pages) > 3 and pages == sorted(pages) and pages[-1] - pages[0] < 2000 and pages[0] < 400
+
+
+def _is_list(block: _Block) -> bool:
+    marks = [" ".join(w.text for w in words) for line in block.lines if (words := _within(line, block.spans[0]))]
+    return len(block.spans) == 2 and sum(bool(_MARK.fullmatch(mark)) for mark in marks) * 5 >= len(marks) * 4
+
+
+def _reads_on(block: _Block) -> bool:
+    """Whether every column is full of words: most of its lines have four or more and reach its right end."""
+    for span in block.spans:
+        cells = [words for line in block.lines if (words := _within(line, span))]
+        full = [c for c in cells if len(c) >= 4 and c[-1].right - c[0].left > 0.7 * (span[1] - span[0])]
+        if len(cells) < 4 or len(full) * 5 < len(cells) * 3:
+            return False
+    return True
+
+
+def _is_running_text(block: _Block) -> bool:
+    return 2 <= len(block.spans) <= 4 and len(block.lines) >= 4 and _reads_on(block)
+
+
+def _rows_agree(rows: Sequence[Sequence[VisualLine]], spans: Sequence[Span]) -> bool:
+    """Whether the columns begin together in nearly every row, and end apart in some: so rows do, and text does not."""
+    if len(rows) < 3:
+        return False
+    together = sum(all(_within(row[0], span) for span in spans) for row in rows)
+    ragged = sum(any(not _within(row[-1], span) for span in spans) for row in rows if len(row) > 1)
+    return together * 5 >= len(rows) * 4 and ragged * 5 >= len(rows) * 2
+
+
+def split_rows(lines: Sequence[VisualLine], spans: Sequence[Span], rules: Rules) -> list[list[VisualLine]]:
+    """Lines of a table by rows: parted by ruling lines or wider gaps, else by lines that fill the first column."""
+    pitches = [a[0].bottom - b[0].bottom for a, b in zip(lines, lines[1:], strict=False)]
+    ruled = [_is_ruled(a, b, rules) for a, b in zip(lines, lines[1:], strict=False)]
+    filled = [[bool(_within(line, span)) for span in spans] for line in lines]
+    narrow = _line_pitch(pitches, filled)
+    by_key = _has_keys(filled)
+    rows: list[list[VisualLine]] = [[lines[0]]]
+    for n, line in enumerate(lines[1:]):
+        if sum(ruled) > 1:
+            starts = ruled[n]
+        elif narrow is not None and pitches[n] > 1.25 * narrow:
+            starts = True
+        elif narrow is not None:
+            starts = all(filled[n + 1]) and sum(filled[n + 1]) >= sum(filled[n])
+        else:
+            starts = filled[n + 1][0] and (by_key or sum(filled[n + 1]) * 2 >= len(spans)) and not _is_small(line)
+        if starts:
+            rows.append([line])
+        else:
+            rows[-1].append(line)
+    return rows
+
+
+def _line_pitch(pitches: Sequence[float], filled: Sequence[Sequence[bool]]) -> float | None:
+    """The distance of lines within a row; None where rows are set no further apart than lines, or all have one."""
+    inner = [p for p, f in zip(pitches, filled[1:], strict=True) if not f[0] or sum(f) * 2 <= len(f)]
+    if not inner:
+        return None
+    usual = median(inner)
+    return usual if any(p > 1.25 * usual for p in pitches) else None
+
+
+def _has_keys(filled: Sequence[Sequence[bool]]) -> bool:
+    """Whether the lines that fill the first column mostly fill others too: then each begins a row."""
+    keyed = [sum(f) for f in filled if f[0]]
+    return sum(count * 2 >= len(filled[0]) for count in keyed) * 5 >= len(keyed) * 3
+
+
+def _is_small(line: VisualLine) -> bool:
+    """Whether a line goes on in the middle of a sentence, as a first cell of two lines does."""
+    return line[0].text[:1].islower()
+
+
+def _is_ruled(above: VisualLine, below: VisualLine, rules: Rules) -> bool:
+    left, right = min(w.left for w in above + below), max(w.right for w in above + below)
+    high, low = min(w.bottom for w in above), max(w.top for w in below)
+    slack = 2.0 if low > high - 4 else 0.0
+    reach = [a for a in rules.across if low - slack <= a[0] <= high + slack + 2]
+    return sum(min(right, a[2]) - max(left, a[1]) for a in reach if a[2] > left and a[1] < right) > 0.6 * (right - left)
+
+
+def _grid(block: _Block, rules: Rules, *, continues: bool) -> Grid:
+    rows: list[list[Cell]] = []
+    for lines in split_rows(block.lines, block.spans, rules):
+        words = [word for line in lines for word in line]
+        columns: dict[int, list[Word]] = {n: [] for n in range(len(block.spans))}
+        for word in words:
+            columns[_column(word, block.spans)].append(word)
+        rows.append([cell_of(n, held) for n, held in columns.items()])
+    top, bottom = max(w.top for w in block.lines[0]), min(w.bottom for w in block.lines[-1])
+    return Grid(rows, list(block.spans), top, bottom, continues=continues)
+
+
+def _column(word: Word, spans: Sequence[Span]) -> int:
+    middle = (word.left + word.right) / 2
+    return min(range(len(spans)), key=lambda n: max(spans[n][0] - middle, middle - spans[n][1], 0.0))

@@ -1,0 +1,284 @@
+"""Words of a PDF page with their boxes, in PDFium's order: rotated text set upright, letter-spaced text joined.
+
+Two boxes per word are asked of PDFium, not one per character: a page costs about 2 ms so, and 4 ms otherwise.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pypdfium2 as pdfium
+
+    from etl_assets.documents.parsing.pdf_marks import Marks
+
+_TOKEN = re.compile("[^\\s\ufffe]+\ufffe?|\ufffe")
+_WIDE = re.compile("[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]")
+"""Letters of scripts that part no words by spaces. Korean does."""
+_NEAR = 0.08
+"""A space that PDFium put in by itself across less than this share of the line's height parts no words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word and its box in points, upright: y grows upwards, ``left < right`` in the direction of writing.
+
+    ``is_joined`` says that no space stands before it. ``at`` counts code points of PDFium's text of the page. ``em``
+    is the size of the font in points: its height differs by half between fonts.
+    """
+
+    text: str
+    left: float
+    bottom: float
+    right: float
+    top: float
+    at: int = 0
+    is_joined: bool = False
+    em: float = 10.0
+
+    @property
+    def height(self) -> float:
+        """In points."""
+        return self.top - self.bottom
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """Text that no reader of the page sees, and why: ``white``, ``invisible`` or ``tiny``."""
+
+    text: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class PageText:
+    """Lines of words in content order, ``angle`` of the page's writing (0, 90, 180, 270; clockwise), hidden words."""
+
+    lines: list[list[Word]]
+    angle: int
+    hidden: list[Hidden]
+    unmapped_share: float
+
+
+def upright(box: tuple[float, float, float, float], angle: int) -> tuple[float, float, float, float]:
+    """(left, bottom, right, top) as a page would have it whose writing, turned by ``angle``, ran to the right."""
+    left, bottom, right, top = box
+    if angle == 90:
+        return -top, left, -bottom, right
+    if angle == 180:
+        return -right, -top, -left, -bottom
+    if angle == 270:
+        return bottom, -right, top, -left
+    return box
+
+
+def page_text(textpage: pdfium.PdfTextPage, marks: Marks) -> PageText:
+    """All words of a page. What ``marks`` finds hidden stands apart."""
+    text = textpage.get_text_range()
+    reader = _Boxes(textpage, text)
+    rows: list[tuple[int, list[Word]]] = []
+    hidden: list[Hidden] = []
+    start = 0
+    for line in text.split("\r\n"):
+        tokens = [(start + m.start(), m.group()) for m in _TOKEN.finditer(line)]
+        start += len(line) + 2
+        if not tokens:
+            continue
+        angle = reader.angle(tokens[0][0])
+        em = reader.em(tokens[0][0])
+        words = [reader.word(at, token, angle, em) for at, token in tokens]
+        if marks.may_hide or words[0].height < 2:
+            words = _shown(words, reader, marks, angle, hidden)
+        if words:
+            rows.append((angle, words))
+    main = _main_angle(rows)
+    lines = [respaced(words) for words in _set_upright(rows, main)]
+    return PageText(lines, main, hidden, reader.unmapped_share())
+
+
+class _Boxes:
+    """Asks PDFium for boxes of characters by their place in the text."""
+
+    def __init__(self, textpage: pdfium.PdfTextPage, text: str) -> None:
+        import pypdfium2.raw as raw
+
+        self._raw, self._page, self._text = raw, textpage, text
+        self._is_exact = textpage.count_chars() == len(text)
+        self._box, self._matrix = raw.FS_RECTF(), raw.FS_MATRIX()
+        self._get, self._at_box = raw.FPDFText_GetLooseCharBox, ctypes.byref(self._box)
+
+    def index(self, at: int) -> int:
+        """PDFium's character index of a place in the text; negative when it has none."""
+        if self._is_exact:
+            return at
+        utf16 = len(self._text[:at].encode("utf-16-le", "surrogatepass")) // 2
+        return int(self._raw.FPDFText_GetCharIndexFromTextIndex(self._page, utf16))
+
+    def box(self, at: int) -> tuple[float, float, float, float]:
+        index = at if self._is_exact else self.index(at)
+        if index < 0 or not self._get(self._page, index, self._at_box):
+            return 0.0, 0.0, 0.0, 0.0
+        box = self._box
+        return box.left, box.bottom, box.right, box.top
+
+    def angle(self, at: int) -> int:
+        """Of the writing, to the nearest right angle, in degrees clockwise."""
+        radians = self._raw.FPDFText_GetCharAngle(self._page, self.index(at))
+        return round(math.degrees(radians) / 90) * 90 % 360 if radians > 0 else 0
+
+    def em(self, at: int) -> float:
+        """The size of a character's font on the page, in points."""
+        index = self.index(at)
+        size: float = self._raw.FPDFText_GetFontSize(self._page, index)
+        if not self._raw.FPDFText_GetMatrix(self._page, index, ctypes.byref(self._matrix)):
+            return size
+        upwards: float = math.hypot(self._matrix.c, self._matrix.d)
+        return size * upwards
+
+    def word(self, at: int, token: str, angle: int, em: float) -> Word:
+        size = len(token) - token.endswith("\ufffe")
+        box = self.box(at)
+        left, bottom, right, top = upright(box, angle) if angle else box
+        if size > 1:
+            box = self.box(at + size - 1)
+            last = upright(box, angle) if angle else box
+            # Writing from the right to the left has its first letter rightmost.
+            left, right = min(left, last[0]), max(right, last[2])
+            bottom, top = (bottom, top) if last[3] - last[1] <= top - bottom else (last[1], last[3])
+        is_joined = at > 0 and not self._text[at - 1].isspace()
+        return Word(token, left, bottom, right, top, at, is_joined, em)
+
+    def unmapped_share(self) -> float:
+        """How many of the first 400 characters have no Unicode value by their font, 0 to 1."""
+        count = int(min(self._page.count_chars(), 400))
+        if not count:
+            return 0.0
+        unmapped = [n for n in range(count) if self._raw.FPDFText_HasUnicodeMapError(self._page, n) == 1]
+        return len(unmapped) / count
+
+
+def _shown(words: list[Word], boxes: _Boxes, marks: Marks, angle: int, hidden: list[Hidden]) -> list[Word]:
+    shown: list[Word] = []
+    for word in words:
+        back = upright((word.left, word.bottom, word.right, word.top), -angle % 360)
+        why = "tiny" if 0 < word.height < 1 else marks.hides(boxes._page, boxes.index(word.at), back)
+        if why is None:
+            shown.append(word)
+        else:
+            hidden.append(Hidden(word.text, why))
+    return shown
+
+
+def _main_angle(rows: Sequence[tuple[int, list[Word]]]) -> int:
+    weights: Counter[int] = Counter()
+    for angle, words in rows:
+        weights[angle] += sum(len(word.text) for word in words)
+    return max(weights, key=lambda angle: (weights[angle], -angle)) if weights else 0
+
+
+def _set_upright(rows: Sequence[tuple[int, list[Word]]], main: int) -> Iterator[list[Word]]:
+    """Lines in content order; neighbours that are turned against the page are joined to lines where they lie on one.
+
+    PDFium breaks turned text after every few letters.
+    """
+    turned: list[Word] = []
+    turned_by = main
+    for angle, words in rows:
+        if turned and (angle != turned_by or not _goes_on(turned[-1], words[0])):
+            yield _off_the_page(turned)
+            turned = []
+        if angle == main:
+            yield words
+        else:
+            first = words[0]
+            near = bool(turned) and first.left - turned[-1].right < 0.15 * first.height
+            turned += [replace(first, is_joined=near), *words[1:]]
+            turned_by = angle
+    if turned:
+        yield _off_the_page(turned)
+
+
+def _goes_on(last: Word, word: Word) -> bool:
+    return abs(last.bottom - word.bottom) < 0.5 * word.height and -1 < word.left - last.right < 3 * word.height
+
+
+def _off_the_page(words: list[Word]) -> list[Word]:
+    """Without boxes: in the page's own directions a turned line has no height."""
+    return [replace(word, left=0.0, bottom=0.0, right=0.0, top=0.0) for word in words]
+
+
+def respaced(words: list[Word]) -> list[Word]:
+    """The line with its letter-spaced words whole, and without the spaces that kerning seemed to be.
+
+    In a run of single letters the smaller gaps stand between letters and the larger between words, where there are two
+    kinds. A run in alphabetical order is a row of labels, and stays as it is.
+    """
+    joined = [
+        replace(word, is_joined=True) if _is_kerned(last, word) else word
+        for last, word in zip([None, *words], words, strict=False)
+    ]
+    for start, end in _letter_runs(joined):
+        gaps = [b.left - a.right for a, b in zip(joined[start : end - 1], joined[start + 1 : end], strict=True)]
+        widest = _widest_within(gaps)
+        for offset, gap in enumerate(gaps, start + 1):
+            if gap <= widest:
+                joined[offset] = replace(joined[offset], is_joined=True)
+    return joined
+
+
+def _widest_within(gaps: Sequence[float]) -> float:
+    """The largest gap that stands between letters: the last before the greatest leap, if that is by half or more."""
+    ordered = sorted(gaps)
+    leaps = [(after / max(gap, 0.5), gap) for gap, after in itertools.pairwise(ordered)]
+    leap, gap = max(leaps)
+    return gap if leap >= 1.5 else ordered[-1]
+
+
+def _is_kerned(last: Word | None, word: Word) -> bool:
+    if last is None or word.is_joined or not last.height:
+        return False
+    gap = (word.left - last.right) / word.height if word.height else 1.0
+    if _WIDE.match(word.text[0]) and _WIDE.match(last.text[-1]):
+        return -0.5 < gap < 0.5
+    return -0.5 < gap < _NEAR and last.text[-1].isalpha() and word.text[0].islower()
+
+
+def _letter_runs(words: Sequence[Word]) -> Iterator[tuple[int, int]]:
+    """(start, end) of runs of five words or more, most of them one letter, the others at most three."""
+    start = 0
+    for index in range(len(words) + 1):
+        if index < len(words) and _may_be_spaced(words[index]):
+            continue
+        run = words[start:index]
+        letters = [word.text for word in run if len(word.text) == 1]
+        if len(letters) >= 5 and len(letters) * 4 >= len(run) * 3 and letters != sorted(letters):
+            yield start, index
+        start = index + 1
+
+
+def _may_be_spaced(word: Word) -> bool:
+    return len(word.text) <= 3 and word.text.isalpha() and word.height > 0 and not _WIDE.search(word.text)
+
+
+def line_text(words: Sequence[Word]) -> str:
+    """Words with a space before each that does not join the one before."""
+    return "".join(word.text if word.is_joined or not n else f" {word.text}" for n, word in enumerate(words))
+
+
+def joined_text(lines: Sequence[Sequence[Word]]) -> str:
+    """Lines of one paragraph or cell as one: no space at a break between wide letters, nor after a broken word."""
+    text = ""
+    for line in lines:
+        more = line_text(line)
+        if text.endswith("-") and text[-2:-1].isalpha() and more[:1].islower():
+            text = text[:-1] + "\ufffe"
+        tight = text.endswith("\ufffe") or (_WIDE.match(text[-1:]) and _WIDE.match(more[:1]))
+        text += more if not text or tight else f" {more}"
+    return text
