@@ -128,7 +128,9 @@ class Connections:
         else:
             url = self.credential(place.url, source="ETL_POSTGRES_URL")
             pooling = pools_transactions(url.value(), place.pooling)
-            self._ledger = Ledger.postgresql(url, transaction_pooling=pooling)
+            self._ledger = Ledger.postgresql(
+                url, transaction_pooling=pooling, statement_limit_s=place.statement_limit_s
+            )
         return self._ledger
 
     def installation(self) -> str:

@@ -35,6 +35,7 @@ class PostgresPlace:
     url: str = field(repr=False)
     pooling: Literal["session", "transaction"] | None = None
     dagster_url: str | None = field(default=None, repr=False)
+    statement_limit_s: int = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +244,13 @@ _POSTGRESQL: Mapping[str, Variable] = {
         "ETL_DAGSTER_POSTGRES_URL", schemes=_POSTGRES, secret=True,
         meaning="Database of Dagster's runs and events; not behind a pooler by transaction.",
         unset="SQLite in the home",
+    ),
+    "statement_limit_s": Variable(
+        ("ETL_POSTGRES_STATEMENT_LIMIT_S",),
+        Field(
+            Whole(1, 86_400), "How long one statement of the ledger may take; a server silent for 15 s more has hung.",
+            "seconds",
+        ),
     ),
 }  # fmt: skip
 

@@ -69,12 +69,16 @@ class Ledger:
         return ledger
 
     @classmethod
-    def postgresql(cls, url: str | Credential, *, transaction_pooling: bool, migrate: bool = False) -> "Ledger":
+    def postgresql(
+        cls, url: str | Credential, *, transaction_pooling: bool, migrate: bool = False,
+        statement_limit_s: float = postgresql.STATEMENT_LIMIT_S,
+    ) -> "Ledger":  # fmt: skip
         """Open the ledger in a PostgreSQL database, 15 or newer, and make its tables if there are none.
 
         ``transaction_pooling``: the URL leads to a pooler that gives each transaction another session, such as
         PgBouncer in transaction mode or port 6543 of Supabase. A URL that a store of secrets holds is read anew when
-        the server refuses it. ``migrate``: bring an older ledger up to date.
+        the server refuses it. ``migrate``: bring an older ledger up to date. ``statement_limit_s``: how long one
+        statement may take.
 
         Raises:
             ConfigError: the URL cannot be read, the driver is missing, the server is too old, or the ledger was
@@ -82,7 +86,10 @@ class Ledger:
             TransientError: the server cannot be reached now.
             PermanentError: it refuses this user, or the user may not make tables.
         """
-        ledger = cls(postgresql.open_engine(url, transaction_pooling=transaction_pooling), lock_folder=None)
+        engine = postgresql.open_engine(
+            url, transaction_pooling=transaction_pooling, statement_limit_s=statement_limit_s
+        )
+        ledger = cls(engine, lock_folder=None)
         try:
             with _named_errors("ledger"):
                 ledger._prepare_by_migrations(migrate=migrate)

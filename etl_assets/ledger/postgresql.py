@@ -5,6 +5,8 @@ mode): limits are set inside each transaction, in the same message that begins i
 autocommit mode for that reason alone; COMMIT and ROLLBACK are its own.
 """
 
+import time
+from collections.abc import Callable, Generator
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -19,7 +21,12 @@ CONNECT_TIMEOUT_S = 10
 LOCK_TIMEOUT_S = 60
 """How long a statement waits for a row that another transaction holds."""
 
-STATEMENT_TIMEOUT_S = 300
+STATEMENT_LIMIT_S = 300.0
+"""How long the server works on one statement, unless ``ETL_POSTGRES_STATEMENT_LIMIT_S`` says otherwise."""
+
+LATE_S = 15.0
+"""How much longer this side waits for the answer: a server that can will say itself that its limit has passed."""
+
 IDLE_WRITER_S = 30
 """A writer that says nothing for so long, stopped or cut off, loses its transaction: it may hold a counter."""
 
@@ -44,13 +51,16 @@ _REFUSED = (
 """Words of refusals to connect, which come without an SQLSTATE."""
 
 
-def open_engine(url: str | Credential, *, transaction_pooling: bool) -> Engine:
+def open_engine(
+    url: str | Credential, *, transaction_pooling: bool, statement_limit_s: float = STATEMENT_LIMIT_S
+) -> Engine:
     """An engine whose pool replaces connections that a restarted server has lost. Nothing is connected yet.
 
     When the server refuses a ``url`` of a store of secrets, it is read anew, and used if it is another one.
 
     ``transaction_pooling``: the URL leads to a pooler that gives each transaction another session; statements are then
-    not prepared.
+    not prepared. ``statement_limit_s``: how long the server may work on one statement. A server or pooler that says
+    nothing ``LATE_S`` after that has hung, and its connection is given up.
 
     Raises:
         ConfigError: the URL cannot be read (it is not repeated: it may hold a password), or the driver is missing.
@@ -82,7 +92,8 @@ def open_engine(url: str | Credential, *, transaction_pooling: bool) -> Engine:
         )
     except ModuleNotFoundError as e:
         raise ConfigError("a ledger on PostgreSQL needs the driver: pip install 'etl-assets[postgres]'") from e
-    event.listen(engine, "begin", _begin)
+    event.listen(engine, "begin", lambda connection: _begin(connection, statement_limit_s))
+    event.listen(engine, "connect", lambda raw, _: _give_up_after(raw, statement_limit_s + LATE_S), insert=True)
     if not isinstance(url, str):
         event.listen(engine, "do_connect", _Connecting(url))
     return engine
@@ -125,7 +136,36 @@ def _target(url: str) -> URL:
     return target.set(drivername="postgresql+psycopg").difference_update_query(_FOREIGN_OPTIONS)
 
 
-def _begin(connection: Connection) -> None:
+def _give_up_after(raw: Any, limit_s: float) -> None:
+    """Let every wait of a connection of the driver end: one whose peer lives and is silent would wait for ever."""
+    wait = raw.wait
+
+    def bounded(answer: Generator[int, int, Any], *arguments: Any, **options: Any) -> Any:
+        return wait(_within(limit_s, answer, raw.pgconn.finish), *arguments, **options)
+
+    raw.wait = bounded
+
+
+def _within(limit_s: float, answer: Generator[int, int, Any], finish: Callable[[], None]) -> Generator[int, int, Any]:
+    """The driver's own dialogue, until it is over or has been silent for so long. It is asked ten times a second."""
+    from psycopg import OperationalError
+
+    ends_at = time.monotonic() + limit_s
+    try:
+        wanted = next(answer)
+        while True:
+            ready = yield wanted
+            if ready:
+                ends_at = time.monotonic() + limit_s
+            elif time.monotonic() > ends_at:
+                finish()
+                raise OperationalError(f"the database has not answered for {limit_s:g} s")
+            wanted = answer.send(ready)
+    except StopIteration as end:
+        return end.value
+
+
+def _begin(connection: Connection, statement_limit_s: float) -> None:
     """Readers get one snapshot for all their statements. Writers see, statement by statement, what is committed: who
     decides by what it reads first locks the row that others must change too (a lease, a counter, a collection)."""
     if connection.info.get("mode") == "IMMEDIATE":
@@ -134,10 +174,10 @@ def _begin(connection: Connection) -> None:
         begin, idle = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", IDLE_READER_S
     limits = {
         "lock_timeout": LOCK_TIMEOUT_S,
-        "statement_timeout": STATEMENT_TIMEOUT_S,
+        "statement_timeout": statement_limit_s,
         "idle_in_transaction_session_timeout": idle,
     }
-    statements = [begin, *(f"SET LOCAL {name} = '{seconds}s'" for name, seconds in limits.items())]
+    statements = [begin, *(f"SET LOCAL {name} = '{round(1000 * limit_s)}ms'" for name, limit_s in limits.items())]
     # Without parameters the driver sends all four as one message.
     connection.exec_driver_sql("; ".join(statements), execution_options={"no_parameters": True})
 

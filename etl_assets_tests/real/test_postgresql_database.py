@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -25,6 +26,7 @@ from etl_assets_tests.ledger.test_database import (  # noqa: F401  they are test
 )
 from etl_assets_tests.servers.fixtures import Variables
 from etl_assets_tests.servers.model import Server
+from etl_assets_tests.servers.toxiproxy import add_toxic, proxied, remove_toxic
 from etl_assets_tests.trivial import definition
 
 pytestmark = pytest.mark.usefixtures("ledgers_on_postgresql")
@@ -155,6 +157,29 @@ def test_connections_that_the_server_ended_are_replaced(ledger: Ledger, ledgers_
             continue
     with ledger.reading() as connection:
         assert sequence(connection) == 1
+
+
+def test_a_server_that_falls_silent_is_given_up_and_asked_again(
+    ledger: Ledger, ledgers_on_postgresql: dict[str, str], toxiproxy: Variables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ledger.reading() as connection:
+        name = connection.scalar(text("SELECT current_database()"))
+    target = make_url(ledgers_on_postgresql["url"]).set(database=name)
+    admin, proxy = toxiproxy["ETL_TEST_TOXIPROXY_URL"], f"ledger-{uuid4().hex}"
+    host, _, port = proxied(admin, proxy, f"{target.host}:{target.port}").partition(":")
+    url = target.set(host=host, port=int(port)).render_as_string(hide_password=False)
+    monkeypatch.setattr(postgresql, "LATE_S", 0.5)
+    one = Ledger.postgresql(url, transaction_pooling=ledgers_on_postgresql["pooled"] == "1", statement_limit_s=0.5)
+    with pytest.raises(TransientError, match="has not answered for 1 s"), one.reading() as connection:
+        assert connection.scalar(text("SELECT 1")) == 1
+        toxic = add_toxic(admin, proxy, "timeout", timeout=0)
+        connection.scalar(text("SELECT 2"))
+    remove_toxic(admin, proxy, toxic)
+    with one.reading() as connection:
+        assert connection.scalar(text("SELECT 3")) == 3
+    with pytest.raises(TransientError, match="statement timeout"), one.reading() as connection:
+        connection.execute(text("SELECT pg_sleep(60)"))
+    one.close()
 
 
 def test_nothing_of_a_session_is_left_behind(ledger: Ledger) -> None:
