@@ -241,15 +241,13 @@ def _of_producers(platform: Platform, target: _Target, places: Sequence[Partitio
     with platform.ledger.reading() as connection:
         known = dependents.known_producers(connection)
         producers = _later(target, known)
-        whole, mixed = dependents.mixed_collections(connection, producers, target.stages)
-        mine = {one.cid for one in places}
-        whole, mixed = whole & mine, mixed & mine
-        rests = dependents.resting_on_producers(connection, producers, whole, mixed, places)
+        extent = dependents.extent_of(connection, producers, target.stages).within({one.cid for one in places})
+        rests = dependents.resting_on_producers(connection, producers, extent, places)
         most = _MOST_ENTITIES if entities else COUNT_ENTITIES_OF
-        live = dependents.live_publications(connection, producers, whole, mixed, most=most)
+        live = dependents.live_publications(connection, producers, extent, most=most)
         saved = saved_searches(connection)
         cited = {document for one in saved for document in one.document_ids}
-        hit = dependents.affected_among(connection, cited, producers, whole, mixed)
+        hit = dependents.affected_among(connection, cited, producers, extent)
     only, shared = _entities(platform, _by_tenant(platform, live)) if live is not None else (None, None)
     names = tuple(sorted(known[number][1] for number in target.roots if rests))
     return Impact(
@@ -262,11 +260,12 @@ def _of_stores(platform: Platform, target: _Target, places: Sequence[Partition],
     with platform.ledger.reading() as connection:
         rests = dependents.resting_on_stores(connection, target.stores, cids, places)
         most = _MOST_ENTITIES if entities else COUNT_ENTITIES_OF
-        wanted = cids if "graph" in target.stores else set()
-        live = dependents.live_publications(connection, None, wanted, (), most=most)
+        wanted = dependents.Extent(whole=frozenset(cids if "graph" in target.stores else ()))
+        live = dependents.live_publications(connection, dependents.NOTHING_MADE, wanted, most=most)
         saved = saved_searches(connection)
         cited = {document for one in saved for document in one.document_ids}
-        hit = dependents.affected_among(connection, cited, None, cids, ())
+        everywhere = dependents.Extent(whole=frozenset(cids))
+        hit = dependents.affected_among(connection, cited, dependents.NOTHING_MADE, everywhere)
     only, shared = _entities(platform, _by_tenant(platform, live)) if live is not None else (None, None)
     return Impact(target.kind, target.name, target.assets, rests, _citing(saved, hit), only, shared)
 

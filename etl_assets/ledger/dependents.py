@@ -1,15 +1,16 @@
 """Forwards: what rests on a document, on a producer, or on a store. Every question is answered by an index.
 
 A document that rests on a producer at an early stage rests on it at every later one: the rows of later stages are
-followed by the digests of their inputs only in collections where several producers make the early stage.
+followed by the digests of their inputs only in collections where several producers make the early stage of a document.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Text, and_, cast, exists, func, literal, or_, select
+from sqlalchemy import Connection, Text, and_, cast, exists, false, func, literal, or_, select
 
 from etl_assets.ledger import schema
 from etl_assets.ledger.catalogue import Partition
@@ -45,6 +46,21 @@ class Producers:
     inputs: Mapping[str, tuple[str, ...]]
 
 
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Ids of the collections in which something of the roots is kept: ``whole``, they made all that is kept of their
+    stages; ``apart``, others made some of it, of other documents; ``mixed``, of some documents both did.
+    """
+
+    whole: frozenset[int] = frozenset()
+    apart: frozenset[int] = frozenset()
+    mixed: frozenset[int] = frozenset()
+
+    def within(self, cids: Collection[int]) -> "Extent":
+        """Of these collections only."""
+        return Extent(self.whole & set(cids), self.apart & set(cids), self.mixed & set(cids))
+
+
 def known_producers(connection: Connection) -> dict[int, tuple[str, str]]:
     """(stage, name) of every producer that ever ran, by id."""
     table = schema.producers
@@ -52,44 +68,61 @@ def known_producers(connection: Connection) -> dict[int, tuple[str, str]]:
     return {int(row[0]): (str(row[1]), str(row[2])) for row in connection.execute(query)}
 
 
-def mixed_collections(connection: Connection, producers: Producers, stages: Iterable[str]) -> tuple[set[int], set[int]]:
-    """Collections where the roots made all that is kept of their stages, and those where others made some of it."""
+def extent_of(connection: Connection, producers: Producers, stages: Iterable[str]) -> Extent:
+    """Where the roots, producers of ``stages``, made something that is kept, and where others did too."""
     x, table = schema.outputs, schema.producers
     mine = set(connection.scalars(_kept(select(x.c.cid).distinct(), producers.roots)))
-    others = set(connection.scalars(select(table.c.producer_id).where(table.c.stage.in_(sorted(stages)))))
-    mixed = {
+    known = set(connection.scalars(select(table.c.producer_id).where(table.c.stage.in_(sorted(stages)))))
+    others = known - producers.roots
+    shared = {
         cid
         for cid in mine
-        for other in sorted(others - producers.roots)
+        for other in sorted(others)
         if connection.execute(_kept(select(x.c.output_id), [other]).where(x.c.cid == cid).limit(1)).first()
     }
-    return mine - mixed, mixed
+    ours = x.c.document_id.in_(_documents_of(producers.roots))
+    both = {
+        cid for cid in shared
+        if connection.execute(_kept(select(x.c.output_id), others).where(x.c.cid == cid, ours).limit(1)).first()
+    }  # fmt: skip
+    return Extent(frozenset(mine - shared), frozenset(shared - both), frozenset(both))
 
 
 def resting_on_producers(
-    connection: Connection, producers: Producers, whole: Collection[int], mixed: Collection[int],
-    partitions: Sequence[Partition],
-) -> dict[str, Rests]:  # fmt: skip
-    """By partition key, what rests on the roots. ``whole`` and ``mixed`` are as ``mixed_collections`` tells."""
+    connection: Connection, producers: Producers, extent: Extent, partitions: Sequence[Partition]
+) -> dict[str, Rests]:
+    """By partition key, what rests on the roots."""
     found = _Found(partitions)
     x = schema.outputs
     for stage, ids in producers.later.items():
         columns = (x.c.cid, x.c.slot, func.count(), func.sum(x.c.row_count))
         query = _kept(select(*columns), ids).group_by(x.c.cid, x.c.slot)
-        for cid, slot, outputs, rows in connection.execute(query.where(x.c.cid.in_(sorted(whole)))):
-            found.add_outputs(cid, slot, stage, outputs, rows)
-        if mixed:
-            exact = query.where(x.c.cid.in_(sorted(mixed)), _rests_on(x, stage, producers))
-            for cid, slot, outputs, rows in connection.execute(exact):
+        for condition in _resting(x, producers, extent, partial(_rests_on, x, stage, producers)):
+            for cid, slot, outputs, rows in connection.execute(query.where(condition)):
                 found.add_outputs(cid, slot, stage, outputs, rows)
-    p = schema.publications
-    _add_publications(connection, found, [p.c.cid.in_(sorted(whole))])
-    if mixed:
-        _add_publications(connection, found, [p.c.cid.in_(sorted(mixed)), _publication_rests(producers)])
+    for condition in _resting(schema.publications, producers, extent, partial(_publication_rests, producers)):
+        _add_publications(connection, found, [condition])
     documents = _kept(select(x.c.cid, x.c.slot, func.count(x.c.document_id.distinct())), producers.roots)
     for cid, slot, count in connection.execute(documents.group_by(x.c.cid, x.c.slot)):
         found.of(cid, slot).documents += count
     return found.rests
+
+
+def _resting(table: Any, producers: Producers, extent: Extent, exactly: Callable[[], Any]) -> list[Any]:
+    """What holds of the rows of a table that rest on the roots, one condition for each kind of collection there is."""
+    conditions: list[Any] = []
+    if extent.whole:
+        conditions.append(table.c.cid.in_(sorted(extent.whole)))
+    if extent.apart:
+        mine = table.c.document_id.in_(_documents_of(producers.roots))
+        conditions.append(and_(table.c.cid.in_(sorted(extent.apart)), mine))
+    if extent.mixed:
+        conditions.append(and_(table.c.cid.in_(sorted(extent.mixed)), exactly()))
+    return conditions
+
+
+def _documents_of(producer_ids: Iterable[int]) -> Any:
+    return _kept(select(schema.outputs.c.document_id), producer_ids)
 
 
 def resting_on_stores(
@@ -123,37 +156,33 @@ def resting_on_document(connection: Connection, document_id: str, partitions: Se
 
 
 def live_publications(
-    connection: Connection, producers: Producers | None, whole: Collection[int], mixed: Collection[int], *, most: int
+    connection: Connection, producers: Producers, extent: Extent, *, most: int
 ) -> dict[int, str] | None:
-    """Publication -> document that searches see of what rests on the roots; ``None`` when they are over ``most``.
-
-    Without producers, of all of ``whole``.
-    """
+    """Publication -> document that searches see of what rests on the roots; ``None`` when they are over ``most``."""
     p, reign = schema.publications, schema.reigns
     live = and_(reign.c.cid == p.c.cid, reign.c.generation_id == p.c.generation_id, reign.c.end_seq.is_(None))
     query = select(p.c.publication, p.c.document_id).join(reign, live).where(p.c.end_seq.is_(None))
-    conditions: list[Any] = [p.c.cid.in_(sorted(whole))]
-    if mixed and producers is not None:
-        conditions.append(and_(p.c.cid.in_(sorted(mixed)), _publication_rests(producers)))
-    rows = connection.execute(query.where(or_(*conditions)).limit(most + 1)).all()
+    conditions = _resting(p, producers, extent, partial(_publication_rests, producers))
+    rows = connection.execute(query.where(or_(false(), *conditions)).limit(most + 1)).all()
     return None if len(rows) > most else {int(row[0]): str(row[1]) for row in rows}
 
 
 def affected_among(
-    connection: Connection, document_ids: Iterable[str], producers: Producers | None, whole: Collection[int],
-    mixed: Collection[int],
-) -> set[str]:  # fmt: skip
-    """Those of these documents whose live publication rests on the roots, or lies in ``whole``."""
+    connection: Connection, document_ids: Iterable[str], producers: Producers, extent: Extent
+) -> set[str]:
+    """Those of these documents whose live publication rests on the roots."""
     p, reign = schema.publications, schema.reigns
     live = and_(reign.c.cid == p.c.cid, reign.c.generation_id == p.c.generation_id, reign.c.end_seq.is_(None))
-    conditions: list[Any] = [p.c.cid.in_(sorted(whole))]
-    if mixed and producers is not None:
-        conditions.append(and_(p.c.cid.in_(sorted(mixed)), _publication_rests(producers)))
+    conditions = _resting(p, producers, extent, partial(_publication_rests, producers))
     found: set[str] = set()
     for part in batches(sorted(set(document_ids)), _IN_LIST):
         query = select(p.c.document_id).join(reign, live).where(p.c.document_id.in_(part), p.c.end_seq.is_(None))
-        found.update(connection.scalars(query.where(or_(*conditions))))
+        found.update(connection.scalars(query.where(or_(false(), *conditions))))
     return found
+
+
+NOTHING_MADE = Producers(frozenset(), {}, {})
+"""For questions about whole collections."""
 
 
 class _Found:
