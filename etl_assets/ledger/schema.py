@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 14
+SCHEMA_VERSION = 15
 
 metadata = MetaData()
 Big = BigInteger().with_variant(Integer, "sqlite")
@@ -575,6 +575,25 @@ corrections = Table(
 
 ``collection`` and ``document_id`` are "" for what holds in the whole tenant. A row is in force until it is ended, and
 stays as history.
+"""
+
+given_catalogues = Table(
+    "given_catalogues", metadata,
+    Column("catalogue_id", Big, primary_key=True, autoincrement=False),
+    Column("tenant", String(64), nullable=False),
+    Column("collection", String(64), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("mode", String(8), nullable=False),
+    Column("digest", String(32), nullable=False),
+    Column("entries", Big, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("given_by", Text, nullable=False),
+    Column("given_at", Float, nullable=False),
+    Column("ended_by", Text, nullable=False),
+    Column("ended_at", Float),
+)  # fmt: skip
+"""Catalogues that people brought. ``tenant`` and ``collection`` are "" where they hold for all; ``mode`` is ``add`` or
+``replace``. A row is in force until it is ended, and stays as history without its ``content``.
 """
 
 for _table in metadata.tables.values():
