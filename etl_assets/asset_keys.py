@@ -63,3 +63,6 @@ PRIORITY_TAG = "dagster/priority"
 
 SOURCE_TAG = "etl_assets/source"
 """Of a run that a command does in its own process: its name. It is stopped by way of the ledger."""
+
+UPDATE_MODE_TAG = "etl_assets/update_mode"
+"""Of a run that takes in other changes of keys than the update mode of its collection says."""

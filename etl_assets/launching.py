@@ -117,13 +117,14 @@ def run_partitions(
     finished: Callable[[PartitionOutcome], None] | None = None,
     wait_s: float = 30.0,
     source: str = "sync",
+    tags: Mapping[str, str] | None = None,
 ) -> list[PartitionOutcome]:
     """Bring partitions up to date, one run each, in this process and in this order; how each of them ended.
 
     What is urgent comes first; what is paused, or canceled before its turn, is not begun. Others see the runs that
-    wait as asked for by ``source``. A partition that fails does not keep the others from running. ``platform`` is used
-    if it is open already; ``watch`` is called after every batch, ``finished`` after every partition; ``wait_s`` is how
-    long to wait for whoever works on a partition.
+    wait as asked for by ``source``; ``tags`` are for each run. A partition that fails does not keep the others from
+    running. ``platform`` is used if it is open already; ``watch`` is called after every batch, ``finished`` after
+    every partition; ``wait_s`` is how long to wait for whoever works on a partition.
 
     Raises:
         ConfigError: a key is no partition key, or the home cannot be used.
@@ -135,16 +136,16 @@ def run_partitions(
 
     if not partition_keys:
         return []
-    tags = {key: {**run_tags(key), SOURCE_TAG: source} for key in partition_keys}
+    tagged = {key: {**run_tags(key), **(tags or {}), SOURCE_TAG: source} for key in partition_keys}
     place = open_platform(settings) if platform is None else platform
     outcomes: list[PartitionOutcome] = []
     try:
         with _instance(settings) as instance, _stopped_by() as stopped_by:
             runner = _Runner(instance, place, watch, wait_s, stopped_by)
-            runner.register(list(tags))
-            with Batch(place.ledger, list(tags), source=source, lease_s=place.lease_s) as batch:
+            runner.register(list(tagged))
+            with Batch(place.ledger, list(tagged), source=source, lease_s=place.lease_s) as batch:
                 while stopped_by() is None and (one := batch.next()) is not None:
-                    outcomes.append(runner.run(one, tags[one.partition]))
+                    outcomes.append(runner.run(one, tagged[one.partition]))
                     batch.ended(one, outcomes[-1].error)
                     if finished is not None:
                         finished(outcomes[-1])

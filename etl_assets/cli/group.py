@@ -55,6 +55,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "plan": ("etl_assets.cli.plan:plan", "Say what the next runs would do, take and cost, and why."),
     "sync": ("etl_assets.cli.sync:sync", "Compute and publish what is new, changed or removed."),
     "runs": ("etl_assets.cli.group:runs", "List, show and cancel runs."),
+    "monitor": ("etl_assets.cli.monitor:monitor", "Watch what waits, works and fails."),
     "pause": ("etl_assets.cli.control:pause", "Let no run begin, of a tenant, a collection or at all."),
     "resume": ("etl_assets.cli.control:resume", "Lift a pause: what waited goes on."),
     "prioritise": ("etl_assets.cli.control:prioritise", "Let some runs begin before others."),

@@ -15,6 +15,7 @@ from etl_assets.cli.session import opened, unknown_collection
 
 if TYPE_CHECKING:
     from etl_assets.documents.arrivals import Survey
+    from etl_assets.documents.parameters import UpdateMode
     from etl_assets.documents.platform import Platform
     from etl_assets.launching import PartitionOutcome
     from etl_assets.settings import Settings
@@ -31,7 +32,8 @@ SHOWN = 20
 class CollectionPlan:
     """What a sync would do in one collection. Paths of documents; ``compute`` is stage -> documents, at most.
 
-    ``partitions`` are those with anything to do; ``held`` counts keys that cannot name a document.
+    ``partitions`` are those with anything to do; ``held`` counts keys that cannot name a document. ``held_back`` are
+    paths that the update mode keeps out, by ``added``, ``changed`` and ``removed``.
     """
 
     tenant: str
@@ -44,6 +46,8 @@ class CollectionPlan:
     withdraw: int = 0
     held: int = 0
     seen: int = 0
+    update_mode: str = "auto"
+    held_back: dict[str, list[str]] = field(default_factory=dict)
     partitions: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
@@ -70,10 +74,13 @@ class Plans:
         return sum(one.seen for one in self.collections)
 
 
-def plan(platform: Platform, tenant: str | None, collection: str | None, *, dry: bool) -> Plans:
+def plan(
+    platform: Platform, tenant: str | None, collection: str | None, *, dry: bool, mode: UpdateMode | None = None
+) -> Plans:
     """List the store, compare it with the ledger, and ask the ledger what is unfinished.
 
-    ``dry`` writes nothing: not even that a collection is new, or that a key is unusable.
+    ``mode`` is in place of the update mode of each collection. ``dry`` writes nothing: not even that a collection is
+    new, or that a key is unusable.
 
     Raises:
         ConfigError: names were given and nothing has them.
@@ -96,7 +103,9 @@ def plan(platform: Platform, tenant: str | None, collection: str | None, *, dry:
         )
     for place in places:
         try:
-            found = _of_new(platform, *place) if dry and place not in known else _of_known(platform, *place, dry=dry)
+            chosen = mode or platform.collections.of(*place).update_mode
+            is_new = dry and place not in known
+            found = _of_new(platform, *place, chosen) if is_new else _of_known(platform, *place, chosen, dry=dry)
         except (PermanentError, ConfigError) as error:  # what one collection lacks costs that collection only
             plans.errors.append(f"{place[0]}/{place[1]}: {error}")
         else:
@@ -126,13 +135,18 @@ def opened_dry(settings: Settings) -> Iterator[Platform]:
             yield replace(platform, collections=Collections.read(home.collections_file))
 
 
-def run_and_report(settings: Settings, keys: Sequence[str]) -> int:
-    """Run these partitions, say what was done, and return the exit code: 1 when a partition failed."""
+def run_and_report(settings: Settings, keys: Sequence[str], *, mode: UpdateMode | None = None) -> int:
+    """Run these partitions, say what was done, and return the exit code: 1 when a partition failed.
+
+    ``mode`` is in place of the update mode of each collection.
+    """
+    from etl_assets.asset_keys import UPDATE_MODE_TAG
+
     started = time.time()
     keys = _ready(settings, keys)
     if not keys:
         return 0
-    outcomes = _run(settings, keys)
+    outcomes = _run(settings, keys, {} if mode is None else {UPDATE_MODE_TAG: mode})
     with opened(settings) as platform:
         held = _held_since(platform, keys, started)
     _show_steps([one.report for one in outcomes])
@@ -167,7 +181,7 @@ def _ready(settings: Settings, keys: Sequence[str]) -> list[str]:
     return [key for key in keys if pauses[key] is None]
 
 
-def _run(settings: Settings, keys: Sequence[str]) -> Sequence[PartitionOutcome]:
+def _run(settings: Settings, keys: Sequence[str], tags: Mapping[str, str]) -> Sequence[PartitionOutcome]:
     """Run them with progress shown; when somebody asks to stop, nothing is begun after the batch at work."""
     from etl_assets.cli import progress
     from etl_assets.cli.interrupts import end, watched_signals
@@ -186,10 +200,10 @@ def _run(settings: Settings, keys: Sequence[str]) -> Sequence[PartitionOutcome]:
             if (number := asked_to_stop()) is not None:
                 end(number)
 
-        return run_partitions(settings, keys, watch=watch, finished=finished)
+        return run_partitions(settings, keys, watch=watch, finished=finished, tags=tags)
 
 
-def _of_known(platform: Platform, tenant: str, collection: str, *, dry: bool) -> CollectionPlan:
+def _of_known(platform: Platform, tenant: str, collection: str, mode: UpdateMode, *, dry: bool) -> CollectionPlan:
     from etl_assets.documents.arrivals import hold_unusable, survey
     from etl_assets.documents.partition_run import PartitionRun
     from etl_assets.documents.pending import is_up_to_date
@@ -198,7 +212,7 @@ def _of_known(platform: Platform, tenant: str, collection: str, *, dry: bool) ->
     found = survey(platform.ledger, platform.arrivals, tenant, collection, shards=shards)
     if not dry:
         hold_unusable(platform.ledger, tenant, collection, found.unusable)
-    plan = _changes(tenant, collection, found)
+    plan = _changes(platform, tenant, collection, found, mode, dry=dry)
     for place in found.partitions:
         changes = found.changes[place.key]
         if not changes and is_up_to_date(platform, place):
@@ -215,8 +229,22 @@ def _of_known(platform: Platform, tenant: str, collection: str, *, dry: bool) ->
     return plan
 
 
-def _changes(tenant: str, collection: str, found: Survey) -> CollectionPlan:
-    plan = CollectionPlan(tenant, collection, held=len(found.unusable), seen=found.seen)
+def _changes(
+    platform: Platform, tenant: str, collection: str, found: Survey, mode: UpdateMode, *, dry: bool
+) -> CollectionPlan:
+    """What would be taken in; what the mode keeps out is taken out of ``found``."""
+    from etl_assets.documents.update_modes import taken
+    from etl_assets.ledger.held_arrivals import HeldArrival, keep_out
+
+    plan = CollectionPlan(tenant, collection, held=len(found.unusable), seen=found.seen, update_mode=mode)
+    held: list[HeldArrival] = []
+    for key, all_changes in list(found.changes.items()):
+        found.changes[key], kept_out = taken(all_changes, mode)
+        held += kept_out
+    if not dry:
+        keep_out(platform.ledger, list(found.changes), held)
+    for one in sorted(held, key=lambda one: one.path):
+        plan.held_back.setdefault(one.change, []).append(one.path)
     for changes in found.changes.values():
         plan.added += [one.path for one in changes.added]
         plan.changed += [one.path for one in changes.changed]
@@ -226,15 +254,17 @@ def _changes(tenant: str, collection: str, found: Survey) -> CollectionPlan:
     return plan
 
 
-def _of_new(platform: Platform, tenant: str, collection: str) -> CollectionPlan:
+def _of_new(platform: Platform, tenant: str, collection: str, mode: UpdateMode) -> CollectionPlan:
     """A collection that the ledger does not know: everything is new."""
     from etl_assets.documents.model import EMBEDDINGS, STAGES
+    from etl_assets.documents.update_modes import TAKEN
     from etl_assets.ledger.catalogue import partition_key
+    from etl_assets.ledger.held_arrivals import ADDED
     from etl_assets.protocols.objects import UnusableKey
 
     settings = platform.collections.of(tenant, collection)
     skip = len(tenant) + len(collection) + 2
-    plan = CollectionPlan(tenant, collection)
+    plan = CollectionPlan(tenant, collection, update_mode=mode)
     for entry in platform.arrivals.list(tenant, collection):
         if isinstance(entry, UnusableKey):
             plan.held += 1
@@ -242,6 +272,8 @@ def _of_new(platform: Platform, tenant: str, collection: str) -> CollectionPlan:
             plan.added.append(entry.key[skip:])
     plan.added.sort()
     plan.seen = len(plan.added)
+    if plan.added and ADDED not in TAKEN[mode]:
+        plan.held_back[ADDED], plan.added = plan.added, []
     names = [stage.name for stage in STAGES if settings.publications.vector or stage != EMBEDDINGS]
     plan.compute = dict.fromkeys(names, len(plan.added))
     if plan.added:
@@ -249,9 +281,22 @@ def _of_new(platform: Platform, tenant: str, collection: str) -> CollectionPlan:
     return plan
 
 
+def held_line(one: CollectionPlan) -> str | None:
+    """What the update mode of a collection keeps out; ``None`` when that is nothing."""
+    if not one.held_back:
+        return None
+    counts = ", ".join(f"{len(paths):,} {change}" for change, paths in one.held_back.items())
+    return (
+        f"{one.tenant}/{one.collection}: {counts} held back by the update mode {one.update_mode}; "
+        "etl-assets document list --state pending"
+    )
+
+
 def show_plan(plans: Plans) -> None:
     """What a sync would do, for people."""
     for one in plans.collections:
+        if line := held_line(one):
+            say(line)
         if not one.partitions and not one.held:
             continue
         say(f"{one.tenant}/{one.collection}: {len(one.partitions):,} partitions to run")

@@ -42,8 +42,7 @@ def list_runs(
     wanted = (*states, *(OPEN if unfinished else ()))
     settings = read_settings()
     with opened(settings) as platform:
-        records = run_list(settings, platform, tenant, collection)
-    shown = [one for one in records if not wanted or one["state"] in wanted][:limit]
+        shown = run_list(settings, platform, tenant=tenant, collection=collection, states=wanted, limit=limit)
     if as_json:
         for one in shown:
             json_line(one)
@@ -52,7 +51,7 @@ def list_runs(
         ("run", "partition", "state", "source", "priority", "started", "seconds", "progress", ""),
         [
             (one["run_id"][:8], one["partition"], one["state"], one["source"], one["priority"], one["started_at"],
-             one["seconds"], _progress(one), shortened(one["held"] or one["error"] or "", 100))
+             one["seconds"], progress_text(one), shortened(one["held"] or one["error"] or "", 100))
             for one in shown
         ],
         numeric=("priority", "seconds"),
@@ -80,7 +79,7 @@ def show_run(run: str, as_json: bool) -> None:
             if one[name]:
                 say(f"{name}: {printable(one[name])}")
         if one["progress"]:
-            say(f"progress: {_progress(one)}")
+            say(f"progress: {progress_text(one)}")
         steps = [(step, *_figures(values)) for step, values in one["steps"].items()]
         table(("step", "figures", "seconds"), steps, numeric=("seconds",))
 
@@ -119,15 +118,20 @@ _OUTCOMES = {
 
 
 def run_list(
-    settings: Settings, platform: Platform, tenant: str | None, collection: str | None
+    settings: Settings, platform: Platform, *, tenant: str | None = None, collection: str | None = None,
+    states: Sequence[str] = (), limit: int,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Every run that the ledger keeps or Dagster has not begun; unfinished ones first, then the newest."""
+    """Runs that the ledger keeps or Dagster has not begun; unfinished ones first, then the newest."""
     from etl_assets.launching import instance_runs
     from etl_assets.ledger.catalogue import parse_partition_key
     from etl_assets.ledger.controls import controls
     from etl_assets.ledger.run_records import run_records
+    from etl_assets.ledger.runs import STARTED, WAITING
 
-    known = run_records(platform.ledger, tenant=tenant, collection=collection)
+    known = run_records(platform.ledger, tenant=tenant, collection=collection, states=(WAITING, STARTED))
+    over = [one for one in states if one not in OPEN] or ([] if states else [one for one in STATES if one not in OPEN])
+    if over:
+        known += run_records(platform.ledger, tenant=tenant, collection=collection, states=over, limit=limit)
     now = controls(platform.ledger)
     records = [_of_ledger(one, now) for one in known]
     seen = {one.run_id for one in known}
@@ -135,7 +139,8 @@ def run_list(
         owner, name, _, _ = parse_partition_key(run.partition)
         if run.run_id not in seen and tenant in (None, owner) and collection in (None, name):
             records.append(_of_instance(run, now))
-    return sorted(records, key=lambda one: (one["state"] not in OPEN, -one["since"]))
+    found = (one for one in records if not states or one["state"] in states)
+    return sorted(found, key=lambda one: (one["state"] not in OPEN, -one["since"]))[:limit]
 
 
 def _named(settings: Settings, platform: Platform, name: str) -> list[dict[str, Any]]:
@@ -224,7 +229,8 @@ def _held(now: Controls, partition: str, batch: str | None) -> str | None:
     return "paused" if pause is None else told_pause(pause)
 
 
-def _progress(one: Mapping[str, Any]) -> str:
+def progress_text(one: Mapping[str, Any]) -> str:
+    """How far a run is: stage, documents and rows a second."""
     progress = one["progress"]
     if not progress:
         return ""

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from etl_assets.documents.arrivals import hold_keys, let_go_of_keys
 from etl_assets.documents.model import document_id
-from etl_assets.documents.touched_arrivals import as_touched, differing
+from etl_assets.documents.parameters import UpdateMode
+from etl_assets.documents.touched_arrivals import as_touched, differing, let_in
 from etl_assets.errors import EtlAssetsError, PermanentError, TransientError
 from etl_assets.ledger import listing_passes, objects, quarantine, touched
 from etl_assets.ledger.catalogue import Partition
@@ -35,16 +36,19 @@ class Look:
 
 
 def look_at(
-    ledger: Ledger, store: Arrivals, places: Sequence[Partition], *, has_time: Callable[[], bool] = lambda: True
-) -> Look:
+    ledger: Ledger, store: Arrivals, places: Sequence[Partition], *, has_time: Callable[[], bool] = lambda: True,
+    mode: UpdateMode = "auto",
+) -> Look:  # fmt: skip
     """Go on with the pass over a collection, whose partitions are ``places``, for a page at least.
+
+    Keys whose changes ``mode`` keeps out are not entered.
 
     Raises:
         TransientError: the store does not answer now; the next look goes on where this one stopped.
         PermanentError, ConfigError: it cannot be listed, or seems lost; the next look begins anew. Nothing is taken
             for gone.
     """
-    look = _Looking(ledger, store, places)
+    look = _Looking(ledger, store, places, mode)
     try:
         while not look.is_over and (look.pages == 0 or has_time()):
             look.take_next()
@@ -65,8 +69,9 @@ def look_at(
 class _Looking:
     """One look while it goes on; ``position`` is behind the last page that was taken."""
 
-    def __init__(self, ledger: Ledger, store: Arrivals, places: Sequence[Partition]) -> None:
+    def __init__(self, ledger: Ledger, store: Arrivals, places: Sequence[Partition], mode: UpdateMode) -> None:
         self._ledger = ledger
+        self._mode = mode
         self._store = store
         self._places = places
         self._tenant, self._collection = places[0].tenant, places[0].collection
@@ -105,7 +110,8 @@ class _Looking:
         self.listed += len(now)
 
     def _enter(self) -> None:
-        found = as_touched(self._places, self._differ)
+        differ = self._differ if self._mode == "auto" else let_in(self._ledger, self._differ, self._mode)
+        found = as_touched(self._places, differ)
         if found:
             with self._ledger.writing() as connection:
                 touched.touch(connection, found)

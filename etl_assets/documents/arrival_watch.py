@@ -199,7 +199,9 @@ def _look(
     places = ensure_collection(platform.ledger, tenant, collection, shards=settings.shards)
     wanted.partitions += [one.key for one in places]
     try:
-        look = look_at(platform.ledger, platform.arrivals, places, has_time=budget.is_left_after_a_page)
+        look = look_at(
+            platform.ledger, platform.arrivals, places, has_time=budget.is_left_after_a_page, mode=settings.update_mode
+        )  # fmt: skip
     except EtlAssetsError as e:
         wanted.problems.append(f"{tenant}/{collection}: {e}")
         return places, True

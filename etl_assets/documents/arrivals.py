@@ -76,7 +76,10 @@ class Survey:
 
 @dataclass(slots=True)
 class Intake:
-    """What taking in a partition's changes did. ``unsettled`` keys changed while they were read: next time."""
+    """What taking in a partition's changes did. ``unsettled`` keys changed while they were read: next time.
+
+    ``held_back`` keys differ and are kept out by the update mode.
+    """
 
     listed: int = 0
     added: int = 0
@@ -85,6 +88,7 @@ class Intake:
     removed: int = 0
     quarantined: int = 0
     unsettled: int = 0
+    held_back: int = 0
     size_bytes: int = 0
 
 

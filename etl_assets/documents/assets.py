@@ -19,6 +19,7 @@ from etl_assets.asset_keys import (
     RAW_DOCUMENTS,
     REPAIRED_INDEXES,
     TOUCHED,
+    UPDATE_MODE_TAG,
     VECTOR_INDEX,
 )
 from etl_assets.documents import model
@@ -35,6 +36,7 @@ from etl_assets.documents.step_facts import (
     stage_facts,
     store_facts,
 )
+from etl_assets.documents.update_modes import update_mode
 from etl_assets.errors import EtlAssetsError, TransientError
 from etl_assets.failures import reports_failures, without_secrets
 from etl_assets.ledger.catalogue import partition
@@ -76,7 +78,9 @@ def raw_documents(
     """The bytes of every document, copied once per version; new, changed and removed keys of the object store."""
     with partition_runs.step(context.partition_key, context.log.info) as run:
         only_touched = context.run.tags.get(INTAKE_TAG) == TOUCHED
-        return result(*intake_facts(run, run.raw_documents(only_touched=only_touched)))
+        mode = context.run.tags.get(UPDATE_MODE_TAG)
+        intake = run.raw_documents(only_touched=only_touched, mode=None if mode is None else update_mode(mode))
+        return result(*intake_facts(run, intake))
 
 
 @document_asset(

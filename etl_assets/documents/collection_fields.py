@@ -8,7 +8,7 @@ from dataclasses import fields, is_dataclass
 from types import MappingProxyType
 
 from etl_assets.documents.model import SLOTS
-from etl_assets.documents.parameters import CollectionSettings
+from etl_assets.documents.parameters import UPDATE_MODES, CollectionSettings
 from etl_assets.fields import Choice, Field, FolderPath, Line, Owner, Real, Switch, Whole
 from etl_assets.protocols.hosted_models import JINA_DEFAULT, JINA_MODELS
 
@@ -164,6 +164,13 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
             "Documents are deleted so long after the arrival of their present version, with a certificate.",
             "days",
             unset="never",
+        ),
+        "update_mode": Field(
+            Choice(UPDATE_MODES),
+            "Which changes of files are taken in. auto: all of them. add-only: new ones; none is updated or removed. "
+            "update-only: other contents of those that are known; none is added or removed. skip-existing: new ones "
+            "and removals; those that are known are not read again. What is kept out is shown, and comes in when the "
+            "mode is auto again.",
         ),
         "shards": Field(
             Whole(1, SLOTS, power_of_two=True),

@@ -91,7 +91,9 @@ def _received(events: ArrivalEvents, heard: Heard, has_time: Callable[[], bool])
 def _look_into(platform: Platform, batch: Sequence[EventMessage], heard: Heard) -> None:
     strange = [one for one in batch if one.problem]
     keys = [key for one in batch for key in one.keys]
-    compared = compare_keys(platform.ledger, platform.arrivals, _shards(platform, keys), keys)
+    shards = _shards(platform, keys)
+    modes = {name: platform.collections.of(*name).update_mode for name in shards}
+    compared = compare_keys(platform.ledger, platform.arrivals, shards, keys, modes)
     if compared.touched or strange:
         with platform.ledger.writing() as connection:
             touched.touch(connection, compared.touched)

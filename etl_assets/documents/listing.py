@@ -15,10 +15,13 @@ from etl_assets.ledger import documents_view, pinned_versions
 from etl_assets.ledger.catalogue import Partition, partitions
 from etl_assets.ledger.database import digest_of
 from etl_assets.ledger.documents_view import GoneDocument, HeldDocument, PresentDocument
+from etl_assets.ledger.held_arrivals import HeldArrival, held_arrivals
 from etl_assets.ledger.outputs import Recipe, Step
 from etl_assets.ledger.quarantine import AWAITS_RETRY
 
 State = Literal["current", "pending", "quarantined", "removed"]
+KEPT_OUT = "held-back"
+"""Reason of documents that wait since the update mode keeps out what happened to their keys."""
 STATES: tuple[State, ...] = ("current", "pending", "quarantined", "removed")
 
 
@@ -27,7 +30,8 @@ class ListedDocument:
     """One line of a listing.
 
     ``current``: searches see exactly this version under today's settings. ``pending``: a run has something to compute
-    or to publish (``reason`` is ``not-computed`` or ``not-published``). ``quarantined``: this version is held back;
+    or to publish (``reason`` is ``not-computed`` or ``not-published``), or the update mode keeps a change of its key
+    out (``held-back``). ``quarantined``: this version is held back;
     ``reason`` is a short code, ``message`` says more and ``stage`` where. ``removed``: its key is gone, by the ledger.
     ``version`` is "" for what never could be read. ``published_version`` is what searches see, if anything.
     ``is_pinned``: an earlier version was published again, and stays until the key changes.
@@ -132,6 +136,7 @@ def _of_partition(platform: Platform, place: Partition, held: list[HeldDocument]
         gone = documents_view.gone_documents(connection, place)
         pinned = pinned_versions.pinned(connection, [one.document_id for one in present])
         holding = documents_view.holding(connection, place, recipe)
+        kept_out = held_arrivals(connection, place.key)
     building = _waiting_elsewhere(platform, place)
     rows: dict[str, HeldDocument] = {}
     named = set()
@@ -141,10 +146,21 @@ def _of_partition(platform: Platform, place: Partition, held: list[HeldDocument]
             rows.setdefault(row.document_id, row)
     for one in present:
         listed = _present(place, one, rows.get(one.document_id), is_waiting=one.document_id in building)
+        if one.document_id in kept_out and listed.state == "current":
+            listed = replace(listed, state="pending", **_kept_out(kept_out[one.document_id]))
         yield replace(listed, is_pinned=True) if one.document_id in pinned else listed
     for last in gone:
-        if last.document_id not in named:
+        if last.document_id not in named and last.document_id not in kept_out:
             yield _gone(place, last)
+    known = named | {one.document_id for one in present}
+    for new in kept_out.values():
+        if new.document_id not in known:
+            place_of_it = (new.document_id, place.tenant, place.collection, new.path, "")
+            yield ListedDocument(*place_of_it, "pending", **_kept_out(new))
+
+
+def _kept_out(one: HeldArrival) -> dict[str, Any]:
+    return {"reason": KEPT_OUT, "message": f"{one.change}; the collection's update mode keeps it out"}
 
 
 def _waiting_elsewhere(platform: Platform, place: Partition) -> set[str]:

@@ -5,6 +5,10 @@ from typing import Literal
 
 from etl_assets.stages.spec import Parameters
 
+UpdateMode = Literal["auto", "add-only", "update-only", "skip-existing"]
+UPDATE_MODES: tuple[UpdateMode, ...] = ("auto", "add-only", "update-only", "skip-existing")
+"""Which changes of keys are taken in, see ``update_modes``."""
+
 
 @dataclass(frozen=True, slots=True)
 class Chunking:
@@ -134,5 +138,6 @@ class CollectionSettings:
     generations: GenerationRules = field(default_factory=GenerationRules)
     budget: Budget = field(default_factory=Budget)
     retention: Retention = field(default_factory=Retention)
+    update_mode: UpdateMode = "auto"
     shards: int = 1
     owners: tuple[str, ...] = ()

@@ -20,7 +20,7 @@ from etl_assets.documents.generations import (
 )
 from etl_assets.documents.model import CHUNKS, EMBEDDINGS, MENTIONS, PAGES, STAGES
 from etl_assets.documents.moves import follow_moves, moved_stores
-from etl_assets.documents.parameters import CollectionSettings
+from etl_assets.documents.parameters import CollectionSettings, UpdateMode
 from etl_assets.documents.platform import Platform
 from etl_assets.documents.prices import tariff_of
 from etl_assets.documents.promotion import Candidate, consider, retire_expired
@@ -28,10 +28,11 @@ from etl_assets.documents.publication import CommitReport, Publisher, StoreRepor
 from etl_assets.documents.run_watch import RunWatch
 from etl_assets.documents.stage_work import StageWork
 from etl_assets.documents.touched_arrivals import confirm_removals, survey_touched
+from etl_assets.documents.update_modes import taken
 from etl_assets.documents.upkeep import recipe_digest, settle, to_look_at, unfinished
 from etl_assets.ledger import generations as ledger_generations
+from etl_assets.ledger import held_arrivals, runs, touched
 from etl_assets.ledger import publications as ledger_publications
-from etl_assets.ledger import runs, touched
 from etl_assets.ledger.catalogue import Partition, partition
 from etl_assets.ledger.leases import Lease, acquire
 from etl_assets.ledger.outputs import Recipe, Step
@@ -220,11 +221,12 @@ class PartitionRun:
                 moved=tuple(moved_stores(self.platform, place)),
             )
 
-    def raw_documents(self, *, only_touched: bool = False) -> Intake:
+    def raw_documents(self, *, only_touched: bool = False, mode: UpdateMode | None = None) -> Intake:
         """List the collection, copy what is new or changed to the originals, end what is gone.
 
-        With ``only_touched`` only the keys are looked at that a sensor entered for this partition: what it costs
-        depends on them alone, whatever the size of the collection.
+        As far as ``mode`` allows, or the update mode of the collection. With ``only_touched`` only the keys are
+        looked at that a sensor entered for this partition: what it costs depends on them alone, whatever the
+        size of the collection.
         """
         self._begin("raw_documents")
         place = self.platform
@@ -237,6 +239,11 @@ class PartitionRun:
             changes, seen = survey_touched(place.ledger, place.arrivals, self.partition, looked_at), len(looked_at)
         else:
             changes, seen = self._listed()
+        changes, held = taken(changes, mode or self.settings.update_mode)
+        if only_touched:
+            held_arrivals.keep_out_some(place.ledger, [one.document_id for one in looked_at], held)
+        else:
+            held_arrivals.keep_out(place.ledger, [self.partition.key], held)
         intake = Intake()
         if changes:
             intake = take_in(self.lease, place.arrivals, place.originals, changes, self.settings.parsing)
@@ -246,7 +253,7 @@ class PartitionRun:
                     touched.untouch(connection, looked_at)
                 else:
                     touched.untouch_until(connection, self.partition.key, waiting.stamp)
-        intake.listed = seen
+        intake.listed, intake.held_back = seen, len(held)
         self._note("raw_documents", {**_plain(intake), "elapsed_s": round(time.monotonic() - started, 3)})
         return intake
 

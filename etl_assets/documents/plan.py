@@ -21,6 +21,7 @@ from etl_assets.documents.plan_costs import Costs, StagePlan
 from etl_assets.documents.platform import Platform
 from etl_assets.documents.publication import Target, is_as_published
 from etl_assets.documents.stage_outlook import DOCUMENTS_AT_ONCE, Outcome, Seen, StagesOutlook, Wanted
+from etl_assets.documents.update_modes import taken
 from etl_assets.errors import ConfigError
 from etl_assets.ledger import outlook, outputs
 from etl_assets.ledger import publications as ledger_publications
@@ -137,7 +138,7 @@ def _changes(
     if partitions(platform.ledger, tenant=tenant, collection=collection):
         found = survey(platform.ledger, platform.arrivals, tenant, collection, shards=settings.shards)
         plan.held = len(found.unusable)
-        return list(found.changes.values())
+        return [taken(one, settings.update_mode)[0] for one in found.changes.values()]
     width = SLOTS // settings.shards
     changes = [
         Changes(
@@ -156,7 +157,7 @@ def _changes(
         identity = document_id(tenant, collection, entry.key[skip:])
         slot = slot_of(identity)
         changes[slot // width].added.append(Sighting(entry, identity, slot, entry.key[skip:], None))
-    return changes
+    return [taken(one, settings.update_mode)[0] for one in changes]
 
 
 class _PartitionPlan:

@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 
 from etl_assets.documents.arrivals import Changes, Sighting
 from etl_assets.documents.model import document_id, slot_of
+from etl_assets.documents.parameters import UpdateMode
+from etl_assets.documents.update_modes import TAKEN
 from etl_assets.errors import ConfigError, PermanentError
 from etl_assets.ledger import objects, quarantine, tombstones
 from etl_assets.ledger.catalogue import Partition, ensure_collection
 from etl_assets.ledger.database import Ledger
+from etl_assets.ledger.held_arrivals import ADDED, CHANGED, REMOVED
 from etl_assets.ledger.touched import GONE, Touched
 from etl_assets.protocols.objects import Arrivals, ObjectInfo
 
@@ -76,16 +79,19 @@ class Compared:
 
 
 def compare_keys(
-    ledger: Ledger, store: Arrivals, shards: Mapping[tuple[str, str], int], keys: Sequence[str]
-) -> Compared:
+    ledger: Ledger, store: Arrivals, shards: Mapping[tuple[str, str], int], keys: Sequence[str],
+    modes: Mapping[tuple[str, str], UpdateMode] | None = None,
+) -> Compared:  # fmt: skip
     """Look at keys anywhere in the store, each once, and compare them with the ledger; it reads no object.
 
-    ``shards`` is the number for each collection among the keys, should it be new.
+    ``shards`` is the number for each collection among the keys, should it be new; ``modes`` the update modes of those
+    that are in another than auto.
 
     Raises:
         PermanentError, TransientError: the store cannot be looked at; nothing is known of any key then.
     """
     compared = Compared()
+    modes = modes or {}
     by_collection: dict[tuple[str, str], list[str]] = {}
     for key in dict.fromkeys(keys):
         tenant, _, rest = key.partition("/")
@@ -96,15 +102,17 @@ def compare_keys(
             compared.outside += 1
     for (tenant, collection), paths in sorted(by_collection.items()):
         try:
-            _compare(ledger, store, (tenant, collection), shards[tenant, collection], paths, compared)
+            name = (tenant, collection)
+            _compare(ledger, store, name, shards[name], paths, compared, modes.get(name, "auto"))
         except ConfigError as e:
             compared.refused[f"{tenant}/{collection}"] = str(e)
     return compared
 
 
 def _compare(
-    ledger: Ledger, store: Arrivals, name: tuple[str, str], shards: int, paths: Sequence[str], compared: Compared
-) -> None:
+    ledger: Ledger, store: Arrivals, name: tuple[str, str], shards: int, paths: Sequence[str], compared: Compared,
+    mode: UpdateMode,
+) -> None:  # fmt: skip
     tenant, collection = name
     seen = _looked(store, [f"{tenant}/{collection}/{path}" for path in paths])
     found = {path: seen[f"{tenant}/{collection}/{path}"] for path in paths}
@@ -114,6 +122,8 @@ def _compare(
     }
     differ = differing(ledger, now)
     compared.same += len(now) - len(differ)
+    if differ and mode != "auto":
+        differ = let_in(ledger, differ, mode)
     if differ:
         places = ensure_collection(ledger, tenant, collection, shards=shards)
         compared.partitions += [one.key for one in places]
@@ -137,6 +147,21 @@ def differing(ledger: Ledger, now: Mapping[str, tuple[str, str]]) -> dict[str, t
         return identity in known or identity in held if fingerprint == GONE else held.get(identity) != fingerprint
 
     return {identity: key for identity, key in rest.items() if differs(identity, key[1])}
+
+
+def let_in(ledger: Ledger, differ: Mapping[str, tuple[str, str]], mode: UpdateMode) -> dict[str, tuple[str, str]]:
+    """Those of keys that differ that a mode takes in: for the others no run is asked for."""
+    with ledger.reading() as connection:
+        known = objects.fingerprints(connection, list(differ))
+    takes = TAKEN[mode]
+
+    def change(identity: str, fingerprint: str) -> str | None:
+        if fingerprint == GONE:
+            return REMOVED if identity in known else None  # what was held and went is let go of in every mode
+        return CHANGED if identity in known else ADDED
+
+    kinds = {identity: change(identity, fingerprint) for identity, (_, fingerprint) in differ.items()}
+    return {identity: key for identity, key in differ.items() if kinds[identity] is None or kinds[identity] in takes}
 
 
 def as_touched(places: Sequence[Partition], keys: Mapping[str, tuple[str, str]]) -> list[Touched]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, func, select
 
 from etl_assets.errors import DataError
 from etl_assets.ledger import schema
@@ -142,6 +142,12 @@ def _at(connection: Connection, stage: str, document_ids: Sequence[str]) -> list
         part = document_ids[start : start + 5000]
         found += connection.execute(select(table).where(table.c.stage == stage, table.c.document_id.in_(part))).all()
     return found
+
+
+def count(ledger: Ledger) -> int:
+    """How many rows are in quarantine."""
+    with ledger.reading() as connection:
+        return int(connection.scalar(select(func.count()).select_from(schema.quarantine)) or 0)
 
 
 def rows(ledger: Ledger, *, tenant: str | None = None, collection: str | None = None) -> list[QuarantineRow]:

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, or_, select, update
 from etl_assets.ledger import schema
 from etl_assets.ledger.database import Ledger, clock
 from etl_assets.ledger.leases import living_holders
-from etl_assets.ledger.runs import DIED, LOST, STARTED, WAITING
+from etl_assets.ledger.runs import CANCELED, DIED, FAILED, LOST, STARTED, SUCCEEDED, WAITING
 from etl_assets.ledger.waiting_runs import close_abandoned
 
 
@@ -53,6 +53,19 @@ def run_records(
         conditions.append(table.c.partition.contains(f".{collection}.", autoescape=True))
     with ledger.reading() as connection:
         return _records(connection, conditions, limit)
+
+
+def ended_since(ledger: Ledger, seconds: float, *, errors: int) -> tuple[dict[str, int], list[RunRecord]]:
+    """How many runs ended in which state in the last ``seconds``, and how many documents they took in; and the newest
+    ``errors`` of those that failed or were lost."""
+    table = schema.runs
+    with ledger.reading() as connection:
+        since = clock(connection) - seconds
+        rows = connection.execute(select(table.c.state, table.c.report).where(table.c.ended_at >= since)).all()
+        ill = _records(connection, [table.c.state.in_([FAILED, LOST]), table.c.ended_at >= since], errors)
+    counts = {state: sum(1 for row in rows if row.state == state) for state in (SUCCEEDED, FAILED, CANCELED, LOST)}
+    taken = (row.report.get("raw_documents", {}) for row in rows)
+    return counts | {"documents": sum(one.get("added", 0) + one.get("changed", 0) for one in taken)}, ill
 
 
 def runs_named(ledger: Ledger, name: str) -> list[RunRecord]:

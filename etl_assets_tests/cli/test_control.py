@@ -26,11 +26,17 @@ NEW = {"acme/reports/new.txt": "TRICKBOT came back.", "zeta/mail/two.txt": "EMOT
 
 def queued_run(instance: dg.DagsterInstance, job: str, tags: dict[str, str]) -> str:
     """The id of a run that waits in the queue."""
+    return made_run(instance, job, tags, dg.DagsterRunStatus.QUEUED).run_id
+
+
+def made_run(
+    instance: dg.DagsterInstance, job: str, tags: dict[str, str], status: dg.DagsterRunStatus
+) -> dg.DagsterRun:
+    """A run that is in the instance, as the daemon or the UI makes it."""
     target = LoadableTargetOrigin(module_name="etl_assets.definitions")
     location = ManagedGrpcPythonEnvCodeLocationOrigin(target, location_name="etl_assets")
     origin = RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), job)
-    status = dg.DagsterRunStatus.QUEUED
-    return create_run_for_test(instance, job, tags=tags, status=status, remote_job_origin=origin).run_id
+    return create_run_for_test(instance, job, tags=tags, status=status, remote_job_origin=origin)
 
 
 def current(etl: Command, home: Path) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """Listing, showing and canceling runs by command."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -77,3 +78,36 @@ def test_a_sync_in_another_process_is_canceled_and_the_next_goes_on(etl: Command
     assert states == ["canceled"] * 3
     assert etl("sync", home=home).code == 0
     assert [one["current"] for one in etl("status", "--json", home=home).records] == [150, 150, 150]
+
+
+def test_the_monitor_shows_what_is_paused_waits_and_is_left(etl: Command, home: Path) -> None:
+    assert etl("pause", "acme", "--reason", "full\x1b[2J", home=home).code == 0
+    (found,) = etl("monitor", "--once", "--json", home=home).records
+    assert found["paused"] == [{"scope": "acme", "reason": "full\x1b[2J"}] and found["queue"]["most_at_once"] == 5
+    assert found["last_hour"]["succeeded"] == 2 and found["last_hour"]["documents"] == 6 and found["quarantined"] >= 1
+    assert found["machine"]["disk_free_bytes"] > 0 and found["machine"]["memory_total_bytes"] > 0
+    told = etl("monitor", "--once", home=home).out
+    assert "paused: acme (full\\x1b[2J)" in told and "0 at work (at most 5)" in told and "2 succeeded" in told
+    assert "\x1b" not in told
+
+
+def test_the_monitor_draws_in_a_terminal_and_ends_with_ctrl_c(home: Path) -> None:
+    import pty
+
+    leader, follower = pty.openpty()
+    env = {**os.environ, "ETL_HOME": str(home), "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"}
+    command = [sys.executable, "-m", "etl_assets.cli", "monitor", "--every", "0.2"]
+    with subprocess.Popen(command, env=env, stdin=follower, stdout=follower, stderr=follower) as shown:
+        os.close(follower)
+        drawn = b""
+        while drawn.count(b"last hour: 2 succeeded") < 2:
+            drawn += os.read(leader, 4096)
+        shown.send_signal(signal.SIGINT)
+        while True:
+            try:
+                if not os.read(leader, 4096):
+                    break
+            except OSError:  # the other end is closed
+                break
+        assert shown.wait(DEADLINE_S) == 0
+    os.close(leader)

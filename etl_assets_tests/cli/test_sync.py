@@ -275,3 +275,23 @@ def test_settings_that_cannot_be_used_cost_their_own_collection_only(etl: Comman
     assert {one["check"] for one in checked.records if not one["passed"] and one["severity"] == "error"} == {
         "settings_can_be_used"
     }
+
+
+def test_an_update_mode_holds_for_one_sync_and_says_what_it_keeps_out(etl: Command, home: Path) -> None:
+    assert etl("sync", home=home).code == 0  # the copies' fingerprints are new
+    put(home, {"acme/reports/apt/bear.txt": "The bear moved.", "acme/reports/new.txt": "New."})
+    (home / "objects/acme/reports/notes/garden.txt").unlink()
+    plans = etl("sync", "--update-mode", "add-only", "--dry-run", "--json", "--tenant", "acme", home=home).records
+    assert (plans[0]["added"], plans[0]["changed"], plans[0]["removed"]) == (["new.txt"], [], [])
+    assert plans[0]["held_back"] == {"changed": ["apt/bear.txt"], "removed": ["notes/garden.txt"]}
+    done = etl("sync", "--update-mode", "add-only", home=home)
+    assert done.code == 0 and "acme/reports: 1 changed, 1 removed held back by the update mode add-only" in done.out
+    listed = etl("document", "list", "--state", "pending", "--json", home=home).records
+    assert {(one["path"], one["reason"]) for one in listed} == {
+        ("apt/bear.txt", "held-back"), ("notes/garden.txt", "held-back"),
+    }  # fmt: skip
+    current = etl("document", "list", "--state", "current", "--json", home=home).records
+    assert "new.txt" in {one["path"] for one in current}
+    assert etl("sync", home=home).code == 0
+    assert not etl("document", "list", "--state", "pending", "--json", home=home).records
+    assert etl("sync", "--update-mode", "append", home=home).code == 2

@@ -24,7 +24,7 @@ from etl_assets.documents.automation import (
     document_arrivals,
 )
 from etl_assets.documents.partition_run import PartitionRun, all_steps
-from etl_assets.ledger import schema, touched
+from etl_assets.ledger import controls, schema, touched
 from etl_assets.ledger.leases import acquire
 from etl_assets.ledger.requests import BACKOFF_S, LONGEST_BACKOFF_S, next_request
 from etl_assets.protocols.objects import Arrivals, ListedPage
@@ -102,6 +102,21 @@ def event(run: dg.DagsterRun, kind: dg.DagsterEventType) -> dg.EventLogEntry:
 def sensor(tmp_path: Path) -> Iterator[Sensor]:
     with dg.DagsterInstance.ephemeral() as instance:
         yield Sensor(SmallHome.at(tmp_path / "home", {"a.txt": "One document about EMOTET."}), instance)
+
+
+def test_what_is_paused_is_not_asked_for_and_is_once_it_is_resumed(sensor: Sensor) -> None:
+    sensor.home.write("one.txt", "One.")
+    ledger = sensor.home.platform.ledger
+    ensure = sensor.home.partition()
+    controls.pause(ledger, "acme", reason="", by="me")
+    assert sensor.tick() == []
+    skipped = sensor.look().skip_reason
+    assert skipped is not None and ensure.key in str(skipped.skip_message)
+    controls.resume(ledger, "acme", by="me")
+    controls.prioritise(ledger, "acme/reports", 4, by="me")
+    sensor.cursor = None
+    (request,) = sensor.look().run_requests or []
+    assert request.tags["dagster/priority"] == "4" and request.partition_key == ensure.key
 
 
 def test_new_files_are_asked_for_once_and_their_partition_is_added(sensor: Sensor) -> None:
