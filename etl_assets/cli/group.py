@@ -49,6 +49,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "init": ("etl_assets.cli.init:init", "Write a commented collections.yaml."),
     "document": ("etl_assets.cli.group:document", "Add, remove, list and explain documents."),
     "collection": ("etl_assets.cli.group:collection", "Delete whole collections."),
+    "import": ("etl_assets.cli.group:importing", "Bring in an index of another system with its vectors."),
     "tenant": ("etl_assets.cli.group:tenant", "Delete all that a tenant has."),
     "certificate": ("etl_assets.cli.group:certificate", "List and check what proves a deletion."),
     "history": ("etl_assets.cli.group:history", "Remove what was kept long enough."),
@@ -129,6 +130,13 @@ SEARCHES: Mapping[str, tuple[str, str]] = {
     "remove": ("etl_assets.cli.searches:remove_search", "Forget a saved search."),
 }
 
+IMPORT: Mapping[str, tuple[str, str]] = {
+    "jsonl": ("etl_assets.cli.importing:jsonl", "Bring in JSON lines of id, text, vector and metadata."),
+    "lancedb": ("etl_assets.cli.importing:lancedb", "Bring in a table of LanceDB."),
+    "list": ("etl_assets.cli.importing:list_imports", "List what was brought in."),
+    "undo": ("etl_assets.cli.importing:undo_import", "Take back what an import brought."),
+}
+
 GENERATION: Mapping[str, tuple[str, str]] = {
     "build": ("etl_assets.cli.generation:build", "Build another index beside the live one."),
     "list": ("etl_assets.cli.generation:list_generations", "Show the index generations in use."),
@@ -202,6 +210,8 @@ runs = LazyGroup(RUNS, name="runs", help="List, show and cancel runs.")
 quarantine = LazyGroup(QUARANTINE, name="quarantine", help="Show what could not be processed, and try it again.")
 
 searches = LazyGroup(SEARCHES, name="searches", help="Searches that were saved with `search --save`.")
+
+importing = LazyGroup(IMPORT, name="import", help="Bring in an index of another system with its vectors.")
 
 generation = LazyGroup(GENERATION, name="generation", help="Change a collection's model or chunking while it answers.")
 

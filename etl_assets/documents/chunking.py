@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from etl_assets.documents import model
 from etl_assets.documents.parameters import Chunking
+from etl_assets.documents.parsing.chunk_file import GIVEN
 from etl_assets.documents.sentences import Break, Unit, split_long, units
 from etl_assets.errors import ConfigError
 from etl_assets.protocols.embedder import Tokenizer
@@ -254,7 +255,7 @@ def _chunks(rows: list[_Row], chunking: Chunking, tokenizer: Tokenizer) -> Itera
     """(page, its text, heading path, chunk) in reading order."""
     outline = _Outline()
     for row in rows:
-        waiting = list(reversed(row.headings))
+        waiting = [heading for heading in reversed(row.headings) if heading.level != GIVEN]
         for piece in _pieces(row, chunking, tokenizer):
             while waiting and waiting[-1].start <= piece.core:
                 heading = waiting.pop()
@@ -265,6 +266,9 @@ def _chunks(rows: list[_Row], chunking: Chunking, tokenizer: Tokenizer) -> Itera
 
 
 def _pieces(row: _Row, chunking: Chunking, tokenizer: Tokenizer) -> list[Piece]:
+    given = [span for span in row.headings if span.level == GIVEN]
+    if given:
+        return [_given(row.text, span, tokenizer) for span in given]
     if chunking.mode == "structure":
         return structure_chunks(
             row.text, row.headings, tokenizer=tokenizer,
@@ -277,3 +281,9 @@ def _pieces(row: _Row, chunking: Chunking, tokenizer: Tokenizer) -> list[Piece]:
         for w in windows
         if not row.text[w.start : w.end].isspace()
     ]
+
+
+def _given(text: str, span: Heading, tokenizer: Tokenizer) -> Piece:
+    """A chunk whose borders came with the document, whatever the settings of chunking."""
+    tokens = tokenizer.token_spans(text[span.start : span.end])
+    return Piece(span.start, span.end, span.start, len(tokens))

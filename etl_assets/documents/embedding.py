@@ -27,7 +27,7 @@ def embed_rows(rows: "pl.DataFrame", *, embedder: Embedder) -> "pl.DataFrame":
         ConfigError, TransientError: as the embedder says.
     """
     digests = rows["text_digest"].to_list()
-    return _checked(_embedded(rows["text"].to_list(), digests, embedder), digests, embedder)
+    return checked_rows(_embedded(rows["text"].to_list(), digests, embedder), digests, embedder)
 
 
 class WindowedRows:
@@ -82,7 +82,7 @@ class WindowedRows:
             raise
         vectors = dict(zip(wanted, made, strict=True))
         found = [vectors[window][place] for window, place in (self._places[key] for key in keys)]
-        return _checked(np.stack(found), keys, self._embedder)
+        return checked_rows(np.stack(found), keys, self._embedder)
 
     def windows_of(self, keys: Sequence[str]) -> int:
         """How many windows hold these keys of the rows that were ``keyed`` last: so many are read."""
@@ -110,7 +110,12 @@ def _window_digest(texts: list[str]) -> str:
     return digest.hexdigest()
 
 
-def _checked(vectors: "NDArray[np.float32]", digests: list[str], embedder: Embedder) -> "pl.DataFrame":
+def checked_rows(vectors: "NDArray[np.float32]", digests: Sequence[str], embedder: Embedder) -> "pl.DataFrame":
+    """``text_digest`` and ``vector`` of each row of ``vectors``.
+
+    Raises:
+        DataError: as ``check_vectors``.
+    """
     import polars as pl
 
     check_vectors(vectors, digests, embedder=embedder)

@@ -61,7 +61,8 @@ def chunks_columns() -> "pl.Schema":
     """One row per chunk: ``pages.text[start:end] == text`` on ``page``, in code points, ``end`` exclusive.
 
     ``ordinal`` counts the document's chunks from 0 in reading order; ``heading`` is the heading path, outermost
-    first, joined by " > " ("" without one); ``text_digest`` is of the text that is embedded, see ``chunk_id``.
+    first, joined by " > " ("" without one); ``text_digest`` is of the text that is embedded, see ``chunk_id``, or of
+    text and vector where the vector came with the document.
     """
     import polars as pl
 

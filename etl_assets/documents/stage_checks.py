@@ -75,7 +75,8 @@ def chunks_reproduce_text(sample: Sample) -> Problems:
 def vectors_are_whole(sample: Sample) -> Problems:
     """Documents with a vector that is missing, superfluous or unfit."""
     vectors = sample.rows(EMBEDDINGS.name, ["chunk_id", "vector"])
-    return unfit_vectors(vectors, sample.rows(CHUNKS.name, ["chunk_id"]), dimension=sample.dimension())
+    chunks = sample.rows(CHUNKS.name, ["chunk_id", "text_digest"])
+    return unfit_vectors(vectors, chunks, dimension=sample.dimension())
 
 
 def mentions_hold(sample: Sample) -> Problems:

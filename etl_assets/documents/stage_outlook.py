@@ -4,16 +4,19 @@ It follows the engine: what is finished, held back or known from an equal result
 counted. A stage that fails here would put its document into quarantine, and nothing later is counted for it.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from etl_assets.documents.arrivals import original_key
 from etl_assets.documents.chunking import chunk_pages
-from etl_assets.documents.embedding import WindowedRows
+from etl_assets.documents.embedding import WindowedRows, embed_rows
 from etl_assets.documents.generations import Served
+from etl_assets.documents.given_vectors import GivenRows, keyed_chunks, salted_pages
 from etl_assets.documents.mentions.find import find_mentions
 from etl_assets.documents.model import CHUNKS, EMBEDDINGS, MENTIONS, PAGES, STAGES
 from etl_assets.documents.pages import parse_documents
@@ -24,7 +27,7 @@ from etl_assets.ledger.outlook import Candidate, Former, Input
 from etl_assets.ledger.outputs import Recipe, Step, Twin
 from etl_assets.ledger.segments import segment_files
 from etl_assets.protocols.embedder import in_context
-from etl_assets.stages.digests import EMPTY, output_digests
+from etl_assets.stages.digests import EMPTY, output_digests, salted
 from etl_assets.stages.memo import unknown_rows
 from etl_assets.stages.spec import Computed, Stage, Task
 
@@ -108,6 +111,7 @@ class StagesOutlook:
         self._seen = seen.setdefault((place.tenant, model), set())
         contextual = in_context(served.embedder)
         self._windows = WindowedRows(contextual) if contextual is not None else None
+        self._wanted: Mapping[str, Wanted] = {}
         self._frames: dict[str, pl.DataFrame] = {}
         self._state: dict[str, dict[str, _Rows]] = {}
 
@@ -119,6 +123,7 @@ class StagesOutlook:
             PermanentError, TransientError: the originals, or the parsers, fail.
         """
         self._frames, self._state = {}, {one.candidate.document_id: {} for one in wanted}
+        self._wanted = {one.candidate.document_id: one for one in wanted}
         for name in self._recipe:
             self._stage(_STAGES[name], self._recipe[name], wanted)
         edges = self._edges()
@@ -175,7 +180,7 @@ class StagesOutlook:
         found = self.stages[stage.name]
         made = self._made(stage, step, fresh)
         rows = made.rows.select("document_id", *stage.columns())
-        digests = output_digests(rows, stage.digest_columns)
+        digests = salted(output_digests(rows, stage.digest_columns), made.salts)
         counts = dict(rows.group_by("document_id").len().rows())
         for one in fresh:
             document = one.candidate.document_id
@@ -190,40 +195,49 @@ class StagesOutlook:
 
     def _made(self, stage: Stage, step: Step, fresh: Sequence[Wanted]) -> Computed:
         tasks = [self._task(one) for one in fresh]
-        sources = {one.candidate.document_id: one.source for one in fresh}
         inputs = [self._input_rows(name, fresh) for name in step.inputs]
         settings = self._served.settings
         if stage.name == PAGES.name:
 
             def local(task: Task) -> AbstractContextManager[Path]:
-                source = sources[task.document_id]
-                if source is not None:
-                    return nullcontext(source)
-                return self._platform.originals.local(original_key(task.tenant, task.document_id, task.version))
+                return self._original(task.document_id)
 
-            return parse_documents(tasks, local=local, pool=self._platform.parsers(), limits=settings.parsing)
+            made = parse_documents(tasks, local=local, pool=self._platform.parsers(), limits=settings.parsing)
+            return salted_pages(made, self._original)
         if stage.name == CHUNKS.name:
             tokenizer = self._served.embedder.tokenizer
-            return chunk_pages(tasks, inputs[0], chunking=settings.chunking, tokenizer=tokenizer)
+            made = chunk_pages(tasks, inputs[0], chunking=settings.chunking, tokenizer=tokenizer)
+            return keyed_chunks(made, inputs[0], self._original)
         return find_mentions(tasks, inputs[0], inputs[1], catalogue=self._platform.catalogue())
+
+    def _original(self, document: str) -> AbstractContextManager[Path]:
+        one = self._wanted[document]
+        if one.source is not None:
+            return nullcontext(one.source)
+        return self._platform.originals.local(original_key(self._place.tenant, document, one.candidate.version))
 
     def _embed(self, fresh: Sequence[Wanted], step: Step) -> None:
         found, producer = self.stages[step.stage], -1 if self._full else step.producer_id
-        rows = self._input_rows(CHUNKS.name, fresh)
-        rows = self._windows.keyed(rows) if self._windows is not None else rows
+        windows, embedder = self._windows, self._served.embedder
+        given = GivenRows(
+            self._served.settings.embedder, embedder, self._original, partial(embed_rows, embedder=embedder),
+            windows.keyed if windows is not None else None,
+        )  # fmt: skip
+        rows = given.keyed(self._input_rows(CHUNKS.name, fresh))
         ledger, tenant = self._platform.ledger, self._place.tenant
         new = unknown_rows(ledger, tenant, EMBEDDINGS, producer, rows, self._seen)
-        found.windows += self._windows.windows_of(new["text_digest"].to_list()) if self._windows is not None else 0
+        found.rows_computed += new.height
+        new = new.filter([not given.is_given(key) for key in new["text_digest"].to_list()])
+        found.windows += windows.windows_of(new["text_digest"].to_list()) if windows is not None else 0
         sent: dict[str, list[int]] = {one.candidate.document_id: [] for one in fresh}
         for document, tokens in new.select("document_id", "token_count").iter_rows():
             sent[document].append(tokens)
+        rows_of = Counter(rows["document_id"].to_list())
         for document, counts in sent.items():
-            chunks = self._state[document][CHUNKS.name]
-            found.rows += chunks.count
-            found.rows_computed += len(counts)
+            found.rows += rows_of[document]
             found.tokens += sum(counts)
-            found.sent.append((chunks.count, counts))
-            self._state[document][step.stage] = _Rows("", chunks.count)
+            found.sent.append((rows_of[document], counts))
+            self._state[document][step.stage] = _Rows("", rows_of[document])
 
     def _input(self, candidate: Candidate, step: Step) -> str:
         if not step.inputs:

@@ -11,11 +11,13 @@ from etl_assets.documents.budget import keep_within, needs_asking, refuse_beyond
 from etl_assets.documents.chunking import chunk_pages
 from etl_assets.documents.embedding import WindowedRows, embed_rows
 from etl_assets.documents.generations import Served
+from etl_assets.documents.given_vectors import GivenRows, keyed_chunks, salted_pages
 from etl_assets.documents.mentions.find import find_mentions
 from etl_assets.documents.model import CHUNKS, EMBEDDINGS, HOSTED_EMBEDDINGS, MENTIONS, PAGES
 from etl_assets.documents.pages import parse_documents
 from etl_assets.documents.platform import Platform
 from etl_assets.documents.publication import Target
+from etl_assets.ledger.objects import objects_of
 from etl_assets.protocols.embedder import HostedEmbedder, in_context
 from etl_assets.stages.engine import ComputeRows, Work, advance, strike_out
 from etl_assets.stages.lake import SegmentLost
@@ -52,31 +54,45 @@ class StageWork:
             return self.platform.originals.local(original_key(task.tenant, task.document_id, task.version))
 
         def parse(tasks: Sequence[Task], *_inputs: "pl.DataFrame") -> Computed:
-            return parse_documents(
+            made = parse_documents(
                 tasks, local=local, pool=self.platform.parsers(), limits=self.served.settings.parsing
             )  # fmt: skip
+            return salted_pages(made, self._original)
 
         return self._advance(PAGES, compute=parse)
 
     def _chunks(self) -> StageReport:
         def cut(tasks: Sequence[Task], *inputs: "pl.DataFrame") -> Computed:
             served = self.served
-            return chunk_pages(
+            made = chunk_pages(
                 tasks, inputs[0], chunking=served.settings.chunking, tokenizer=served.embedder.tokenizer
             )  # fmt: skip
+            return keyed_chunks(made, inputs[0], self._original)
 
         return self._advance(CHUNKS, compute=cut)
 
+    def _original(self, document: str) -> AbstractContextManager[Path]:
+        """The bytes of a document's present version; while the partition is held, nothing replaces it."""
+        with self.platform.ledger.reading() as connection:
+            known = objects_of(connection, [document])
+        if document not in known:
+            raise FileNotFoundError(document)
+        return self.platform.originals.local(
+            original_key(self.work.partition.tenant, document, known[document].version)
+        )  # fmt: skip
+
     def _embeddings(self) -> StageReport:
-        embedder = self.served.embedder
+        choice, embedder = self.served.settings.embedder, self.served.embedder
         contextual = in_context(embedder)
         if contextual is not None:
-            rows = WindowedRows(contextual)
-            return self._paid(EMBEDDINGS, rows.embed, rows.keyed)
+            windows = WindowedRows(contextual)
+            given = GivenRows(choice, embedder, self._original, windows.embed, windows.keyed)
+            return self._paid(EMBEDDINGS, given.vectors, given.keyed)
         stage = HOSTED_EMBEDDINGS if isinstance(embedder, HostedEmbedder) else EMBEDDINGS
-        return self._paid(stage, lambda rows: embed_rows(rows, embedder=embedder))
+        given = GivenRows(choice, embedder, self._original, lambda rows: embed_rows(rows, embedder=embedder))
+        return self._paid(stage, given.vectors, given.keyed)
 
-    def _paid(self, stage: Stage, embed: ComputeRows, keyed: ComputeRows | None = None) -> StageReport:
+    def _paid(self, stage: Stage, embed: ComputeRows, keyed: ComputeRows) -> StageReport:
         """Embed what is missing, if all of it is within the budget.
 
         Each batch is asked about again: other runs spend from the same budget meanwhile.

@@ -15,7 +15,7 @@ RUNNING, DONE, UNDOING = "running", "done", "undoing"
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """One import. ``model`` has ``kind``, ``name`` and ``dimension``, as they were declared; ``embed`` says whether
+    """One import. ``model`` has ``kind``, ``name`` and ``dimension``, as they were declared, and ``embed``: whether
     another model may embed its texts. Times are Unix seconds UTC.
     """
 

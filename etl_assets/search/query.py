@@ -21,7 +21,7 @@ from etl_assets.search.fusion import Fused, best_by_document
 from etl_assets.search.model import Answer, Degraded, Facets, Hit, PoolHit, RelatedEntity, Request, SearchPlaces
 from etl_assets.search.opening import Opened, opened
 from etl_assets.search.pools import GRAPH, Key, Pools, allowed_publications, gather
-from etl_assets.search.sources import Confirmed, elsewhere
+from etl_assets.search.sources import Confirmed, elsewhere, unsearched_vectors
 
 SOURCES_SHARE = 0.6
 """Of the time limit: what the indexes may take of it, so that there is time left to read what they found."""
@@ -194,7 +194,7 @@ class _Search:
             self._seconds[GRAPH] = time.monotonic() - began
             self._degraded += unknown
             self._sources.add(GRAPH)
-        self._degraded += elsewhere(places, at.views)
+        self._degraded += elsewhere(places, at.views) + unsearched_vectors(places, at.views)
         k = max(places.ranking.pool, request.limit)
         pools = gather(places, request, at, confirmed, k, allowed, deadline)
         self._seconds |= pools.seconds

@@ -11,9 +11,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from etl_assets.ledger import imports
 from etl_assets.ledger import places as ledger_places
 from etl_assets.ledger.database import Ledger
 from etl_assets.ledger.snapshots import CollectionView, VisibleDocument, visible_documents
+from etl_assets.protocols.declared_models import GivenModel
 from etl_assets.protocols.graph import KnowledgeGraph, Neighbour, Scope
 from etl_assets.protocols.indexes import IndexHit
 from etl_assets.protocols.visibility import Visibility
@@ -147,6 +149,25 @@ def elsewhere(places: SearchPlaces, views: Sequence[CollectionView]) -> list[Deg
         for store, by_place in sorted(found.items())
         for place in sorted(by_place)
     ]
+
+
+def unsearched_vectors(places: SearchPlaces, views: Sequence[CollectionView]) -> list[Degraded]:
+    """Collections with imported documents whose vectors another model made than the one that answers there."""
+    if not views:
+        return []
+    with places.ledger.reading() as connection:
+        models = imports.models_of(connection, [view.cid for view in views])
+    found = []
+    for view in views:
+        for one in models.get(view.cid, ()):
+            model = GivenModel(one["kind"], one["name"], one["dimension"])
+            embedder = (view.settings or {}).get("embedder", {})
+            if view.dimension and not one.get("embed") and not model.is_chosen(embedder, view.dimension):
+                found.append(
+                    f"{view.tenant}/{view.collection} has documents that were imported with vectors of {model}; they "
+                    f"are found by keywords only until collections.yaml has {model.settings} for it and sync was run"
+                )
+    return [Degraded("vector", reason) for reason in found]
 
 
 def resolved(

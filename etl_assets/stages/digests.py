@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,6 +28,15 @@ def output_digests(rows: "pl.DataFrame", columns: Sequence[str]) -> dict[str, st
             hasher.update(len(value).to_bytes(4, "little"))
             hasher.update(value)
     return {document: hasher.hexdigest() for document, hasher in hashers.items()}
+
+
+def salted(digests: Mapping[str, str], salts: Mapping[str, str]) -> dict[str, str]:
+    """The digests of outputs, each with the salt of its document: what later stages read of it beside the rows."""
+    found = dict(digests)
+    for document, salt in salts.items():
+        whole = f"{found.get(document, EMPTY)} {salt}"
+        found[document] = hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()
+    return found
 
 
 def _encoded(column: "pl.Series") -> Sequence[bytes]:

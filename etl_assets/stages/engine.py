@@ -19,7 +19,7 @@ from etl_assets.ledger.leases import Lease, LeaseLost
 from etl_assets.ledger.outputs import Missing, Output, Recipe, Step, Twin
 from etl_assets.ledger.segments import Segment
 from etl_assets.ledger.spend import FREE, Tariff, Used, record_spend
-from etl_assets.stages.digests import EMPTY, output_digests
+from etl_assets.stages.digests import EMPTY, output_digests, salted
 from etl_assets.stages.lake import Lake, SegmentLost
 from etl_assets.stages.memo import RowResults, memoised, unknown_rows
 from etl_assets.stages.report import Progress, StageReport, Watcher, ignore
@@ -218,7 +218,7 @@ class _Batch:
         rows = made.rows.select("document_id", *self._stage.columns())
         if made.failures:  # a failed document may have got as far as some rows
             rows = rows.filter(~pl.col("document_id").is_in(list(made.failures)))
-        digests = output_digests(rows, self._stage.digest_columns)
+        digests = salted(output_digests(rows, self._stage.digest_columns), made.salts)
         counts = _counts(rows)
         if copied:
             copies = self._copies(copied, twins)

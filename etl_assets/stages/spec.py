@@ -81,7 +81,8 @@ class Computed:
 
     ``rows`` has ``document_id`` and the stage's columns. A document of the batch that is neither in ``rows`` nor in
     ``failures`` has zero rows, which is a valid output. ``facts`` are small JSON records about a document, kept in
-    the ledger with its output; ``seconds`` and ``tokens`` are what it cost.
+    the ledger with its output; ``seconds`` and ``tokens`` are what it cost. ``salts`` are digests of what later
+    stages read of a document beside these rows: when one changes, so does the output's digest.
     """
 
     rows: "pl.DataFrame"
@@ -89,6 +90,7 @@ class Computed:
     facts: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     tokens: Mapping[str, int] = field(default_factory=dict)
+    salts: Mapping[str, str] = field(default_factory=dict)
 
 
 class Compute(Protocol):

@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 from etl_assets.documents.parsing import dates
+from etl_assets.documents.parsing.chunk_file import GIVEN
 from etl_assets.documents.parsing.detection import MEDIA_TYPES, DocumentType, detect
 from etl_assets.documents.parsing.document import (
     MAX_FACT_CHARS,
@@ -32,6 +33,7 @@ _FORMATS: Mapping[DocumentType, str] = {
     "text": "plain:parse_plain",
     "json": "json_values:parse_json",
     "csv": "delimited:parse_delimited",
+    "chunks": "chunk_file:parse_chunks",
 }
 """Type -> where its parser is, ``Source -> Extract``; imported when the first document of the type comes."""
 
@@ -91,7 +93,7 @@ def _facts(kind: DocumentType, extract: Extract, name: str) -> Mapping[str, Json
         "media_type": MEDIA_TYPES[kind],
         "page_count": len(extract.pages),
         "char_count": sum(len(page.text) for page in extract.pages),
-        "heading_count": sum(len(page.headings) for page in extract.pages),
+        "heading_count": sum(heading.level != GIVEN for page in extract.pages for heading in page.headings),
         "table_count": sum(len(page.tables) for page in extract.pages),
         "outline": list(extract.outline)[:MAX_OUTLINE] or outline,
         "method": extract.method,
@@ -126,6 +128,8 @@ def _outline(pages: Sequence[Page]) -> list[Mapping[str, Json]]:
         for heading in page.headings:
             if len(outline) == MAX_OUTLINE:
                 return outline
+            if heading.level == GIVEN:
+                continue
             title = _bounded(heading_title(page.text[heading.start : heading.end]))
             outline.append({"level": heading.level, "title": title, "page": page.number})
     return outline
