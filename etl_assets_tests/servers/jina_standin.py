@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ def contract() -> Any:
 
 @dataclass
 class JinaStandIn(StandIn):
-    """Embeddings and reranking. ``refuse_text`` is a text that no model here can encode."""
+    """Embeddings, reranking and classifying. ``refuse_text`` is a text that no model here can encode."""
 
     windows: Windows = field(default_factory=Windows)
     refuse_text: str | None = None
@@ -31,7 +32,10 @@ class JinaStandIn(StandIn):
         if headers.get("accept") != "application/json":
             raise Refused(406, {"detail": "send Accept: application/json"})
         key = self.check_key(headers)
-        routes = {("POST", "/v1/embeddings"): self._embed, ("POST", "/v1/rerank"): self._rerank}
+        routes = {
+            ("POST", "/v1/embeddings"): self._embed, ("POST", "/v1/rerank"): self._rerank,
+            ("POST", "/v1/classify"): self._classify,
+        }  # fmt: skip
         route = routes.get((method, path))
         if route is None:
             raise Refused(404, {"detail": "Not Found"})
@@ -87,9 +91,32 @@ class JinaStandIn(StandIn):
         results = [{"index": i, "relevance_score": score} for score, i in scored[:top_n]]
         return sum(map(tokens_of, texts)), {"model": body["model"], "results": results}
 
+    def _classify(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        facts = contract()["classify"]
+        require(body, [*facts["required"], "model"], {*facts["required"], "model"})
+        texts, labels = strings(body["input"], "input"), strings(body["labels"], "labels")
+        if body["model"] not in facts["model"]["text"]:
+            raise invalid("model")
+        if len(set(labels)) < 2 or any(not one for one in (*texts, *labels)):
+            raise invalid("labels")
+        rows = [classification(index, text, labels) for index, text in enumerate(texts)]
+        return sum(map(tokens_of, (*texts, *labels))), {"data": rows}
+
     def spoil(self, kind: Kind, answer: Any) -> Any:
         """Faults in what is answered."""
         return spoiled(kind, answer)
+
+
+def classification(index: int, text: str, labels: list[str]) -> dict[str, Any]:
+    """Shares of the labels by the words they have in common with the text, as a softmax; best first."""
+    weights = {label: math.exp(score_of(label, text)) for label in labels}
+    shares = sorted(((weight / sum(weights.values()), label) for label, weight in weights.items()), reverse=True)
+    predictions = [{"label": label, "score": share} for share, label in shares]
+    best = predictions[0]
+    return {
+        "object": "classification", "index": index, "prediction": best["label"], "score": best["score"],
+        "predictions": predictions,
+    }  # fmt: skip
 
 
 def require(body: dict[str, Any], required: list[str], known: set[str]) -> None:

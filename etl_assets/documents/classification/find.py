@@ -1,0 +1,134 @@
+"""The classifications stage: rows of pages in, rows of labels out, each with the sentences behind it."""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from etl_assets.documents.classification import labelling, techniques
+from etl_assets.documents.classification.evidence import Page, Span
+from etl_assets.documents.classification.label_sets import sectors, threats
+from etl_assets.documents.classification.labelling import Scored, labels_of
+from etl_assets.documents.classification.serving import Served
+from etl_assets.documents.classification.techniques import ranked
+from etl_assets.documents.sentences import units
+from etl_assets.protocols.classifier import LabelSet
+from etl_assets.stages.spec import Computed, Task
+
+if TYPE_CHECKING:
+    import polars as pl
+
+LEAST_SHOWN = 0.05
+"""Scores below it are not kept: that a document has nothing to do with a label needs no row."""
+
+SHORTEST = 12
+"""Code points of the shortest sentence that is read for a technique."""
+
+
+def classifications_columns() -> "pl.Schema":
+    """One row per label of a document and, of kind ``technique``, per technique (top three) of a sentence.
+
+    ``score`` is in [0, 1]; ``accepted`` says that it reached its set's threshold, and for a technique that it is the
+    first of a sentence that states one. ``rank`` counts from 1 in a sentence, and is 1 for labels.
+    ``evidence``: ``pages.text[start:end] == text`` on ``page``, in code points; ``contribution`` is its share.
+    """
+    import polars as pl
+
+    behind = pl.Struct(
+        {"page": pl.Int32(), "start": pl.Int32(), "end": pl.Int32(), "text": pl.String(), "contribution": pl.Float32()}
+    )
+    return pl.Schema(
+        {
+            "kind": pl.String(), "label": pl.String(), "rank": pl.Int8(), "score": pl.Float32(),
+            "accepted": pl.Boolean(), "evidence": pl.List(behind), "classifier": pl.String(),
+        }
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Classifying:
+    """What is decided about a collection's documents: the label sets, and what a technique must reach.
+
+    ``technique_threshold`` is the score (0 to 1) of a sentence's likeliest technique; ``None`` asks for none.
+    """
+
+    label_sets: tuple[LabelSet, ...] = ()
+    technique_threshold: float | None = techniques.THRESHOLD
+
+
+def default_classifying() -> Classifying:
+    """Threats at 0.7, sectors at 0.6, and techniques."""
+    return Classifying((threats(), sectors()))
+
+
+def classify_documents(
+    tasks: Sequence[Task], pages: "pl.DataFrame", *, classifying: Classifying, served: "Served | None" = None
+) -> Computed:
+    """Rows of ``classifications_columns`` for every task: labels by set, then techniques by sentence.
+
+    ``served`` scores the label sets by another classifier than the packaged one (sentences behind a label are the
+    packaged one's all the same). Nothing here fails for a document: any text is valid input.
+
+    Raises:
+        ConfigError: a packaged model is damaged.
+    """
+    import polars as pl
+
+    read = _pages_of(pages)
+    rows: list[tuple[object, ...]] = []
+    seconds: dict[str, float] = {}
+    for task in tasks:
+        begun = time.perf_counter()
+        of_task = read.get(task.document_id, [])
+        rows.extend((task.document_id, *row) for row in classified(of_task, classifying, served))
+        seconds[task.document_id] = time.perf_counter() - begun
+    schema = pl.Schema([("document_id", pl.String()), *classifications_columns().items()])
+    return Computed(pl.DataFrame(rows, schema=schema, orient="row"), seconds=seconds)
+
+
+def classified(
+    pages: Sequence[Page], classifying: Classifying, served: "Served | None" = None
+) -> Iterator[tuple[object, ...]]:
+    """The rows of one document, without its id."""
+    texts = {page.page: page.text for page in pages}
+    for labels in classifying.label_sets:
+        scored, classifier = labels_of(pages, labels), labelling.VERSION
+        if served is not None:
+            scored, classifier = served.rescored(pages, labels, scored)
+        for one in scored:
+            if one.score >= LEAST_SHOWN:
+                yield _label_row(labels, one, texts, classifier)
+    if classifying.technique_threshold is not None:
+        yield from _technique_rows(pages, classifying.technique_threshold)
+
+
+def _label_row(labels: LabelSet, one: Scored, texts: dict[int, str], classifier: str) -> tuple[object, ...]:
+    behind = [_evidence(sentence.span, texts, sentence.contribution) for sentence in one.behind]
+    return labels.name, one.label, 1, one.score, one.score >= labels.threshold, behind, classifier
+
+
+def _technique_rows(pages: Iterable[Page], threshold: float) -> Iterator[tuple[object, ...]]:
+    for page in pages:
+        spans = [one for one in units(page.text, page.headings) if one.end - one.start >= SHORTEST]
+        sentences = [page.text[one.start : one.end] for one in spans]
+        for span, found in zip(spans, ranked(sentences), strict=True):
+            if found.scores[0][1] < threshold:
+                continue
+            behind = [_evidence(Span(page.page, span.start, span.end), {page.page: page.text}, 1.0)]
+            for rank, (technique, score) in enumerate(found.scores, 1):
+                yield "technique", technique, rank, score, rank == 1, behind, techniques.VERSION
+
+
+def _evidence(span: Span, texts: dict[int, str], contribution: float) -> dict[str, object]:
+    text = texts[span.page][span.start : span.end]
+    return {"page": span.page, "start": span.start, "end": span.end, "text": text, "contribution": contribution}
+
+
+def _pages_of(pages: "pl.DataFrame") -> dict[str, list[Page]]:
+    """Pages of every document, in order."""
+    found: dict[str, list[Page]] = {}
+    ordered = pages.select("document_id", "page", "text", "headings").sort("document_id", "page")
+    for document, number, text, headings in ordered.iter_rows():
+        spans = tuple((one["start"], one["end"]) for one in headings or ())
+        found.setdefault(document, []).append(Page(number, text, spans))
+    return found
