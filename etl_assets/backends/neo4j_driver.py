@@ -3,6 +3,7 @@
 Driver 6: neo4j.com/docs/python-manual/current.
 """
 
+import logging
 import os
 import threading
 from dataclasses import dataclass, field
@@ -92,6 +93,7 @@ class Neo4jDrivers:
         from neo4j import GraphDatabase
 
         access = self._access
+        _quieten()
         return GraphDatabase.driver(
             access.uri,
             auth=(access.user, password),
@@ -112,3 +114,13 @@ class Neo4jDrivers:
 
 
 _INHERITED: "list[Driver]" = []
+
+
+def _quieten() -> None:
+    """Keep the driver's word on each retry off the terminal: what fails in the end is raised, and told once.
+
+    A level that somebody has set stays.
+    """
+    log = logging.getLogger("neo4j")
+    if log.level == logging.NOTSET:
+        log.setLevel(logging.CRITICAL)

@@ -140,16 +140,21 @@ def _give_up_after(raw: Any, limit_s: float) -> None:
     """Let every wait of a connection of the driver end: one whose peer lives and is silent would wait for ever."""
     wait = raw.wait
 
+    def given_up() -> Exception:
+        raw.pgconn.finish()
+        error: Exception = raw.OperationalError(f"the database has not answered for {limit_s:g} s")
+        return error
+
     def bounded(answer: Generator[int, int, Any], *arguments: Any, **options: Any) -> Any:
-        return wait(_within(limit_s, answer, raw.pgconn.finish), *arguments, **options)
+        return wait(_within(limit_s, answer, given_up), *arguments, **options)
 
     raw.wait = bounded
 
 
-def _within(limit_s: float, answer: Generator[int, int, Any], finish: Callable[[], None]) -> Generator[int, int, Any]:
+def _within(
+    limit_s: float, answer: Generator[int, int, Any], given_up: Callable[[], Exception]
+) -> Generator[int, int, Any]:
     """The driver's own dialogue, until it is over or has been silent for so long. It is asked ten times a second."""
-    from psycopg import OperationalError
-
     ends_at = time.monotonic() + limit_s
     try:
         wanted = next(answer)
@@ -158,8 +163,7 @@ def _within(limit_s: float, answer: Generator[int, int, Any], finish: Callable[[
             if ready:
                 ends_at = time.monotonic() + limit_s
             elif time.monotonic() > ends_at:
-                finish()
-                raise OperationalError(f"the database has not answered for {limit_s:g} s")
+                raise given_up()
             wanted = answer.send(ready)
     except StopIteration as end:
         return end.value

@@ -6,6 +6,7 @@ Two processes that reach a pool first at one moment both insert its limit; one o
 transaction, which PostgreSQL has given up by then. So its run failed, and once the limit was changed every run did.
 """
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -49,10 +50,23 @@ class PostgresEvents(PostgresEventLogStorage):
         return True
 
 
+def quieten_retries() -> None:
+    """Keep Dagster's word on each attempt to connect off the terminal: what fails in the end is raised, and told once.
+
+    It is told to the root logger, without a name to silence it by.
+    """
+    logging.getLogger().addFilter(_is_no_retry)
+
+
+def _is_no_retry(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("Retrying failed database")
+
+
 class PostgresStorage(DagsterPostgresStorage):
     """As ``dagster.yaml`` configures it: ``postgres_url``, as for Dagster's own."""
 
     def __init__(self, postgres_url: str, inst_data: ConfigurableClassData | None = None) -> None:
+        quieten_retries()
         super().__init__(postgres_url, inst_data=inst_data)
         self._event_log_storage = PostgresEvents(postgres_url)
         engine = create_pg_engine(
