@@ -47,6 +47,8 @@ def pages_columns() -> "pl.Schema":
     exclusive; ``column`` counts from 0, the first ``header_rows`` name the columns, ``continues`` marks the rest of
     the table that ends the page before. ``box`` is (left, bottom, right, top) of a cell's words in points from the
     page's lower left corner; null for formats without a place on paper.
+
+    Spans of level 0 are no headings: they are the chunks of a document that came in chunks, see ``chunk_file``.
     """
     import polars as pl
 
@@ -90,7 +92,7 @@ def mentions_columns() -> "pl.Schema":
 
     ``entity_id`` is ``entity_type:normal form``; ``name`` is the canonical name shown to people; ``chunk_id`` is the
     first chunk that holds the whole span, or null; ``confidence`` is in (0, 1]; ``context`` is the text around;
-    ``method`` says what found it (``pattern``, ``catalogue``).
+    ``method`` says what found it (``pattern``, ``catalogue``, ``context``) or that people put it right (``corrected``).
     """
     import polars as pl
 
@@ -123,7 +125,7 @@ EMBEDDINGS = Stage(
     batch_documents=1024, batch_rows=512, input_columns=(chunks_columns,),
 )  # fmt: skip
 MENTIONS = Stage(
-    "mentions", ("pages", "chunks"), "1", mentions_columns,
+    "mentions", ("pages", "chunks"), "2", mentions_columns,
     ("page", "start", "end", "entity_id", "name", "chunk_id", "confidence"), batch_documents=1024,
     input_columns=(pages_columns, chunks_columns),
 )  # fmt: skip

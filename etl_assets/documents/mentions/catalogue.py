@@ -22,6 +22,9 @@ ENTITY_TYPES: Mapping[str, str] = {
     "malware": "malware",
     "tool": "tool",
     "x-mitre-tactic": "tactic",
+    "vulnerability": "vulnerability",
+    "location": "location",
+    "identity": "organisation",
 }
 """STIX 2.1 object types and what they are called here."""
 
@@ -67,7 +70,8 @@ class Catalogue:
         cls, objects: Iterable[Mapping[str, Any]], relationships: Iterable[Mapping[str, Any]] = ()
     ) -> "Catalogue":
         """A catalogue of other objects: records with ``type`` (STIX), ``name``, and where known ``attack_id``, ``id``,
-        ``aliases``, ``domains``, ``tactics``. Records of other types are passed over.
+        ``aliases``, ``domains``, ``tactics``; ``entity_id`` where the entity is known by another id. Records of other
+        types are passed over. Relationships have ``source_id``, ``type``, ``target_id`` and ``text``.
 
         Raises:
             ConfigError: a record has no name, or neither ``attack_id`` nor ``id``.
@@ -97,7 +101,7 @@ class Catalogue:
     @cached_property
     def relationships(self) -> tuple[Relationship, ...]:
         """What it states about pairs of entries, by entity id. Pairs with a thing it does not hold are left out."""
-        known = {attack_id: entry.entity_id for attack_id, entry in self.by_attack_id.items()}
+        known = {entry.entity_id.partition(":")[2]: entry.entity_id for entry in self.entries}
         records = (json.loads(line) for line in self._relationship_lines().splitlines())
         return tuple(
             Relationship(known[one["source_id"]], one["type"], known[one["target_id"]], one.get("text") or "")
@@ -151,8 +155,8 @@ def _entry(record: Mapping[str, Any]) -> Entry:
     normal = attack_id or record.get("id")
     if not name or not normal:
         raise ConfigError(f"catalogue object {record.get('id') or record.get('name')!r}: it needs a name and an id")
-    entity_type = ENTITY_TYPES[record["type"]]
+    entity_id = record.get("entity_id") or f"{ENTITY_TYPES[record['type']]}:{normal}"
     return Entry(
-        f"{entity_type}:{normal}", entity_type, attack_id, name, tuple(record.get("aliases") or ()),
+        entity_id, entity_id.partition(":")[0], attack_id, name, tuple(record.get("aliases") or ()),
         tuple(record.get("domains") or ()), tuple(record.get("tactics") or ()),
     )  # fmt: skip

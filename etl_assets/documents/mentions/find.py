@@ -7,9 +7,14 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from etl_assets.documents.mentions.catalogue import Catalogue
+from etl_assets.documents.mentions.dates import dates
 from etl_assets.documents.mentions.found import Found, longest
-from etl_assets.documents.mentions.linking import attack_ids, linked
+from etl_assets.documents.mentions.linking import attack_ids, judged, outside
+from etl_assets.documents.mentions.names import Hit
 from etl_assets.documents.mentions.patterns import indicators
+from etl_assets.documents.mentions.recognised import recognised
+from etl_assets.documents.mentions.sectors import sectors
+from etl_assets.documents.mentions.severities import severities
 from etl_assets.documents.model import mentions_columns
 from etl_assets.stages.spec import Computed, Task
 
@@ -27,9 +32,32 @@ def mentions_in(pages: Sequence[str], catalogue: Catalogue) -> list[list[Found]]
 
     A name is judged in its whole document: what one page settles holds on the others.
     """
+    patterns, named, hits = known_names(pages, catalogue)
+    names = recognised(pages, patterns, named, hits)
+    return [
+        _together(by_pattern, by_name, [*of_day, *severities(text), *longest(sectors(text))])
+        for text, by_pattern, by_name, of_day in zip(pages, patterns, names, dates(pages), strict=True)
+    ]
+
+
+def _together(by_pattern: Sequence[Found], by_name: Sequence[Found], others: Sequence[Found]) -> list[Found]:
+    """Indicators and ids first, then names, then dates, severities and sectors where nothing else stands."""
+    taken = sorted([*by_pattern, *by_name])
+    ends = [one.end for one in taken]
+    for one in longest(others):
+        place = bisect_left(ends, one.start + 1)
+        if place == len(ends) or taken[place].start >= one.end:
+            by_name = [*by_name, one]
+    return sorted([*by_pattern, *by_name])
+
+
+def known_names(
+    pages: Sequence[str], catalogue: Catalogue
+) -> tuple[list[list[Found]], list[list[Found]], list[list[Hit]]]:
+    """By page: what patterns find, the catalogue's names that are judged right, and all that is spelled like one."""
     patterns = [longest([*indicators(text), *attack_ids(text, catalogue)]) for text in pages]
-    names = linked(pages, patterns, catalogue)
-    return [sorted([*by_pattern, *by_name]) for by_pattern, by_name in zip(patterns, names, strict=True)]
+    hits = [outside(catalogue.names.hits(text), taken) for text, taken in zip(pages, patterns, strict=True)]
+    return patterns, judged(pages, patterns, hits), hits
 
 
 def find_mentions(

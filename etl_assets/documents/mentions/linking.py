@@ -56,12 +56,11 @@ def _of(entry: Entry, start: int, end: int, confidence: float, method: str) -> F
     return Found(start, end, entry.entity_id, entry.entity_type, entry.name, confidence, method)
 
 
-def linked(pages: Sequence[str], taken: Sequence[Sequence[Found]], catalogue: Catalogue) -> list[list[Found]]:
-    """The catalogue's names in the pages of one document, one list a page, none overlapping another or ``taken``.
+def judged(pages: Sequence[str], taken: Sequence[Sequence[Found]], hits: Sequence[Sequence[Hit]]) -> list[list[Found]]:
+    """What the hits in the pages of one document mean, one list a page, none overlapping another.
 
-    ``taken`` are the mentions found by pattern on each page, in order: a name inside a URL or a domain is none.
+    ``taken`` are the mentions found by pattern on each page, in order; ``hits`` overlap none of them.
     """
-    hits = [_outside(catalogue.names.hits(text), by_pattern) for text, by_pattern in zip(pages, taken, strict=True)]
     if not any(hits):
         return [[] for _ in pages]
     established = {found.entity_id for page in taken for found in page}
@@ -75,7 +74,8 @@ def linked(pages: Sequence[str], taken: Sequence[Sequence[Found]], catalogue: Ca
     ]
 
 
-def _outside(hits: Sequence[Hit], taken: Sequence[Found]) -> list[Hit]:
+def outside(hits: Sequence[Hit], taken: Sequence[Found]) -> list[Hit]:
+    """The hits that overlap none of ``taken``, which are in order: a name inside a URL or a domain is none."""
     ends = [found.end for found in taken]
     return [
         hit
@@ -178,6 +178,8 @@ def _beside(text: str, hit: Hit, name: Name) -> bool:
     kind = "malware" if name.entry.entity_type == "malware" else name.entry.entity_type
     kinds = ("malware", "tool") if kind in ("malware", "tool") else (kind,)
     for cue in kinds:
+        if cue not in _BESIDE:
+            continue
         before, after = _BESIDE[cue]
         if before.search(text, max(0, hit.start - 40), hit.start) or after.match(text, hit.end, hit.end + 40):
             return True

@@ -64,7 +64,6 @@ def test_a_name_is_found_in_all_its_spellings(text: str, span: str, entity_id: s
         "Carbon emissions fell. The leviathan swam.",
         "at the net of the route, reg, ping and cmd",
         "Play it. Royal families and Snake charmers in Cuba.",
-        "Open the Chromium browser and the Electrum wallet",
         "PHOTO GALLERY OF ALL PLATINUM MEMBERS AND GUESTS",
         "on the server, domains and software have an impact",
         "outer space, cutting edge",
@@ -76,7 +75,8 @@ def test_a_name_is_found_in_all_its_spellings(text: str, span: str, entity_id: s
     ],
 )
 def test_plain_speech_paths_and_parts_of_words_name_nothing(text: str) -> None:
-    assert [entity for _, entity in found(text) if not entity.startswith(("url", "domain"))] == []
+    plain = ("url", "domain", "location", "product")
+    assert [entity for _, entity in found(text) if not entity.startswith(plain)] == []
 
 
 @pytest.mark.parametrize(
@@ -94,6 +94,10 @@ def test_plain_speech_paths_and_parts_of_words_name_nothing(text: str) -> None:
 )
 def test_an_attack_id_is_linked_to_its_kind(text: str, span: str, entity_id: str) -> None:
     assert (span, entity_id) in found(text)
+
+
+def test_a_wallet_is_not_the_group_of_its_name() -> None:
+    assert not [entity for _, entity in found("Open the Chromium browser and the Electrum wallet") if "group" in entity]
 
 
 def test_an_id_the_catalogue_does_not_hold_is_kept_where_the_text_speaks_of_attack_and_less_sure() -> None:

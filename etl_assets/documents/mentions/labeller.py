@@ -1,0 +1,230 @@
+"""Which words of a text belong to names, by linear chain models (conditional random fields) over word features.
+
+The model is data: ``data/labeller.npz``, made by ``training/names.py``, arrays of numbers and text alone. Its digest
+is written here, so that another file is refused before anything of it is used.
+"""
+
+import hashlib
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, NamedTuple
+
+from etl_assets.documents.mentions.features import NEIGHBOURS, at_distance, in_document, of_tag, of_word, pairs
+from etl_assets.documents.mentions.tokens import Token
+from etl_assets.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+MODEL_SHA256 = "b2189a00ef362b12fe4ff1daeedab8a7fee6998908a7171df3a3aaeedc6f018e"
+_REACH = 4.0
+"""A sequence in which no label comes so close to O has no names: most of a text."""
+_KNOWN_WORDS = 50_000
+
+
+class Labelled(NamedTuple):
+    """Tokens ``first`` to ``last`` (exclusive) of one sequence form a name of this kind, with this probability."""
+
+    first: int
+    last: int
+    kind: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """One model: its labels in BIO form, where their columns of the weights begin, and the weight of each step.
+
+    ``steps[i, j]`` is for label ``j`` right behind label ``i``.
+    """
+
+    labels: tuple[str, ...]
+    begin: int
+    steps: "Floats"
+
+
+class Labeller:
+    """Chains that share their features. ``features`` gives the row of ``weights`` of a feature."""
+
+    def __init__(self, features: Mapping[str, int], weights: "Floats", chains: Mapping[str, Chain]) -> None:
+        self._features = features
+        self._weights = weights
+        self._chains = chains
+        self._rows_of_word: dict[str, tuple[list[int], ...]] = {}
+
+    def label(
+        self, sequences: Sequence[Sequence[Token]], tags: Sequence[Sequence[str]], *, least: float = 0.5
+    ) -> dict[str, list[list[Labelled]]]:
+        """By chain, the names in each sequence of one document with at least this probability, in order.
+
+        ``tags`` gives, for every token, what the lists of names know of it, "" for nothing.
+        """
+        scores = self._scores(sequences, tags)
+        return {name: _names(scores, sequences, chain, least) for name, chain in self._chains.items()}
+
+    def _scores(self, sequences: Sequence[Sequence[Token]], tags: Sequence[Sequence[str]]) -> "Floats":
+        """Scores of every label of every chain at every token, the sequences one behind the other."""
+        company = in_document(sequences)
+        lengths = [len(tokens) for tokens in sequences]
+        words = [token.word for tokens in sequences for token in tokens]
+        marks = [tag for tagged in tags for tag in tagged]
+        scores = self._seen(words, lengths, lambda word: self._of_word(word, company.get(word, ())))
+        scores += self._seen(marks, lengths, lambda tag: self._at_distances(of_tag(tag)))
+        begin = 0
+        for tokens in sequences:
+            self._add_pairs(scores, begin, tokens)
+            begin += len(tokens)
+        return scores
+
+    def _seen(
+        self, names: Sequence[str], lengths: Sequence[int], rows: "Callable[[str], Sequence[Sequence[int]]]"
+    ) -> "Floats":
+        """Scores of every place by the names there and next to it, inside its own sequence.
+
+        Each different name is summed up once for each distance; two places of nothing part the sequences.
+        """
+        import numpy as np
+
+        different = {name: number for number, name in enumerate(dict.fromkeys(names), start=1)}
+        numbers = np.fromiter((different[name] for name in names), dtype=np.int64, count=len(names))
+        places = np.arange(len(names)) + 2 + 2 * np.repeat(np.arange(len(lengths)), lengths)
+        row = np.zeros(len(names) + 2 * len(lengths) + 2, dtype=np.int64)
+        row[places] = numbers
+        given = [rows(name) for name in different]
+        scores = np.zeros((len(names), self._weights.shape[1]))
+        for number, distance in enumerate(NEIGHBOURS):
+            table = np.zeros((len(different) + 1, self._weights.shape[1]))
+            for place, of_name in enumerate(given, start=1):
+                if of_name[number]:
+                    table[place] = np.add.reduce(self._weights[of_name[number]])
+            scores += table[row[places + distance]]
+        return scores
+
+    def _of_word(self, word: str, company: Sequence[str]) -> Sequence[Sequence[int]]:
+        """Rows by distance; those of the word itself are kept, its company differs from document to document."""
+        rows = self._rows_of_word.get(word)
+        if rows is None:
+            rows = self._at_distances(of_word(word))
+            if len(self._rows_of_word) < _KNOWN_WORDS:
+                self._rows_of_word[word] = rows
+        if not company:
+            return rows
+        return [[*own, *more] for own, more in zip(rows, self._at_distances(company), strict=True)]
+
+    def _at_distances(self, features: Sequence[str]) -> tuple[list[int], ...]:
+        known = self._features
+        return tuple(
+            [known[feature] for feature in at_distance(features, distance) if feature in known]
+            for distance in NEIGHBOURS
+        )
+
+    def _add_pairs(self, scores: "Floats", begin: int, tokens: Sequence[Token]) -> None:
+        features, weights, last = self._features, self._weights, begin + len(tokens) - 1
+        for place, feature in ((begin, "first"), (last, "last")):
+            if tokens and feature in features:
+                scores[place] += weights[features[feature]]
+        for place, (before, token) in enumerate(zip(tokens, tokens[1:], strict=False), start=begin + 1):
+            pair = pairs(before.word, token.word)
+            for feature, at in ((pair, place), (f"+|{pair}", place - 1), ("glued" if token.glued else "", place)):
+                if feature in features:
+                    scores[at] += weights[features[feature]]
+
+
+def _names(scores: "Floats", sequences: Sequence[Sequence[Token]], chain: Chain, least: float) -> list[list[Labelled]]:
+    import numpy as np
+
+    own = scores[:, chain.begin : chain.begin + len(chain.labels)]
+    outside = chain.labels.index("O")
+    near = np.delete(own, outside, axis=1).max(axis=1, initial=-np.inf) > own[:, outside] - _REACH
+    found: list[list[Labelled]] = []
+    begin = 0
+    for tokens in sequences:
+        end = begin + len(tokens)
+        found.append(_spans(_marginals(own[begin:end], chain.steps), chain, least) if near[begin:end].any() else [])
+        begin = end
+    return found
+
+
+def _marginals(scores: "Floats", steps: "Floats") -> "Floats":
+    """The probability of every label at every token, by the forward and backward sums."""
+    import numpy as np
+
+    potentials = np.exp(scores - scores.max(axis=1, keepdims=True))
+    passage = np.exp(steps - steps.max())
+    forward, backward = np.empty_like(potentials), np.ones_like(potentials)
+    state = np.ones(len(steps)) / len(steps)
+    for place, here in enumerate(potentials):
+        state = (state @ passage if place else state) * here
+        state /= state.sum()
+        forward[place] = state
+    state = np.ones(len(steps))
+    for place in range(len(scores) - 1, 0, -1):
+        state = passage @ (state * potentials[place])
+        state /= state.sum()
+        backward[place - 1] = state
+    both: Floats = forward * backward
+    both /= both.sum(axis=1, keepdims=True)
+    return both
+
+
+def _spans(marginals: "Floats", chain: Chain, least: float) -> list[Labelled]:
+    """Names from the probabilities: a kind's B and I count together, a name begins where B is the likelier."""
+    outside = chain.labels.index("O")
+    found: list[Labelled] = []
+    for place in (marginals[:, outside] <= 1 - least).nonzero()[0].tolist():
+        kind, probability, starts = _kind(marginals[place].tolist(), chain.labels)
+        if probability < least:
+            continue
+        if found and not starts and found[-1].last == place and found[-1].kind == kind:
+            first, _, _, before = found.pop()
+            found.append(Labelled(first, place + 1, kind, min(before, probability)))
+        else:
+            found.append(Labelled(place, place + 1, kind, probability))
+    return found
+
+
+def _kind(row: Sequence[float], labels: Iterable[str]) -> tuple[str, float, bool]:
+    of_kind: dict[str, float] = {}
+    begins: dict[str, float] = {}
+    for label, probability in zip(labels, row, strict=True):
+        if label != "O":
+            of_kind[label[2:]] = of_kind.get(label[2:], 0.0) + probability
+            begins[label[2:]] = begins.get(label[2:], 0.0) + (probability if label[0] == "B" else 0.0)
+    kind = max(of_kind, key=lambda name: (of_kind[name], name))
+    return kind, of_kind[kind], begins[kind] * 2 > of_kind[kind]
+
+
+def read(data: bytes, sha256: str) -> Labeller:
+    """The labeller of a model file.
+
+    Raises:
+        ConfigError: the bytes are not those of the digest: the installation is damaged.
+    """
+    import numpy as np
+
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != sha256:
+        raise ConfigError(f"the model of names has the digest {digest}, not {sha256}; install etl-assets again")
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        features = bytes(arrays["features"]).decode().split("\n")
+        chains: dict[str, Chain] = {}
+        width = 0
+        for name in bytes(arrays["chains"]).decode().split("\n"):
+            labels = tuple(bytes(arrays[f"{name}.labels"]).decode().split("\n"))
+            chains[name] = Chain(labels, width, arrays[f"{name}.steps"].astype(np.float64))
+            width += len(labels)
+        weights = np.zeros((len(features), width))
+        weights[arrays["rows"], arrays["columns"]] = arrays["weights"].astype(np.float64) * float(arrays["scale"])
+    return Labeller({feature: row for row, feature in enumerate(features)}, weights, chains)
+
+
+@cache
+def packaged() -> Labeller:
+    """The labeller that comes with the package; read once a process."""
+    return read(resources.files(__package__).joinpath("data/labeller.npz").read_bytes(), MODEL_SHA256)

@@ -1,0 +1,86 @@
+"""Economic sectors that a text names, by the words of STIX 2.1's list of industry sectors.
+
+A word such as ``energy`` names a sector only before a word such as ``companies``, or in a list that ends in one.
+"""
+
+import re
+from collections.abc import Iterator
+
+from etl_assets.documents.mentions.found import Found
+
+_WORDS = {
+    "aerospace": r"aerospace|aviation|airlines?|space",
+    "automotive": r"automotive",
+    "chemical": r"chemicals?",
+    "communications": r"media|broadcasting|news media",
+    "construction": r"construction",
+    "defense": r"defen[cs]e|military|defen[cs]e industrial base",
+    "education": r"education(?:al)?|academi[ac]|higher[- ]education|universit(?:y|ies)",
+    "energy": r"energy|electric(?:ity)?|power|oil and gas|oil|petroleum|nuclear",
+    "entertainment": r"entertainment|gaming|video games?",
+    "financial-services": r"financial(?: services?)?|banking|bank|finance|fintech|cryptocurrency|payments?",
+    "government": r"government(?:al)?|public|diplomatic|federal",
+    "healthcare": r"health ?care|health|medical|hospital",
+    "hospitality-leisure": r"hospitality|hotels?|tourism|travel",
+    "insurance": r"insurance",
+    "manufacturing": r"manufacturing|industrial",
+    "mining": r"mining",
+    "non-profit": r"non-?profit|humanitarian",
+    "pharmaceuticals": r"pharmaceuticals?|biotech(?:nology)?",
+    "retail": r"retail|e-?commerce",
+    "technology": r"technology|information technology|IT|software|high[- ]tech|tech|semiconductor|cyber ?security",
+    "telecommunications": r"telecommunications?|telecom",
+    "transportation": r"transport(?:ation)?|logistics|shipping|maritime|rail(?:way)?",
+    "utilities": r"utilit(?:y|ies)|water",
+    "water": r"water and wastewater|wastewater",
+    "agriculture": r"agricultur(?:e|al)|food and agriculture|food",
+    "infrastructure": r"critical infrastructure",
+}
+_ALONE = {
+    "financial-services": r"financial institutions?|banks|credit unions|financial services",
+    "healthcare": r"hospitals|health ?care",
+    "retail": r"e-?commerce|retailers",
+    "defense": r"defen[cs]e contractors?|defen[cs]e industrial base",
+    "government": r"government (?:agenc(?:y|ies)|entit(?:y|ies)|bod(?:y|ies)|organi[sz]ations?|institutions?)"
+    r"|law enforcement(?: agenc(?:y|ies))?|embass(?:y|ies)|ministries|public administrations?",
+    "education": r"universities|schools|academia",
+    "aerospace": r"airlines",
+    "infrastructure": r"critical infrastructures?",
+    "telecommunications": r"telecommunications|telecoms",
+    "utilities": r"public utilities",
+    "energy": r"oil and gas",
+}
+_HEAD = (r"(?:sectors?|industr(?:y|ies)|compan(?:y|ies)|organi[sz]ations?|institutions?|firms?|verticals?"
+         r"|contractors?|providers?|manufacturers?|operators|agencies|entities|enterprises|businesses"
+         r"|facilities|suppliers)")  # fmt: skip
+_ANY = "|".join(f"(?:{forms})" for forms in _WORDS.values())
+_ITEM = rf"(?:{_ANY}|[a-z]+(?:al|ing|ment))"
+_LIST = re.compile(
+    rf"\b(?:{_ANY})(?:(?:,|,? and|,? or|,? as well as|/|\u2019s?) ?(?:the )?\n?{_ITEM}){{0,9}}"
+    rf"[ \n](?:[a-z]+[ \n])?{_HEAD}\b",
+    re.IGNORECASE,
+)
+_ONE = re.compile(
+    rf"\b(?:{'|'.join(f'(?P<s{n}>{forms})' for n, forms in enumerate(_WORDS.values()))})\b", re.IGNORECASE
+)
+_NAMES = tuple(_WORDS)
+_WHOLE = re.compile(
+    rf"\b(?:{'|'.join(f'(?P<s{n}>{forms})' for n, forms in enumerate(_ALONE.values()))})\b", re.IGNORECASE
+)
+_NAMES_ALONE = tuple(_ALONE)
+
+
+def sectors(text: str) -> Iterator[Found]:
+    """Mentions of sectors, ``sector:financial-services``; they may overlap, the longest is meant."""
+    for match in _WHOLE.finditer(text):
+        yield _found(*match.span(), _NAMES_ALONE[int(str(match.lastgroup)[1:])], 0.8)
+    for phrase in _LIST.finditer(text):
+        inside = list(_ONE.finditer(text, phrase.start(), phrase.end()))
+        for match in inside:
+            # The last one and what it belongs to are one mention: "energy companies".
+            end = phrase.end() if match is inside[-1] and len(inside) == 1 else match.end()
+            yield _found(match.start(), end, _NAMES[int(str(match.lastgroup)[1:])], 0.75)
+
+
+def _found(start: int, end: int, name: str, confidence: float) -> Found:
+    return Found(start, end, f"sector:{name}", "sector", name, confidence, "pattern")

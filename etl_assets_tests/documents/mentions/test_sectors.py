@@ -1,0 +1,27 @@
+import pytest
+
+from etl_assets.documents.mentions.found import longest
+from etl_assets.documents.mentions.sectors import sectors
+
+
+def found(text: str) -> list[tuple[str, str]]:
+    return [(text[one.start : one.end], one.name) for one in longest(sectors(text))]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("the energy sector", [("energy sector", "energy")]),
+        ("European financial institutions", [("financial institutions", "financial-services")]),
+        ("energy, defense, and banking organizations",
+         [("energy", "energy"), ("defense", "defense"), ("banking", "financial-services")]),
+        ("hospitals and airlines", [("hospitals", "healthcare"), ("airlines", "aerospace")]),
+    ],
+)  # fmt: skip
+def test_a_sector_is_named_by_its_phrase(text: str, expected: list[tuple[str, str]]) -> None:
+    assert found(text) == expected
+
+
+@pytest.mark.parametrize("text", ["saving energy", "a public key", "in the media", "power on", "defense in depth"])
+def test_a_plain_word_is_no_sector(text: str) -> None:
+    assert found(text) == []
