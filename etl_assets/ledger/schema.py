@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 15
+SCHEMA_VERSION = 16
 
 metadata = MetaData()
 Big = BigInteger().with_variant(Integer, "sqlite")
@@ -97,7 +97,6 @@ objects = Table(
     Column("end_seq", Big),
     PrimaryKeyConstraint("document_id", "begin_seq"),
     Index("ix_objects_open", "cid", "slot", "document_id", unique=True, **_only_open()),
-    Index("ix_objects_path", "cid", "path", **_only_open()),
     Index("ix_objects_version", "version"),
 )  # fmt: skip
 """``input_digest`` is what the first stage reads: the version, and the little else that parsing may depend on."""
