@@ -59,7 +59,7 @@ def etl(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> C
         monkeypatch.setenv("ETL_PARSER_PROCESSES", "1")  # starting one costs more than what it parses here
         # A run waits for so long before it removes what was superseded, and its checks search once or twice; a search
         # of a person on a busy machine needs long.
-        monkeypatch.setenv("ETL_SEARCH_TIME_LIMIT_S", "0.5" if RUNS & set(arguments) else "20")
+        monkeypatch.setenv("ETL_SEARCH_TIME_LIMIT_S", "1" if RUNS & set(arguments) else "20")
         capfd.readouterr()
         code = run(arguments)
         out, err = capfd.readouterr()
@@ -77,7 +77,7 @@ def made_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ETL_HOME", str(home))
         patch.setenv("ETL_PARSER_PROCESSES", "1")
-        patch.setenv("ETL_SEARCH_TIME_LIMIT_S", "0.5")  # nothing reads here, so what is superseded may go at once
+        patch.setenv("ETL_SEARCH_TIME_LIMIT_S", "20")  # for the searches of its checks; it supersedes nothing
         assert run(["sync"]) == 0
     return home
 
