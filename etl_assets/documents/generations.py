@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from etl_assets.documents.model import CHUNKS, EMBEDDINGS, MENTIONS, PAGES
 from etl_assets.documents.parameters import Chunking, CollectionSettings, EmbedderChoice
+from etl_assets.documents.parsing.programs import reading_parameters
 from etl_assets.documents.platform import Platform
 from etl_assets.errors import ConfigError
 from etl_assets.ledger import generations as ledger_generations
@@ -36,7 +37,7 @@ class Served:
 
     def parameters(self, catalogue: str) -> Mapping[str, tuple[Stage, Parameters]]:
         """What each stage's result depends on beside its input, in order; ``catalogue`` is that of names, by digest."""
-        wanted: dict[str, tuple[Stage, Parameters]] = {PAGES.name: (PAGES, {})}
+        wanted: dict[str, tuple[Stage, Parameters]] = {PAGES.name: (PAGES, reading_parameters())}
         wanted[CHUNKS.name] = (CHUNKS, _chunking_parameters(self.settings, self.embedder))
         if self.settings.publications.vector:
             model = self.embedder.model

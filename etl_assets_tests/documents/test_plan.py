@@ -128,14 +128,14 @@ def test_a_new_code_version_is_planned_as_far_as_it_changes_something(
     home.run()
     raise_version(monkeypatch, "pages")
     plan = run_as_planned(home)
-    assert plan.stage("pages").why == {"code version 1 to 2": 3}
+    assert plan.stage("pages").why == {f"code version {model.PAGES.code_version} to next": 3}
     assert plan.stage("pages").documents == 3 and plan.stage("chunks").documents == 0 and plan.repointed == 3
 
 
 def raise_version(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     from etl_assets.documents import generations, stage_work
 
-    newer = replace(getattr(model, name.upper()), code_version="2")
+    newer = replace(getattr(model, name.upper()), code_version="next")
     for module in (generations, stage_work, stage_outlook):
         monkeypatch.setattr(module, name.upper(), newer)
     monkeypatch.setattr(stage_outlook, "_STAGES", {**stage_outlook._STAGES, name: newer})

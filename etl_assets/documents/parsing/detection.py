@@ -16,7 +16,7 @@ from etl_assets.documents.parsing.text import decode
 from etl_assets.errors import DataError
 
 DocumentType: TypeAlias = Literal[
-    "pdf", "docx", "pptx", "xlsx", "html", "markdown", "text", "json", "csv", "eml", "chunks"
+    "pdf", "docx", "pptx", "xlsx", "html", "markdown", "text", "json", "csv", "eml", "image", "chunks"
 ]
 DOCUMENT_TYPES: tuple[DocumentType, ...] = get_args(DocumentType)
 
@@ -31,6 +31,7 @@ MEDIA_TYPES: dict[DocumentType, str] = {
     "json": "application/json",
     "csv": "text/csv",
     "eml": "message/rfc822",
+    "image": "image/*",
     "chunks": "application/x-ndjson",
 }
 
@@ -45,8 +46,7 @@ _DECLARED: dict[str, DocumentType] = {
     "application/x-ndjson": "json", "application/jsonl": "json",
 }  # fmt: skip
 _MAGIC = (
-    (b"{\\rtf", "RTF"), (b"\x89PNG", "a PNG image"), (b"\xff\xd8\xff", "a JPEG image"), (b"GIF8", "a GIF image"),
-    (b"II*\x00", "a TIFF image"), (b"MM\x00*", "a TIFF image"), (b"BM", "a BMP image"), (b"RIFF", "a RIFF media file"),
+    (b"{\\rtf", "RTF"), (b"RIFF", "a RIFF media file"),
     (b"\x1f\x8b", "a gzip archive"), (b"BZh", "a bzip2 archive"), (b"7z\xbc\xaf", "a 7-Zip archive"),
     (b"\xfd7zXZ", "an xz archive"), (b"(\xb5/\xfd", "a Zstandard archive"), (b"Rar!", "a RAR archive"),
     (b"\x7fELF", "a program"), (b"MZ", "a program"), (b"SQLite format 3", "an SQLite database"),
@@ -54,6 +54,7 @@ _MAGIC = (
     (b"%!PS", "PostScript"), (b"AT&TFORM", "DjVu"), (b"wOF", "a web font"), (b"\x00asm", "WebAssembly"),
     (b"\xca\xfe\xba\xbe", "a compiled class or program"), (b"\x93NUMPY", "a NumPy array"), (b"ARROW1", "an Arrow file"),
 )  # fmt: skip
+_IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\x00", b"MM\x00*", b"BM")
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OLE_STREAMS = (
     ("WordDocument", "a legacy Word document (DOC)"), ("Workbook", "a legacy Excel workbook (XLS)"),
@@ -98,6 +99,8 @@ def detect(source: Source) -> DocumentType:
         return _detect_package(source, head)
     if head.startswith(_OLE):
         raise _legacy_office(source)
+    if _is_image(head):
+        return "image"
     for magic, name in _MAGIC:
         if head.startswith(magic) and not (len(magic) < 4 and _is_text(head)):
             raise _unsupported(name)
@@ -112,6 +115,12 @@ def detect(source: Source) -> DocumentType:
 
 def _unsupported(what: str) -> DataError:
     return DataError(f"looks like {what}; read are {', '.join(DOCUMENT_TYPES)}", reason="unsupported-type")
+
+
+def _is_image(head: bytes) -> bool:
+    if head.startswith(b"RIFF"):
+        return head[8:12] == b"WEBP"
+    return head.startswith(_IMAGES) and not (head.startswith(b"BM") and _is_text(head))
 
 
 def _hint(source: Source) -> DocumentType | None:

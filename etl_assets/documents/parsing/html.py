@@ -71,6 +71,21 @@ def parse_html(source: Source) -> Extract:
     )
 
 
+def parse_all_html(source: Source) -> Extract:
+    """One page of all text that a browser shows, navigation too: for pages that are nothing else."""
+    import selectolax
+    from selectolax.lexbor import LexborHTMLParser
+
+    data = source.read()
+    text, encoding = decode(data, declared_charset(data), source.charset)
+    tree = LexborHTMLParser(text)
+    tree.strip_tags(["script", "style", "template", "noscript"])
+    builder = PageBuilder(TextBudget())
+    for line in (tree.body.text(deep=True, separator="\n") if tree.body is not None else "").split("\n"):
+        builder.add(one_line(line), group="lines")
+    return Extract(pages=[builder.page(1)], method=f"selectolax {selectolax.__version__}", encoding=encoding)
+
+
 def declared_charset(data: bytes) -> str | None:
     """What the document itself says its encoding is, in its first 4 kB."""
     match = _XML_ENCODING.search(data[:1024]) or _CHARSET.search(data[:4096])

@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 from etl_assets.documents.parsing import dates
+from etl_assets.documents.parsing.chain import extract_by_chain
 from etl_assets.documents.parsing.chunk_file import GIVEN
 from etl_assets.documents.parsing.detection import MEDIA_TYPES, DocumentType, detect
 from etl_assets.documents.parsing.document import (
@@ -31,6 +32,7 @@ _FORMATS: Mapping[DocumentType, str] = {
     "html": "html:parse_html",
     "markdown": "markdown:parse_markdown",
     "text": "plain:parse_plain",
+    "image": "image:parse_image",
     "json": "json_values:parse_json",
     "csv": "delimited:parse_delimited",
     "chunks": "chunk_file:parse_chunks",
@@ -58,7 +60,7 @@ def parse(path: Path, *, name: str, content_type: str | None) -> ParsedDocument:
     try:
         kind, extract = _extract(source)
         if not any(page.text for page in extract.pages):
-            raise DataError("has no text; if its pages are pictures, run them through OCR", reason="no-text")
+            raise _no_text(extract)
     except DataError as e:
         raise DataError(f"{name}: {e}", reason=e.reason) from e
     return ParsedDocument(tuple(extract.pages), _facts(kind, extract, name))
@@ -70,7 +72,15 @@ def _extract(source: Source) -> tuple[DocumentType, Extract]:
         from etl_assets.documents.parsing.mail import parse_mail
 
         return kind, parse_mail(source, _attached)
-    return kind, _parser(kind)(source)
+    return kind, extract_by_chain(kind, _FORMATS[kind], _parser(kind), source)
+
+
+def _no_text(extract: Extract) -> DataError:
+    warnings = extract.facts.get("warnings")
+    if isinstance(warnings, list) and warnings:
+        more = f" (and {len(warnings) - 1} pages more)" if len(warnings) > 1 else ""
+        return DataError(f"has no text: {warnings[0]}{more}", reason="no-text")
+    return DataError("has no text", reason="no-text")
 
 
 def _attached(source: Source) -> Extract:

@@ -28,11 +28,12 @@ _PICTURE_PIXELS = 1_600
 
 @dataclass(slots=True)
 class Marks:
-    """``rules`` and pictures by their boxes; ``image_share`` of the page; text objects that may not be seen."""
+    """``rules`` and pictures by their boxes; ``image_share`` of the page; how many paths are ``drawn``."""
 
     rules: list[Box] = field(default_factory=list)
     images: list[Box] = field(default_factory=list)
     image_share: float = 0.0
+    drawn: int = 0
     suspects: dict[int, str] = field(default_factory=dict)
     page: pdfium.PdfPage | None = None
     picture: _Picture | None = None
@@ -183,6 +184,7 @@ def _note(marks: Marks, kind: int, pointer: Any, box: Box, whole: Box, matrix: _
         if why is not None:
             marks.suspects[_address(pointer)] = why
     elif kind == raw.FPDF_PAGEOBJ_PATH:
+        marks.drawn += 1
         _note_path(marks, pointer, box, whole, matrix)
 
 

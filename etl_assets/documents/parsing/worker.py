@@ -18,10 +18,13 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from etl_assets.documents.parsing.document import Cell, Heading, Page, ParsedDocument, Table
+from etl_assets.documents.parsing.patience import heard_by
 from etl_assets.errors import DataError
 
 Parser: TypeAlias = Callable[..., ParsedDocument]
 
+ALIVE = b'{"alive": true}'
+"""Sent while a document of slow pages is parsed."""
 PARENT_CHECK_S = 0.5
 ALARM_GRACE_S = 10
 ADDRESS_SLACK_BYTES = 256 << 20
@@ -59,7 +62,8 @@ def serve(connection: Connection, parse: Parser) -> None:
         connection.send_bytes(b'{"ready": true}')
         while True:
             request = json.loads(connection.recv_bytes())
-            connection.send_bytes(answer(request, parse))
+            with heard_by(lambda: connection.send_bytes(ALIVE)):
+                connection.send_bytes(answer(request, parse))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
 
@@ -69,7 +73,7 @@ def answer(request: dict[str, Any], parse: Parser) -> bytes:
     limits = _Limits(request["memory_limit_bytes"], request["time_limit_s"])
     started = time.perf_counter()
     try:
-        with limits:
+        with limits, heard_by(limits.begin_anew):
             document = parse(Path(request["path"]), name=request["name"], content_type=request["content_type"])
             return encode_document(document, time.perf_counter() - started)
     except DataError as e:
@@ -106,6 +110,11 @@ class _Limits:
         self._memory = memory_limit_bytes
         self._time = time_limit_s
         self._is_main = threading.current_thread() is threading.main_thread()
+
+    def begin_anew(self) -> None:
+        """Count the time from now: a page that takes long is done."""
+        if self._is_main:
+            signal.setitimer(signal.ITIMER_REAL, self._time + ALARM_GRACE_S)
 
     def __enter__(self) -> None:
         import resource

@@ -6,6 +6,7 @@ locks, threads or descriptors, and import the parsing modules only (about 0.1 s 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -197,6 +198,9 @@ class _Call:
             worker.is_ready_now()
             self._failed_starts = 0
             return None
+        if "alive" in answer:
+            worker.goes_on()
+            return None
         request = worker.request
         worker.served += 1
         del self._busy[worker.connection]
@@ -318,6 +322,10 @@ class _Worker:
         self.ready_at = self._begun_at = time.monotonic()
         self._baseline_bytes = self.rss_bytes()
 
+    def goes_on(self) -> None:
+        """Count the document's time from now: one of its slow pages is done."""
+        self._begun_at = time.monotonic()
+
     def used_bytes(self) -> int:
         """What the document added to the process; the largest seen is kept."""
         used = self.rss_bytes() - self._baseline_bytes
@@ -336,7 +344,9 @@ class _Worker:
         self.connection.close()
         if self._process.poll() is None:
             self._process.kill()
-        return self._process.wait()
+        status = self._process.wait()
+        self._kill_programs()
+        return status
 
     def ended_with(self) -> int:
         """The status of a process that is ending by itself: its socket closes a moment before it can be reaped."""
@@ -344,6 +354,11 @@ class _Worker:
             return self._process.wait(timeout=2)
         except subprocess.TimeoutExpired:
             return self.kill()
+
+    def _kill_programs(self) -> None:
+        """End what the process had called, such as tesseract: it is in the session that the process began."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
 
 
 def _kill_all(workers: set[_Worker]) -> None:

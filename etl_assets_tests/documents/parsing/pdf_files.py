@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 
 FONT = "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"
@@ -42,3 +43,33 @@ def at(x: float, y: float, text: str, size: int = 10, *, before: str = "") -> st
 def rule(x: float, y: float, width: float, height: float) -> str:
     """A ruling line as a thin black rectangle."""
     return f"0 g {x} {y} {width} {height} re f\n"
+
+
+def picture_of(data: bytes, *, dots_per_inch: int = 150) -> tuple[int, int, bytes]:
+    """(width, height, shades of grey) of a PDF's first page, as a scanner would see it."""
+    import pypdfium2 as pdfium
+
+    with pdfium.PdfDocument(data) as document:
+        bitmap = document[0].render(scale=dots_per_inch / 72, grayscale=True)
+        rows = bytes(bitmap.buffer)
+        kept = b"".join(rows[y * bitmap.stride : y * bitmap.stride + bitmap.width] for y in range(bitmap.height))
+        return bitmap.width, bitmap.height, kept
+
+
+def scanned(data: bytes, *, rotate: int = 0, text: str = "") -> bytes:
+    """A PDF that holds the picture of another's first page, turned by /Rotate, and ``text`` operators over it."""
+    width, height, shades = picture_of(data)
+    content = f"q 600 0 0 800 0 0 cm /P Do Q {text}"
+    packed = zlib.compress(shades).hex()
+    bodies = [
+        "<< /Type /Catalog /Pages 2 0 R >>", "<< /Type /Pages /Count 1 /Kids [3 0 R] >>",
+        f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 600 800] /Rotate {rotate} /Contents 4 0 R "
+        f"/Resources << /XObject << /P 5 0 R >> /Font << /F {FONT} >> >> >>",
+        f"<< /Length {len(content)} >>\nstream\n{content}\nendstream",
+        f"<< /Type /XObject /Subtype /Image /Width {width} /Height {height} /ColorSpace /DeviceGray "
+        f"/BitsPerComponent 8 /Filter [/ASCIIHexDecode /FlateDecode] /Length {len(packed)} >>\n"
+        f"stream\n{packed}\nendstream",
+    ]  # fmt: skip
+    # Without a table of offsets: readers rebuild it.
+    objects = "".join(f"{number} 0 obj\n{body}\nendobj\n" for number, body in enumerate(bodies, 1))
+    return f"%PDF-1.7\n{objects}trailer << /Size 6 /Root 1 0 R >>\nstartxref\n0\n%%EOF\n".encode()

@@ -189,7 +189,7 @@ def test_a_mail_is_a_page_and_its_attachments_follow(parsed: Parsed, tmp_path: P
     message.add_alternative("<p>See <b>attached</b>.</p>", subtype="html")
     word = docx(tmp_path / "w.docx", paragraph("first", extra='<w:br w:type="page"/>') + paragraph("second"))
     message.add_attachment(word.read_bytes(), maintype="application", subtype="octet-stream", filename="wörd.docx")
-    message.add_attachment(b"\x89PNG\r\n\x1a\n", maintype="image", subtype="png", filename="logo.png")
+    message.add_attachment(b"\x00asm\x01\x00\x00\x00", maintype="image", subtype="png", filename="logo.png")
     message.add_attachment(mail("Inner", "inner words"))
     document = parsed(bytes(message), "m.eml")
     head = "From: Anna Example <anna@example.org>\nTo: ben@example.org"

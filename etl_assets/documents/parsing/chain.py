@@ -1,0 +1,73 @@
+"""Extractors in the order in which they are tried: the next one where one fails, or gives nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from importlib import import_module
+from typing import TypeAlias
+
+from etl_assets.documents.parsing.document import MAX_FACT_CHARS, Extract, Source
+from etl_assets.documents.parsing.legibility import says_nothing
+from etl_assets.errors import DataError
+from etl_assets.stages.spec import Json
+
+Extractor: TypeAlias = Callable[[Source], Extract]
+
+FALLBACKS: Mapping[str, Sequence[str]] = {
+    "pdf": ("poppler:parse_by_pdftotext",),
+    "html": ("html:parse_all_html",),
+}
+"""Kind of document -> further extractors after its own, as ``module:function`` of this package."""
+
+_FINAL = ("encrypted", "too-large", "nesting", "truncated", "empty", "not-installed")
+"""What no other extractor would mend, or should: half of a document is not that document."""
+
+
+def extract_by_chain(kind: str, name: str, first: Extractor, source: Source) -> Extract:
+    """What the first extractor gives that gives ten characters or more; else the first text at all, else no text.
+
+    Where it is not the first, ``extractors`` in the facts says of each before it why it did not serve.
+
+    Raises:
+        DataError: of the first extractor, when all fail.
+    """
+    tried: list[Mapping[str, Json]] = []
+    scant: Extract | None = None
+    error: DataError | None = None
+    for extractor_name, extractor in [(name, first), *((n, _loaded(n)) for n in FALLBACKS.get(kind, ()))]:
+        try:
+            extract = extractor(source)
+        except DataError as e:
+            if e.reason in _FINAL and not tried:
+                raise
+            error = error or e
+            tried.append({"extractor": extractor_name, "why": str(e)[:MAX_FACT_CHARS]})
+            continue
+        except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, OSError) as e:
+            # What a library lets pass on a file that it does not understand; the next one may.
+            error = error or DataError(
+                f"cannot be read by {extractor_name} ({type(e).__name__}: {e})", reason="corrupt"
+            )
+            tried.append({"extractor": extractor_name, "why": f"{type(e).__name__}: {e}"[:MAX_FACT_CHARS]})
+            continue
+        text = "".join(page.text[:1000] for page in extract.pages[:100])
+        if not says_nothing(text):
+            return _with_record(extract, tried)
+        if scant is None or (text.strip() and not any(page.text.strip() for page in scant.pages)):
+            scant = _with_record(extract, tried)
+        tried.append({"extractor": extractor_name, "why": "gave fewer than 10 characters"})
+    if scant is None:
+        assert error is not None
+        raise error
+    return scant
+
+
+def _with_record(extract: Extract, tried: Sequence[Mapping[str, Json]]) -> Extract:
+    return replace(extract, facts={**extract.facts, "extractors": list(tried)}) if tried else extract
+
+
+def _loaded(name: str) -> Extractor:
+    module, function = name.split(":")
+    extractor: Extractor = getattr(import_module(f"etl_assets.documents.parsing.{module}"), function)
+    return extractor
