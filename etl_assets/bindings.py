@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from etl_assets.protocols.indexes import VectorIndex
     from etl_assets.protocols.keys import MasterKey
     from etl_assets.protocols.objects import Arrivals, Blobs
+    from etl_assets.protocols.signatures import SignatureStore
     from etl_assets.search.model import SearchPlaces
 
 
@@ -90,7 +91,7 @@ def _deleting(platform: Platform, settings: Settings) -> Platform:
 
     home = settings.home
     scratch = [home.tmp, home.tmp / "plain", *(folder / ".scratch" for folder in (home.originals, home.lake))]
-    traces = HomeTraces([home.dagster, home.logs], [home.cache / "results"], scratch)
+    traces = HomeTraces([home.dagster, home.logs], [home.cache / "results", home.cache / "signatures"], scratch)
     return replace(
         platform, traces=traces, certificates=lru_cache(partial(_certificates, home.certificates)),
         destroy_key=partial(_destroyed, platform.originals, "original:"),
@@ -228,6 +229,13 @@ def _graph(hosted: Connections) -> KnowledgeGraph:
 
     home = hosted.settings.home
     return hosted.graph() if hosted.settings.neo4j is not None else SqliteGraph(home.indexes / "graph.sqlite")
+
+
+def signature_store(settings: Settings) -> SignatureStore:
+    """Where signatures of near-duplicates are kept: below the home's cache, which a deletion empties."""
+    from etl_assets.backends.signature_files import SignatureFiles
+
+    return SignatureFiles(settings.home.cache / "signatures")
 
 
 def search_places(platform: Platform) -> SearchPlaces:

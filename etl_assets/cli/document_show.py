@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from etl_assets.cli.output import instant, json_line, printable, say, table
-from etl_assets.cli.session import as_json, opened
+from etl_assets.cli.session import as_json, opened, read_settings
 
 if TYPE_CHECKING:
     from etl_assets.documents.platform import Platform
+    from etl_assets.settings import Settings
+
+_COMPARED_AT_ONCE = 2_000
+"""So many documents that are new since the last comparison take some seconds."""
 
 Record = dict[str, Any]
 
@@ -21,8 +25,10 @@ Record = dict[str, Any]
 @as_json
 def show(name: str, as_json: bool) -> None:
     """Explain one document: its versions, what each stage made of it, where it is published, why it is held back."""
-    with opened() as platform:
+    settings = read_settings()
+    with opened(settings) as platform:
         record = explained(platform, name)
+        record["near_duplicates"] = _repeated(platform, settings, record)
     if as_json:
         json_line(record)
         return
@@ -44,6 +50,12 @@ def show(name: str, as_json: bool) -> None:
          for one in record["stages"]],
         numeric=("rows", "seconds", "tokens"),
     )  # fmt: skip
+    if record["near_duplicates"]:
+        say("", "near-duplicates")
+        table(
+            ("similarity", "document"),
+            [(f"{one['similarity']:.0%}", f"{one['collection']}/{one['path']}") for one in record["near_duplicates"]],
+        )
     say("", "published")
     table(
         ("publication", "version", "index generation", "model", "rows"),
@@ -106,6 +118,22 @@ def explained(platform: Platform, name: str) -> Record:
             asdict(one) | {"first_at": instant(one.first_at), "last_at": instant(one.last_at)} for one in held
         ],
     }
+
+
+def _repeated(platform: Platform, settings: Settings, record: Record) -> list[Record] | None:
+    """What it repeats in its tenant; None where too many documents were never compared."""
+    from etl_assets.bindings import search_places, signature_store
+    from etl_assets.search.near_duplicates import NearDuplicates, SignaturesMissing
+
+    if not record["published"]:
+        return []
+    try:
+        near = NearDuplicates(
+            search_places(platform), signature_store(settings), record["tenant"], most_new=_COMPARED_AT_ONCE
+        )
+    except SignaturesMissing:
+        return None
+    return [dict(one.as_json()) for one in near.of_document(record["document_id"])]
 
 
 def told(platform: Platform, name: str) -> list[Record]:

@@ -36,7 +36,7 @@ def show(
     entities have the name, they are listed and the exit code is 1: give an id or --type.
     """
     with _asked(tenant, collection) as (questions, catalogue):
-        meant = _meant(questions, catalogue, name, entity_type)
+        meant = meant_entities(questions, catalogue, name, entity_type)
         if _is_ambiguous(meant):
             return _list_candidates(name, meant, as_json)
         answers = [questions.show(owner, entity, limit=limit) for owner, entity in meant]
@@ -62,7 +62,7 @@ def neighbours(
 ) -> int:  # fmt: skip
     """List what stands near an entity, each with the sentence that connects them, and where it stands."""
     with _asked(tenant, collection) as (questions, catalogue):
-        meant = _meant(questions, catalogue, name, entity_type)
+        meant = meant_entities(questions, catalogue, name, entity_type)
         if _is_ambiguous(meant):
             return _list_candidates(name, meant, as_json)
         found = [(owner, one, questions.neighbours(owner, one, hops=hops, limit=limit)) for owner, one in meant]
@@ -94,7 +94,7 @@ def path(
     The exit code is 1 where there is none.
     """
     with _asked(tenant, collection) as (questions, catalogue):
-        ends = [(name, _meant(questions, catalogue, name, None)) for name in (start, end)]
+        ends = [(name, meant_entities(questions, catalogue, name, None)) for name in (start, end)]
         for name, meant in ends:
             if _is_ambiguous(meant):
                 return _list_candidates(name, meant, as_json)
@@ -119,13 +119,15 @@ def path(
 @contextmanager
 def _asked(tenant: str | None, collection: str | None) -> Iterator[tuple[GraphQuestions, Catalogue]]:
     from etl_assets.bindings import search_places
+    from etl_assets.documents.catalogues import catalogue_of
     from etl_assets.search.graph_questions import GraphQuestions
 
     with opened() as platform:
-        yield GraphQuestions(search_places(platform), tenant=tenant, collection=collection), platform.catalogue()
+        catalogue = catalogue_of(platform.ledger, platform.catalogue(), tenant or "", collection or "")
+        yield GraphQuestions(search_places(platform), tenant=tenant, collection=collection), catalogue
 
 
-def _meant(
+def meant_entities(
     questions: GraphQuestions, catalogue: Catalogue, name: str, entity_type: str | None
 ) -> list[tuple[str, Entity]]:
     """Entities of this id or name; where there are none, those that the catalogue gives it as another name.

@@ -62,6 +62,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "prioritise": ("etl_assets.cli.control:prioritise", "Let some runs begin before others."),
     "search": ("etl_assets.cli.search:search", "Find cited answers."),
     "searches": ("etl_assets.cli.group:searches", "List, run again and remove saved searches."),
+    "entity": ("etl_assets.cli.group:entity", "Ask the graph: what is said of an entity, what is near it."),
+    "catalogue": ("etl_assets.cli.group:catalogue", "Bring the names that documents are linked to."),
     "status": ("etl_assets.cli.status:status", "Show what is current, pending and quarantined."),
     "quarantine": ("etl_assets.cli.group:quarantine", "Show what could not be processed, and try it again."),
     "check": ("etl_assets.cli.check:check", "Prove that what is stored is right."),
@@ -89,6 +91,7 @@ DOCUMENT: Mapping[str, tuple[str, str]] = {
     "delete": ("etl_assets.cli.document_delete:delete_document", "Delete documents everywhere, with a certificate."),
     "list": ("etl_assets.cli.document_list:list_documents", "List documents and their states."),
     "show": ("etl_assets.cli.document_show:show", "Explain one document: stages, publications, quarantine."),
+    "duplicates": ("etl_assets.cli.document_duplicates:duplicates", "List what repeats one another."),
     "diff": ("etl_assets.cli.document_versions:diff_versions", "Show how two versions differ."),
     "republish": ("etl_assets.cli.document_versions:republish_version", "Publish an earlier version again."),
     "history": ("etl_assets.cli.document_show:history", "Tell what happened to one document, in order."),
@@ -139,6 +142,23 @@ IMPORT: Mapping[str, tuple[str, str]] = {
 
 GENERATION: Mapping[str, tuple[str, str]] = {
     "build": ("etl_assets.cli.generation:build", "Build another index beside the live one."),
+ENTITY: Mapping[str, tuple[str, str]] = {
+    "show": ("etl_assets.cli.entity:show", "Tell what documents say of an entity."),
+    "neighbours": ("etl_assets.cli.entity:neighbours", "List what stands near it, with the sentences that connect."),
+    "path": ("etl_assets.cli.entity:path", "Show a shortest way between two entities."),
+    "merge": ("etl_assets.cli.entity_corrections:merge", "Say that two entities are one."),
+    "split": ("etl_assets.cli.entity_corrections:split", "Say that a text means another entity."),
+    "corrections": ("etl_assets.cli.entity_corrections:list_corrections", "List what was merged and split."),
+    "undo": ("etl_assets.cli.entity_corrections:undo", "Take a merge or a split back."),
+}
+
+CATALOGUE: Mapping[str, tuple[str, str]] = {
+    "add": ("etl_assets.cli.catalogue:add", "Use a STIX 2.1 bundle beside what is used."),
+    "replace": ("etl_assets.cli.catalogue:replace", "Use a STIX 2.1 bundle in place of what is used."),
+    "show": ("etl_assets.cli.catalogue:show", "List the catalogues in use."),
+    "remove": ("etl_assets.cli.catalogue:remove", "Take a catalogue out of use."),
+}
+
     "list": ("etl_assets.cli.generation:list_generations", "Show the index generations in use."),
     "compare": ("etl_assets.cli.generation:compare", "Put what is being built beside what answers."),
     "promote": ("etl_assets.cli.generation:promote", "Let what was built answer, if it is good enough."),
@@ -212,6 +232,10 @@ quarantine = LazyGroup(QUARANTINE, name="quarantine", help="Show what could not 
 searches = LazyGroup(SEARCHES, name="searches", help="Searches that were saved with `search --save`.")
 
 importing = LazyGroup(IMPORT, name="import", help="Bring in an index of another system with its vectors.")
+
+entity = LazyGroup(ENTITY, name="entity", help="Ask the graph of what documents name, and correct it.")
+
+catalogue = LazyGroup(CATALOGUE, name="catalogue", help="The names that documents are linked to.")
 
 generation = LazyGroup(GENERATION, name="generation", help="Change a collection's model or chunking while it answers.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
@@ -68,11 +69,15 @@ def search(
 
 def show_answer(answer: Answer, *, hits: int | None = None, brief: bool = False) -> None:
     """An answer as people read it; ``hits`` cuts it, ``brief`` leaves out what stands beside the hits."""
-    for number, hit in enumerate(answer.hits[:hits], start=1):
+    repeated = Counter(one.near_duplicate_of for one in answer.hits)
+    leading = [one for one in answer.hits if one.near_duplicate_of is None]
+    for number, hit in enumerate(leading[:hits], start=1):
         place = f"{printable(hit.tenant)}/{printable(hit.collection)}/{printable(hit.path)}"
         say(f"{number:2}. {shortened(hit.title, 90)}")
         say(f"    {place}, page {hit.page}, characters {hit.start} to {hit.end}, score {hit.score:.4f}")
         say(f"    “{shortened(hit.quote, 300)}”")
+        if count := repeated[hit.place]:
+            say(f"    and {count} near-duplicate{'s' if count > 1 else ''}; --json has them")
     if not answer.hits:
         say("nothing found")
     if not brief:

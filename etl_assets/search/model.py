@@ -135,6 +135,7 @@ class Hit:
     """One cited chunk: ``quote`` is the text ``[start:end)`` of ``page``, which counts from 1, in code points.
 
     ``score`` orders hits of one answer; ``ranks`` is the place, from 1, in each source that found the chunk.
+    ``near_duplicate_of`` is the ``place`` of an earlier hit whose passage this one repeats.
     """
 
     document_id: str
@@ -154,6 +155,12 @@ class Hit:
     heading: str
     publication: int
     ranks: Mapping[str, int]
+    near_duplicate_of: str | None = None
+
+    @property
+    def place(self) -> str:
+        """``document_id/chunk_id``."""
+        return f"{self.document_id}/{self.chunk_id}"
 
     def as_json(self) -> dict[str, Json]:
         """Every field, under its name."""

@@ -18,6 +18,7 @@ from etl_assets.search.deadline import Deadline, run_all
 from etl_assets.search.evaluation import judged_id
 from etl_assets.search.facets import document_facets, entity_facets, related_entities
 from etl_assets.search.fusion import Fused, best_by_document
+from etl_assets.search.grouping import with_repeats_named
 from etl_assets.search.model import Answer, Degraded, Facets, Hit, PoolHit, RelatedEntity, Request, SearchPlaces
 from etl_assets.search.opening import Opened, opened
 from etl_assets.search.pools import GRAPH, Key, Pools, allowed_publications, gather
@@ -233,7 +234,7 @@ class _Search:
         self._degraded += [Degraded("lake", problem) for problem in problems]
         fused = {one.key: one for one in order}
         hits = [_hit(found, row, fused[found.key]) for found, row in kept]
-        return tuple(self._reranked(hits, deadline)[: self._request.limit])
+        return tuple(with_repeats_named(self._reranked(hits, deadline)[: self._request.limit]))
 
     def _reranked(self, hits: list[Hit], deadline: Deadline) -> list[Hit]:
         """In the reranker's order; in the fused one, and that said, when it does not answer."""

@@ -1,0 +1,96 @@
+"""Catalogues that people bring: which one a collection uses, and what is kept of a bundle."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from etl_assets.documents.catalogues import bring, catalogue_digest, catalogue_of
+from etl_assets.documents.mentions.catalogue import Catalogue
+from etl_assets.errors import ConfigError, DataError
+from etl_assets.ledger import given_catalogues
+from etl_assets.ledger.database import Ledger
+
+PACKAGED = Catalogue.from_objects([{"type": "malware", "id": "one", "name": "Firstone"}])
+
+
+def group(name: str, number: int, **more: Any) -> dict[str, Any]:
+    return {"type": "intrusion-set", "id": f"intrusion-set--{number:08d}-0000-4000-8000-000000000000", "name": name,
+            "spec_version": "2.1", **more}  # fmt: skip
+
+
+def bundle(*objects: Any) -> bytes:
+    return json.dumps({"type": "bundle", "id": "bundle--1", "objects": list(objects)}).encode()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger.sqlite(tmp_path / "ledger.sqlite")
+
+
+def names(ledger: Ledger, tenant: str = "acme", collection: str = "reports") -> list[str]:
+    return sorted(entry.name for entry in catalogue_of(ledger, PACKAGED, tenant, collection).entries)
+
+
+def test_without_anything_brought_the_packaged_catalogue_serves(ledger: Ledger) -> None:
+    assert catalogue_of(ledger, PACKAGED, "acme", "reports") is PACKAGED
+    assert catalogue_digest(ledger, PACKAGED, "acme", "reports") == PACKAGED.digest
+
+
+def test_one_may_be_added_for_all_for_a_tenant_and_for_a_collection(ledger: Ledger) -> None:
+    bring(ledger, bundle(group("Of Reports", 3)), name="c", mode="add", tenant="acme", collection="reports", by="ann")
+    bring(ledger, bundle(group("Of All", 1)), name="a", mode="add", by="ann")
+    bring(ledger, bundle(group("Of Acme", 2)), name="b", mode="add", tenant="acme", by="ann")
+    assert names(ledger) == ["Firstone", "Of Acme", "Of All", "Of Reports"]
+    assert names(ledger, collection="mail") == ["Firstone", "Of Acme", "Of All"]
+    assert names(ledger, tenant="zeta") == ["Firstone", "Of All"]
+    digests = [catalogue_digest(ledger, PACKAGED, *place) for place in (("acme", "reports"), ("acme", "x"), ("z", "x"))]
+    assert len(set(digests)) == 3 and catalogue_digest(ledger, PACKAGED, "acme", "y") == digests[1]
+
+
+def test_one_that_replaces_takes_the_place_of_the_packaged_one_and_of_wider_ones(ledger: Ledger) -> None:
+    bring(ledger, bundle(group("Of All", 1)), name="a", mode="add", by="ann")
+    bring(ledger, bundle(group("Alone", 2)), name="b", mode="replace", tenant="acme", by="ann")
+    assert names(ledger) == ["Alone"] and names(ledger, tenant="zeta") == ["Firstone", "Of All"]
+    bring(ledger, bundle(group("Beside", 3)), name="c", mode="add", tenant="acme", by="bob")
+    assert names(ledger) == ["Alone", "Beside"]
+    bring(ledger, bundle(group("Anew", 4)), name="d", mode="replace", tenant="acme", by="bob")
+    assert names(ledger) == ["Anew"]
+
+
+def test_the_same_name_brought_again_is_the_newer_one_and_removing_it_brings_back_what_was(ledger: Ledger) -> None:
+    before = catalogue_digest(ledger, PACKAGED, "acme", "reports")
+    bring(ledger, bundle(group("Old", 1)), name="ours", mode="add", by="ann")
+    made, _ = bring(ledger, bundle(group("New", 2)), name="ours", mode="add", by="bob")
+    assert names(ledger) == ["Firstone", "New"]
+    with ledger.writing() as connection:
+        assert given_catalogues.remove(connection, made.catalogue_id, by="bob") is not None
+        assert given_catalogues.remove(connection, made.catalogue_id, by="bob") is None
+        assert [one.ended_by for one in given_catalogues.given(connection, ended=True)] == ["bob", "bob"]
+    assert catalogue_digest(ledger, PACKAGED, "acme", "reports") == before and names(ledger) == ["Firstone"]
+
+
+def test_broken_objects_are_named_and_their_neighbours_count(ledger: Ledger) -> None:
+    data = bundle(
+        group("Whole", 1), {"type": "malware", "id": "malware--2"}, group("", 3), group("Gone", 4, revoked=True)
+    )
+    made, read = bring(ledger, data, name="a", mode="add", by="ann")
+    assert (
+        made.entries == 1 and [one.place for one in read.refused] == [1, 2] and names(ledger) == ["Firstone", "Whole"]
+    )
+
+
+def test_the_digest_is_of_what_is_read_not_of_how_it_is_written(ledger: Ledger) -> None:
+    one, _ = bring(ledger, bundle(group("A", 1)), name="a", mode="add", by="ann")
+    spaced = json.dumps(json.loads(bundle(group("A", 1))), indent=3).encode()
+    other, _ = bring(ledger, spaced, name="b", mode="add", tenant="acme", by="ann")
+    assert one.digest == other.digest
+
+
+def test_what_is_no_bundle_or_names_nothing_is_refused(ledger: Ledger) -> None:
+    with pytest.raises(DataError, match="no bundle"):
+        bring(ledger, b"{}", name="a", mode="add", by="ann")
+    with pytest.raises(ConfigError, match="nothing that a document could name"):
+        bring(ledger, bundle({"type": "note", "id": "note--1"}), name="a", mode="add", by="ann")
+    assert names(ledger) == ["Firstone"]
