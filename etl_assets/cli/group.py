@@ -136,12 +136,12 @@ SEARCHES: Mapping[str, tuple[str, str]] = {
 IMPORT: Mapping[str, tuple[str, str]] = {
     "jsonl": ("etl_assets.cli.importing:jsonl", "Bring in JSON lines of id, text, vector and metadata."),
     "lancedb": ("etl_assets.cli.importing:lancedb", "Bring in a table of LanceDB."),
+    "chroma": ("etl_assets.cli.importing_servers:chroma", "Bring in a collection of Chroma."),
+    "qdrant": ("etl_assets.cli.importing_servers:qdrant", "Bring in a collection of Qdrant."),
     "list": ("etl_assets.cli.importing:list_imports", "List what was brought in."),
     "undo": ("etl_assets.cli.importing:undo_import", "Take back what an import brought."),
 }
 
-GENERATION: Mapping[str, tuple[str, str]] = {
-    "build": ("etl_assets.cli.generation:build", "Build another index beside the live one."),
 ENTITY: Mapping[str, tuple[str, str]] = {
     "show": ("etl_assets.cli.entity:show", "Tell what documents say of an entity."),
     "neighbours": ("etl_assets.cli.entity:neighbours", "List what stands near it, with the sentences that connect."),
@@ -159,6 +159,8 @@ CATALOGUE: Mapping[str, tuple[str, str]] = {
     "remove": ("etl_assets.cli.catalogue:remove", "Take a catalogue out of use."),
 }
 
+GENERATION: Mapping[str, tuple[str, str]] = {
+    "build": ("etl_assets.cli.generation:build", "Build another index beside the live one."),
     "list": ("etl_assets.cli.generation:list_generations", "Show the index generations in use."),
     "compare": ("etl_assets.cli.generation:compare", "Put what is being built beside what answers."),
     "promote": ("etl_assets.cli.generation:promote", "Let what was built answer, if it is good enough."),
@@ -231,11 +233,11 @@ quarantine = LazyGroup(QUARANTINE, name="quarantine", help="Show what could not 
 
 searches = LazyGroup(SEARCHES, name="searches", help="Searches that were saved with `search --save`.")
 
-importing = LazyGroup(IMPORT, name="import", help="Bring in an index of another system with its vectors.")
-
 entity = LazyGroup(ENTITY, name="entity", help="Ask the graph of what documents name, and correct it.")
 
 catalogue = LazyGroup(CATALOGUE, name="catalogue", help="The names that documents are linked to.")
+
+importing = LazyGroup(IMPORT, name="import", help="Bring in an index of another system with its vectors.")
 
 generation = LazyGroup(GENERATION, name="generation", help="Change a collection's model or chunking while it answers.")
 

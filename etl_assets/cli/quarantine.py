@@ -53,6 +53,7 @@ def retry(names: tuple[str, ...], tenant: str | None, collection: str | None, re
     from etl_assets.errors import ConfigError
     from etl_assets.ledger.catalogue import partitions
     from etl_assets.ledger.documents_view import ask_retry
+    from etl_assets.ledger.quarantine import IMPORT_STAGE
 
     settings = read_settings()
     with opened(settings) as platform:
@@ -65,13 +66,17 @@ def retry(names: tuple[str, ...], tenant: str | None, collection: str | None, re
             rows = [row for row in rows if row.document_id in wanted]
         places = partitions(platform.ledger)
         keys = {row.document_id: key for row in rows if (key := partition_of(places, row)) is not None}
-        again = [row for row in rows if row.document_id in keys and row.reason != "unusable-key"]
+        again = [
+            row for row in rows
+            if row.document_id in keys and row.reason != "unusable-key" and row.stage != IMPORT_STAGE
+        ]  # fmt: skip
         if again:
             with platform.ledger.writing() as connection:
                 ask_retry(connection, again, keys)
     for row in rows:
         if row not in again:
-            say(f"{printable(row.path)}: {row.reason}: only another name helps")
+            helps = "mend the row and import again" if row.stage == IMPORT_STAGE else "only another name helps"
+            say(f"{printable(row.path)}: {row.reason}: {helps}")
     if not again:
         say("nothing to try again")
         return 0

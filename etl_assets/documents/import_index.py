@@ -34,9 +34,6 @@ if TYPE_CHECKING:
     from etl_assets.documents.platform import Platform
     from etl_assets.protocols.foreign_index import ForeignIndex, ForeignRow
 
-STAGE = "import"
-"""The stage at which rows that cannot be used are quarantined."""
-
 HELD_ROWS = 10_000
 """So many rows are named in quarantine; the others are only counted."""
 
@@ -302,9 +299,9 @@ def _hold(platform: Platform, tenant: str, collection: str, number: str, held: S
     """Quarantine these rows of an import, and let go of those that were held before and are not any more."""
     rows = quarantine.rows(platform.ledger, tenant=tenant, collection=collection)
     now = {one.document_id for one in held}
-    gone = [one.document_id for one in rows if one.stage == STAGE and one.fingerprint == number]
+    gone = [one.document_id for one in rows if one.stage == quarantine.IMPORT_STAGE and one.fingerprint == number]
     gone = [document for document in gone if document not in now]
     if gone or held:
         with platform.ledger.writing() as connection:
-            quarantine.release(connection, STAGE, gone)
-            quarantine.hold(connection, None, STAGE, 0, held)
+            quarantine.release(connection, quarantine.IMPORT_STAGE, gone)
+            quarantine.hold(connection, None, quarantine.IMPORT_STAGE, 0, held)

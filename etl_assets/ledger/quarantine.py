@@ -12,6 +12,8 @@ from etl_assets.ledger.catalogue import Partition, mark_dirty
 from etl_assets.ledger.database import Ledger, clock, draw, insert_rows
 
 RAW_STAGE = "raw_documents"
+IMPORT_STAGE = "import"
+"""The stage at which rows of other indexes are held that cannot be imported: no document, and so of no partition."""
 
 AWAITS_RETRY = -1
 """The producer of a row that a person asked to try again: no stage's producer, so the row holds nothing back, and

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
@@ -378,11 +378,11 @@ def test_two_imports_of_one_collection_do_not_run_at_once(home: SmallHome, old: 
 
 
 def test_an_import_that_was_killed_is_finished_by_the_next_one_and_can_be_undone(
-    home: SmallHome, old: OldIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: SmallHome, old: OldIndex, tmp_path: Path
 ) -> None:
-    """Killed after every number of objects that were written."""
+    """Killed after one object, and then run again; killed after three, and then undone."""
     file = old.write(tmp_path / "old.jsonl")
-    for done in (0, 1, 3):
+    for done in (1, 3):
         code = (
             "import os, signal, sys\n"
             "from etl_assets_tests.documents import killed_import\n"
@@ -404,6 +404,7 @@ def test_an_import_that_was_killed_is_finished_by_the_next_one_and_can_be_undone
 names = st.text(st.sampled_from("ab/.\\% \né~\x00"), min_size=1, max_size=8) | st.text(min_size=1, max_size=300)
 
 
+@settings(max_examples=50)
 @given(st.lists(names, unique=True, max_size=12))
 def test_every_name_gets_a_path_of_its_own_that_a_key_may_have(found: list[str]) -> None:
     paths = planned_paths(sorted(found))
