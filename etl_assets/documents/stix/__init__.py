@@ -1,0 +1,1 @@
+"""What was found, as STIX 2.1 for other programs. Start at ``bundle.stix_bundle``."""
