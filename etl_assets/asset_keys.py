@@ -66,3 +66,8 @@ SOURCE_TAG = "etl_assets/source"
 
 UPDATE_MODE_TAG = "etl_assets/update_mode"
 """Of a run that takes in other changes of keys than the update mode of its collection says."""
+
+FORCE_STAGES_TAG, FORCE_DOCUMENTS_TAG = "etl_assets/force_stages", "etl_assets/force_documents"
+"""Of a run that computes again what is there: names of stages with commas between, or ``*``; globs of paths as a list
+in JSON, all documents where there is none.
+"""

@@ -216,7 +216,11 @@ class _Runner:
 
     def run(self, one: BatchRun, tags: Mapping[str, str]) -> PartitionOutcome:
         key, run_id = one.partition, one.run_id
-        runs = PartitionRuns(lambda: self._platform, run_id=run_id, watch=self._watch, wait_s=self._wait_s)
+        from etl_assets.documents.partitions import anew_of
+
+        runs = PartitionRuns(
+            lambda: self._platform, run_id=run_id, watch=self._watch, wait_s=self._wait_s, anew=anew_of(tags)
+        )  # fmt: skip
         started = time.monotonic()
         result: dg.ExecuteInProcessResult | None = None
         try:

@@ -40,7 +40,9 @@ def pause(scope: str | None, batch: str | None, reason: str, as_json: bool) -> N
     settings = read_settings()
     with opened(settings) as platform:
         chosen = _scope(platform, scope, batch)
-        before = controls.pause(platform.ledger, chosen, reason=reason, by=_user())
+        # An argument may have bytes that are no text, and no database takes those.
+        why = reason.encode("utf-8", "backslashreplace").decode()
+        before = controls.pause(platform.ledger, chosen, reason=why, by=_user())
         held = _follow(settings, platform)
     record = {"scope": chosen, "paused": True, "was_paused": before is not None, "queued_runs_held": held}
     _tell(

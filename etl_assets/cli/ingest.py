@@ -14,6 +14,7 @@ from etl_assets.cli.output import printable, say, shortened, table, warn
 from etl_assets.cli.session import opened, unknown_collection
 
 if TYPE_CHECKING:
+    from etl_assets.documents.anew import Anew
     from etl_assets.documents.arrivals import Survey
     from etl_assets.documents.parameters import UpdateMode
     from etl_assets.documents.platform import Platform
@@ -33,7 +34,8 @@ class CollectionPlan:
     """What a sync would do in one collection. Paths of documents; ``compute`` is stage -> documents, at most.
 
     ``partitions`` are those with anything to do; ``held`` counts keys that cannot name a document. ``held_back`` are
-    paths that the update mode keeps out, by ``added``, ``changed`` and ``removed``.
+    paths that the update mode keeps out, by ``added``, ``changed`` and ``removed``; ``anew`` are computed
+    although nothing changed.
     """
 
     tenant: str
@@ -48,6 +50,7 @@ class CollectionPlan:
     seen: int = 0
     update_mode: str = "auto"
     held_back: dict[str, list[str]] = field(default_factory=dict)
+    anew: list[str] = field(default_factory=list)
     partitions: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
@@ -135,18 +138,22 @@ def opened_dry(settings: Settings) -> Iterator[Platform]:
             yield replace(platform, collections=Collections.read(home.collections_file))
 
 
-def run_and_report(settings: Settings, keys: Sequence[str], *, mode: UpdateMode | None = None) -> int:
+def run_and_report(
+    settings: Settings, keys: Sequence[str], *, mode: UpdateMode | None = None, anew: Anew | None = None
+) -> int:
     """Run these partitions, say what was done, and return the exit code: 1 when a partition failed.
 
-    ``mode`` is in place of the update mode of each collection.
+    ``mode`` is in place of the update mode of each collection; ``anew`` is computed although it is there.
     """
     from etl_assets.asset_keys import UPDATE_MODE_TAG
+    from etl_assets.documents.partitions import force_tags
 
     started = time.time()
     keys = _ready(settings, keys)
     if not keys:
         return 0
-    outcomes = _run(settings, keys, {} if mode is None else {UPDATE_MODE_TAG: mode})
+    tags = {} if mode is None else {UPDATE_MODE_TAG: str(mode)}
+    outcomes = _run(settings, keys, tags if anew is None else tags | force_tags(anew))
     with opened(settings) as platform:
         held = _held_since(platform, keys, started)
     _show_steps([one.report for one in outcomes])
@@ -281,6 +288,22 @@ def _of_new(platform: Platform, tenant: str, collection: str, mode: UpdateMode) 
     return plan
 
 
+def force(platform: Platform, plans: Plans, anew: Anew) -> int:
+    """Let partitions with documents that are to be computed anew run; how many documents that are."""
+    from etl_assets.ledger.catalogue import partitions
+
+    count = 0
+    for one in plans.collections:
+        for place in partitions(platform.ledger, tenant=one.tenant, collection=one.collection):
+            chosen = anew.chosen(platform.ledger, place)
+            count += len(chosen)
+            if chosen:
+                one.anew += sorted(chosen.values())
+                if place.key not in one.partitions:
+                    one.partitions.append(place.key)
+    return count
+
+
 def held_line(one: CollectionPlan) -> str | None:
     """What the update mode of a collection keeps out; ``None`` when that is nothing."""
     if not one.held_back:
@@ -300,7 +323,7 @@ def show_plan(plans: Plans) -> None:
         if not one.partitions and not one.held:
             continue
         say(f"{one.tenant}/{one.collection}: {len(one.partitions):,} partitions to run")
-        for word, paths in (("add", one.added), ("change", one.changed), ("remove", one.removed)):
+        for word, paths in (("add", one.added), ("change", one.changed), ("remove", one.removed), ("anew", one.anew)):
             for path in paths[:SHOWN]:
                 say(f"  {word:7} {printable(path)}")
             if len(paths) > SHOWN:

@@ -45,7 +45,7 @@ def list_runs(
         shown = run_list(settings, platform, tenant=tenant, collection=collection, states=wanted, limit=limit)
     if as_json:
         for one in shown:
-            json_line(one)
+            json_line(_plain(one))
         return
     table(
         ("run", "partition", "state", "source", "priority", "started", "seconds", "progress", ""),
@@ -70,7 +70,7 @@ def show_run(run: str, as_json: bool) -> None:
         found = _named(settings, platform, run)
     for one in found:
         if as_json:
-            json_line(one)
+            json_line(_plain(one))
             continue
         for name in SHOWN:
             value = "-" if one[name] is None else printable(str(one[name]))
@@ -220,6 +220,11 @@ def _record(
         "priority": priority, "started_at": instant(since), "ended_at": instant(ended_at),
         "seconds": None if ended_at is None else round(max(ended_at - since, 0.0), 1), **more, "since": since,
     }  # fmt: skip
+
+
+def _plain(one: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what only sorts."""
+    return {name: value for name, value in one.items() if name != "since"}
 
 
 def _held(now: Controls, partition: str, batch: str | None) -> str | None:

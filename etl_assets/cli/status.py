@@ -24,6 +24,7 @@ def status(tenant: str | None, collection: str | None, as_json: bool) -> None:
         warn_of_unusable(platform, tenant, collection)
         warn_of_moves(platform)
         records = collection_states(platform, tenant, collection)
+        pauses = _pauses(platform, tenant, collection)
     if not records and (tenant or collection):
         raise unknown_collection(tenant, collection)
     if as_json:
@@ -44,8 +45,24 @@ def status(tenant: str | None, collection: str | None, as_json: bool) -> None:
             if one["state"] == "building":
                 why = "; ".join(one["reasons"]) or "`etl-assets generation list` shows how far it is"
                 say(f"{_named(record)}: index generation {one['generation']} is being built: {printable(why)}")
+    for line in pauses:
+        say(line)
     if not records:
         say("no collection yet; start with: etl-assets demo, or etl-assets document add PATH ...")
+
+
+def _pauses(platform: Platform, tenant: str | None, collection: str | None) -> list[str]:
+    """Each pause that holds for anything of what is shown, in words."""
+    from etl_assets.cli.control import told_pause
+    from etl_assets.ledger.catalogue import partitions
+    from etl_assets.ledger.controls import controls
+
+    now = controls(platform.ledger)
+    if not now.by_scope:
+        return []
+    places = partitions(platform.ledger, tenant=tenant, collection=collection)
+    found = (now.pause_of(place.key) for place in places)
+    return [told_pause(one) for one in dict.fromkeys(found) if one is not None]
 
 
 def collection_states(platform: Platform, tenant: str | None, collection: str | None) -> list[dict[str, Any]]:

@@ -110,8 +110,7 @@ class _Looking:
         self.listed += len(now)
 
     def _enter(self) -> None:
-        differ = self._differ if self._mode == "auto" else let_in(self._ledger, self._differ, self._mode)
-        found = as_touched(self._places, differ)
+        found = as_touched(self._places, let_in(self._ledger, self._places, self._differ, self._mode))
         if found:
             with self._ledger.writing() as connection:
                 touched.touch(connection, found)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from etl_assets.documents.anew import Anew, enter
 from etl_assets.documents.arrivals import Changes, Intake, hold_unusable, survey, take_in
 from etl_assets.documents.budget import OverBudget
 from etl_assets.documents.generations import (
@@ -86,6 +87,7 @@ class PartitionRun:
         wait_s: float = 0.0,
         build_s: float | None = None,
         origin: runs.Origin | None = None,
+        anew: Anew | None = None,
     ) -> None:
         self.platform = platform
         self.partition: Partition = partition(platform.ledger, key)
@@ -94,6 +96,7 @@ class PartitionRun:
         self.left = 0
         self._watch = RunWatch(platform.ledger, run_id, key, watch)
         self._origin = origin
+        self._anew = anew
         self._wait_s = wait_s
         self._build_s = build_s
         self._lease: Lease | None = None
@@ -159,8 +162,10 @@ class PartitionRun:
             lease = self.lease
             self._in_use = None  # what was asked before the lease was taken may be outdated
             self._begun_under = self._recipe_digest()
+            ledger = self.platform.ledger
+            again = {} if self._anew is None else enter(self._anew, ledger, lease, self.partition)
             place = to_look_at(self.platform.ledger, lease, self.partition, self._begun_under)
-            self._works = [self._stage_work(lease, place, served) for served in self.in_use.served]
+            self._works = [self._stage_work(lease, place, served, again) for served in self.in_use.served]
         return self._works
 
     @property
@@ -176,11 +181,13 @@ class PartitionRun:
     def _recipe_digest(self) -> str:
         return recipe_digest(self.in_use, self.settings, self.platform.catalogue().digest)
 
-    def _stage_work(self, lease: Lease, looked_at: Partition, served: Served) -> StageWork:
+    def _stage_work(
+        self, lease: Lease, looked_at: Partition, served: Served, anew: Mapping[str, frozenset[str]]
+    ) -> StageWork:
         place = self.platform
         recipe = self._recipe_of(served)
         tariff = tariff_of(served.embedder, served.settings)
-        work = Work(place.ledger, place.lake, lease, looked_at, recipe, self.run_id, self._watch, tariff)
+        work = Work(place.ledger, place.lake, lease, looked_at, recipe, self.run_id, self._watch, tariff, anew)
         return StageWork(place, served, work, self._build_s if served.state == "building" else None)
 
     def parameters(self) -> Mapping[str, tuple[Stage, Parameters]]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from etl_assets.documents.anew import Anew
 from etl_assets.documents.partition_run import PartitionRun
 from etl_assets.documents.platform import Platform
 from etl_assets.errors import PermanentError
@@ -20,14 +21,15 @@ LOG_EVERY_S = 5.0
 class PartitionRuns:
     """Opens the platform at its first use, so that nothing is opened for a run whose first step is skipped.
 
-    ``run_id`` holds the leases: processes of one run that follow one another get the same token. ``watch`` is called
-    after every batch; ``origin`` is who asked for the run; ``wait_s`` is how long to wait for whoever has a partition;
-    ``build_s`` is how long a stage may compute for an index that is being built (``None``: until it is done).
+    ``run_id`` holds the leases: processes of one run that follow one another get the same token. ``watch`` is
+    called after every batch; ``origin`` is who asked for the run, ``anew`` what it computes although it is there;
+    ``wait_s`` is how long to wait for whoever has a partition; ``build_s`` is how long a stage may compute for an
+    index that is being built (``None``: until it is done).
     """
 
     def __init__(
         self, open_platform: Callable[[], Platform], *, run_id: str, watch: Watcher = ignore, wait_s: float = 10.0,
-        build_s: float | None = None, origin: Origin | None = None,
+        build_s: float | None = None, origin: Origin | None = None, anew: Anew | None = None,
     ) -> None:  # fmt: skip
         self._open_platform = open_platform
         self._platform: Platform | None = None
@@ -36,6 +38,7 @@ class PartitionRuns:
         self._wait_s = wait_s
         self._build_s = build_s
         self._origin = origin
+        self._anew = anew
         self._runs: dict[str, PartitionRun] = {}
         self._errors: dict[str, BaseException] = {}
         self._log: Callable[[Progress], None] = ignore
@@ -93,7 +96,7 @@ class PartitionRuns:
         if key not in self._runs:
             self._runs[key] = PartitionRun(
                 self.platform, key, run_id=self._run_id, watch=self._seen, wait_s=self._wait_s, build_s=self._build_s,
-                origin=self._origin,
+                origin=self._origin, anew=self._anew,
             )  # fmt: skip
         return self._runs[key]
 

@@ -1,5 +1,6 @@
 """How documents are sliced: one partition per shard of a collection, and the tags by which the queue orders runs."""
 
+import json
 import re
 from collections.abc import Mapping
 
@@ -8,6 +9,8 @@ import dagster as dg
 from etl_assets.asset_keys import (
     COLLECTION_TAG,
     DOCUMENT_SHARDS,
+    FORCE_DOCUMENTS_TAG,
+    FORCE_STAGES_TAG,
     HELD,
     HELD_TAG,
     INGEST_JOB,
@@ -15,6 +18,7 @@ from etl_assets.asset_keys import (
     PRIORITY_TAG,
     TENANT_TAG,
 )
+from etl_assets.documents.anew import Anew
 from etl_assets.errors import ConfigError
 from etl_assets.ledger.catalogue import parse_partition_key
 from etl_assets.ledger.controls import Controls
@@ -91,3 +95,26 @@ def origin_of(run: dg.DagsterRun) -> Origin:
     named = next((run.tags[name] for name in SOURCE_TAGS if name in run.tags), None)
     source = named or ("backfill" if backfill else "ui")
     return Origin(source[:64], backfill and backfill[:64], int(priority) if _INTEGER.fullmatch(priority) else None)
+
+
+def anew_of(tags: Mapping[str, str]) -> Anew | None:
+    """What a run with these tags computes again, if anything.
+
+    Raises:
+        ConfigError: the tags do not say it in their form.
+    """
+    stages = tags.get(FORCE_STAGES_TAG)
+    if stages is None:
+        return None
+    try:
+        patterns = json.loads(tags.get(FORCE_DOCUMENTS_TAG, "[]"))
+    except ValueError as e:
+        raise ConfigError(f"tag {FORCE_DOCUMENTS_TAG}: a list of globs in JSON") from e
+    if not isinstance(patterns, list) or not all(isinstance(one, str) for one in patterns):
+        raise ConfigError(f"tag {FORCE_DOCUMENTS_TAG}: a list of globs in JSON")
+    return Anew.read([] if stages == "*" else stages.split(","), patterns)
+
+
+def force_tags(anew: Anew) -> dict[str, str]:
+    """The tags that say it; the inverse of ``anew_of``."""
+    return {FORCE_STAGES_TAG: ",".join(anew.stages), FORCE_DOCUMENTS_TAG: json.dumps(anew.documents)}

@@ -12,7 +12,7 @@ from etl_assets.errors import ConfigError, PermanentError
 from etl_assets.ledger import objects, quarantine, tombstones
 from etl_assets.ledger.catalogue import Partition, ensure_collection
 from etl_assets.ledger.database import Ledger
-from etl_assets.ledger.held_arrivals import ADDED, CHANGED, REMOVED
+from etl_assets.ledger.held_arrivals import ADDED, CHANGED, REMOVED, HeldArrival, keep_out_some
 from etl_assets.ledger.touched import GONE, Touched
 from etl_assets.protocols.objects import Arrivals, ObjectInfo
 
@@ -122,10 +122,9 @@ def _compare(
     }
     differ = differing(ledger, now)
     compared.same += len(now) - len(differ)
-    if differ and mode != "auto":
-        differ = let_in(ledger, differ, mode)
     if differ:
         places = ensure_collection(ledger, tenant, collection, shards=shards)
+        differ = let_in(ledger, places, differ, mode)
         compared.partitions += [one.key for one in places]
         compared.touched += as_touched(places, differ)
 
@@ -149,8 +148,12 @@ def differing(ledger: Ledger, now: Mapping[str, tuple[str, str]]) -> dict[str, t
     return {identity: key for identity, key in rest.items() if differs(identity, key[1])}
 
 
-def let_in(ledger: Ledger, differ: Mapping[str, tuple[str, str]], mode: UpdateMode) -> dict[str, tuple[str, str]]:
-    """Those of keys that differ that a mode takes in: for the others no run is asked for."""
+def let_in(
+    ledger: Ledger, places: Sequence[Partition], differ: Mapping[str, tuple[str, str]], mode: UpdateMode
+) -> dict[str, tuple[str, str]]:
+    """Those of keys that differ that a mode takes in. The others are noted for people, and no run is asked for."""
+    if mode == "auto":
+        return dict(differ)
     with ledger.reading() as connection:
         known = objects.fingerprints(connection, list(differ))
     takes = TAKEN[mode]
@@ -161,7 +164,12 @@ def let_in(ledger: Ledger, differ: Mapping[str, tuple[str, str]], mode: UpdateMo
         return CHANGED if identity in known else ADDED
 
     kinds = {identity: change(identity, fingerprint) for identity, (_, fingerprint) in differ.items()}
-    return {identity: key for identity, key in differ.items() if kinds[identity] is None or kinds[identity] in takes}
+    kept = {identity: kind for identity, kind in kinds.items() if kind is not None and kind not in takes}
+    out = as_touched(places, {identity: differ[identity] for identity in kept})
+    cid = places[0].cid
+    held = [HeldArrival(one.document_id, cid, one.partition, one.path, kept[one.document_id]) for one in out]
+    keep_out_some(ledger, differ, held)
+    return {identity: key for identity, key in differ.items() if identity not in kept}
 
 
 def as_touched(places: Sequence[Partition], keys: Mapping[str, tuple[str, str]]) -> list[Touched]:

@@ -16,6 +16,7 @@ def remove_collection(connection: Connection, tenant: str, collection: str) -> N
     others = select(owner.c.cid).where(owner.c.tenant == tenant, owner.c.collection != collection)
     if connection.execute(others.limit(1)).first() is None:
         connection.execute(delete(saved).where(saved.c.tenant == tenant))
+        controls.forget(connection, [tenant])
     for known in (schema.corrections, schema.given_catalogues):
         connection.execute(delete(known).where(known.c.tenant == tenant, known.c.collection == collection))
     connection.execute(delete(q).where(q.c.tenant == tenant, q.c.collection == collection))

@@ -44,13 +44,14 @@ def keep_out(ledger: Ledger, partitions: Collection[str], held: Sequence[HeldArr
 def keep_out_some(ledger: Ledger, looked_at: Collection[str], held: Sequence[HeldArrival]) -> None:
     """After a look at these documents' keys: of them, this is what is kept out."""
     ids = sorted(looked_at)
-    table, known = schema.held_arrivals, set[str]()
+    table, known = schema.held_arrivals, dict[str, HeldArrival]()
+    columns = [table.c[name] for name in HeldArrival.__dataclass_fields__]
     with ledger.reading() as connection:
         for part in batches(ids, _IN_LIST):
-            query = select(table.c.document_id).where(table.c.document_id.in_(part))
-            known.update(connection.scalars(query))
+            rows = connection.execute(select(*columns).where(table.c.document_id.in_(part)))
+            known.update((row[0], HeldArrival(*row)) for row in rows)
     now = {one.document_id: one for one in held}
-    _write(ledger, gone=known - now.keys(), held=now)
+    _write(ledger, gone=known.keys() - now.keys(), held={key: one for key, one in now.items() if known.get(key) != one})
 
 
 def _write(ledger: Ledger, *, gone: Collection[str], held: Mapping[str, HeldArrival]) -> None:

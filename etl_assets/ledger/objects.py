@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, select, update
 
 from etl_assets.ledger import schema
-from etl_assets.ledger.catalogue import Partition, mark_dirty
+from etl_assets.ledger.catalogue import Partition, mark_dirty, within
 from etl_assets.ledger.database import Ledger, clock, insert_rows, next_sequence
 
 
@@ -72,6 +72,13 @@ def present_count(connection: Connection, cid: int) -> int:
     table = schema.objects
     query = select(func.count()).select_from(table).where(table.c.cid == cid, table.c.end_seq.is_(None))
     return int(connection.scalar(query) or 0)
+
+
+def present_paths(connection: Connection, partition: Partition) -> dict[str, str]:
+    """Path of every present document of a partition, by id."""
+    o = schema.objects
+    query = select(o.c.document_id, o.c.path).where(*within(o, partition), o.c.end_seq.is_(None))
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def _columns() -> list[Any]:

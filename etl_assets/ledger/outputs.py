@@ -1,6 +1,6 @@
 """What was made of which version: wanted, done, missing, unwanted. One row per version, producer and input."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -91,6 +91,12 @@ def missing(connection: Connection, partition: Partition, recipe: Recipe, stage:
 
     Ordered by the first input's segment, so that neighbours in a batch are neighbours on disk.
     """
+    return _stage_inputs(connection, partition, recipe, stage, is_made=False)
+
+
+def _stage_inputs(
+    connection: Connection, partition: Partition, recipe: Recipe, stage: str, *, is_made: bool
+) -> list[Missing]:
     step = recipe[stage]
     made = schema.outputs.alias("made")
     held = schema.quarantine.alias("held")
@@ -105,6 +111,7 @@ def missing(connection: Connection, partition: Partition, recipe: Recipe, stage:
             held.c.version == o.c.version, held.c.producer_id == step.producer_id, held.c.input_digest == digest,
         ),
     )  # fmt: skip
+    lacking = and_(made.c.output_id.is_(None), held.c.document_id.is_(None))
     rows: Any = sum((inputs[name].c.row_count for name in step.inputs), literal(0)) if step.inputs else literal(1)
     columns: list[Any] = [o.c.document_id, o.c.slot, o.c.path, o.c.version, o.c.size_bytes, digest, rows]
     order: list[Any] = [o.c.document_id]
@@ -115,7 +122,7 @@ def missing(connection: Connection, partition: Partition, recipe: Recipe, stage:
     query = (
         select(*columns)
         .select_from(source)
-        .where(*_present(partition), made.c.output_id.is_(None), held.c.document_id.is_(None))
+        .where(*_present(partition), made.c.output_id.is_not(None) if is_made else lacking)
         .order_by(*order)
     )
     return [
@@ -125,6 +132,25 @@ def missing(connection: Connection, partition: Partition, recipe: Recipe, stage:
         )
         for row in connection.execute(query).all()
     ]  # fmt: skip
+
+
+def made(
+    connection: Connection, partition: Partition, recipe: Recipe, stage: str, *, only: Collection[str]
+) -> list[Missing]:
+    """As ``missing``, for those of these documents whose output at ``stage`` is there."""
+    return [one for one in _stage_inputs(connection, partition, recipe, stage, is_made=True) if one.document_id in only]
+
+
+def end_replaced(connection: Connection, producer_id: int, outputs: Sequence[Output]) -> None:
+    """End the open outputs that these ones, over the same inputs, are entered in place of."""
+    x = schema.outputs
+    n = next_sequence(connection)
+    for one in outputs:
+        mine = (
+            x.c.document_id == one.document_id, x.c.producer_id == producer_id, x.c.version == one.version,
+            x.c.input_digest == one.input_digest, x.c.end_seq.is_(None),
+        )  # fmt: skip
+        connection.execute(update(x).where(*mine).values(end_seq=n))
 
 
 def wanted_outputs(partition: Partition, recipe: Recipe, stage: str) -> Select[Any]:

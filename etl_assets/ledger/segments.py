@@ -56,15 +56,30 @@ def end_outputs_of(connection: Connection, partition: Partition, segment_id: int
 
 
 def mark_dead_segments(connection: Connection, partition: Partition) -> None:
-    """Note of each segment of a partition that no open output rests on that it died, now, if it was not noted."""
+    """Note of each segment of a partition that no open output rests on that it died, now, if it was not noted.
+
+    What an open publication rests on lives, too: an output that was computed anew has ended before its document is
+    published anew, and a later stage may have failed in between.
+    """
     x, file = schema.outputs, schema.segments
     alive = select(literal(1)).where(x.c.segment_id == file.c.segment_id, x.c.end_seq.is_(None)).exists()
     hold_sequence(connection)
-    connection.execute(
-        update(file)
-        .where(file.c.partition == partition.key, file.c.dead_at.is_(None), ~alive)
-        .values(dead_at=clock(connection))
-    )
+    unused = select(file.c.segment_id).where(file.c.partition == partition.key, file.c.dead_at.is_(None), ~alive)
+    for part in batches(list(connection.scalars(unused)), _IN_LIST):
+        gone = sorted(set(part) - _still_published(connection, part))
+        connection.execute(update(file).where(file.c.segment_id.in_(gone)).values(dead_at=clock(connection)))
+
+
+def _still_published(connection: Connection, segment_ids: Sequence[int]) -> set[int]:
+    """Those of these segments that an open publication rests on."""
+    x, p = schema.outputs, schema.publications
+    columns = (x.c.output_id, x.c.document_id, x.c.segment_id)
+    rows = connection.execute(select(*columns).where(x.c.segment_id.in_(segment_ids))).all()
+    shown: set[int] = set()
+    for part in batches(sorted({row.document_id for row in rows}), _IN_LIST):
+        query = select(p.c.outputs).where(p.c.document_id.in_(part), p.c.end_seq.is_(None))
+        shown.update(number for (outputs,) in connection.execute(query) for number in outputs.values())
+    return {int(row.segment_id) for row in rows if row.output_id in shown}
 
 
 def removable_segments(connection: Connection, partition: Partition, *, grace_s: float) -> list[tuple[int, str]]:

@@ -11,9 +11,11 @@ from sqlalchemy import Connection, delete, insert, select, update
 from etl_assets.ledger import schema
 from etl_assets.ledger.database import Ledger, clock
 from etl_assets.ledger.leases import Lease, acquire, discard_dead, living_holders
+from etl_assets.ledger.outputs import batches
 from etl_assets.ledger.runs import CANCELED, DIED, FAILED, LOST, WAITING
 
 _PREFIX = "batch/"
+_IN_LIST = 5000
 
 
 def hold_batch(ledger: Ledger, batch: str, ttl_s: float) -> Lease:
@@ -47,14 +49,16 @@ def give_up(connection: Connection, run_ids: Sequence[str], *, error: str | None
     table = schema.runs
     values = {"state": FAILED if error else CANCELED, "ended_at": clock(connection)}
     report = {"report": {"error": error}} if error else {}
-    mine = (table.c.run_id.in_(run_ids), table.c.state == WAITING)
-    connection.execute(update(table).where(*mine).values(**values, **report))
+    for part in batches(run_ids, _IN_LIST):
+        mine = (table.c.run_id.in_(part), table.c.state == WAITING)
+        connection.execute(update(table).where(*mine).values(**values, **report))
 
 
 def withdraw(connection: Connection, run_ids: Sequence[str]) -> None:
     """Remove runs that never began since they are paused: what they would have done is asked for again."""
     table = schema.runs
-    connection.execute(delete(table).where(table.c.run_id.in_(run_ids), table.c.state == WAITING))
+    for part in batches(run_ids, _IN_LIST):
+        connection.execute(delete(table).where(table.c.run_id.in_(part), table.c.state == WAITING))
 
 
 def close_abandoned(ledger: Ledger) -> None:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from etl_assets.documents.arrival_watch import ArrivalStore
 from etl_assets.documents.partition_runs import PartitionRuns
-from etl_assets.documents.partitions import origin_of
+from etl_assets.documents.partitions import anew_of, origin_of
 from etl_assets.documents.platform import Platform
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class PartitionRunsResource(dg.ConfigurableResource[PartitionRuns]):
         runs = PartitionRuns(
             platform_from_environment, run_id=run_id, wait_s=self.lease_wait_s, build_s=self.build_s,
             origin=None if context.run is None else origin_of(context.run),
+            anew=None if context.run is None else anew_of(context.run.tags),
         )  # fmt: skip
         try:
             yield runs

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import dagster as dg
+from dagster._core.errors import DagsterUserCodeUnreachableError
 
 from etl_assets.asset_keys import HELD, HELD_TAG, SOURCE_TAG
 from etl_assets.documents.partitions import PARTITION_TAG, is_ingestion, origin_of
@@ -44,7 +45,10 @@ def runs_named(instance: dg.DagsterInstance, name: str) -> list[InstanceRun]:
 
 def cancel(instance: dg.DagsterInstance, run_id: str) -> bool:
     """Take a run out of the queue, or tell whoever executes it to stop; whether Dagster could."""
-    return bool(instance.run_coordinator.cancel_run(run_id))
+    try:
+        return bool(instance.run_coordinator.cancel_run(run_id))
+    except DagsterUserCodeUnreachableError:  # the code server that started it is gone
+        return False
 
 
 def _is_in(run: InstanceRun, batch: str) -> bool:

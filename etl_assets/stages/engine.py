@@ -6,7 +6,7 @@ completes; so a kill loses at most one batch, and a second run over the same inp
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from etl_assets.errors import DataError
@@ -34,7 +34,10 @@ ComputeRows = Callable[["pl.DataFrame"], "pl.DataFrame"]
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Everything a stage needs to know about where it runs. ``tariff`` is of the stage that has a memo."""
+    """Everything a stage needs to know about where it runs. ``tariff`` is of the stage that has a memo.
+
+    ``anew`` are documents, by stage, that are computed although their output is there, and without known results.
+    """
 
     ledger: Ledger
     lake: Lake
@@ -44,6 +47,7 @@ class Work:
     run_id: str
     watch: Watcher = ignore
     tariff: Tariff = FREE
+    anew: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def advance(
@@ -69,6 +73,9 @@ def advance(
     started = time.monotonic()
     with work.ledger.reading() as connection:
         todo = ledger_outputs.missing(connection, work.partition, work.recipe, stage.name)
+        again = work.anew.get(stage.name)
+        if again:
+            todo += ledger_outputs.made(connection, work.partition, work.recipe, stage.name, only=again)
     report = StageReport(stage.name, wanted=len(todo))
     done = 0
     batches = _batches(stage, todo)
@@ -144,6 +151,7 @@ class _Batch:
         self._step: Step = work.recipe[stage.name]
         self._todo = todo
         self._report = report
+        self._anew = work.anew.get(stage.name, frozenset())
         self._began = time.monotonic()
 
     def unknown(self, keyed: ComputeRows | None, seen: set[str]) -> "pl.DataFrame":
@@ -156,7 +164,7 @@ class _Batch:
 
     def run(self, compute: Compute | None, compute_rows: ComputeRows | None, keyed: ComputeRows | None = None) -> None:
         twins = self._twins()
-        fresh = [one for one in self._todo if one.input_digest not in twins]
+        fresh = [one for one in self._todo if not self._is_copied(one, twins)]
         began = time.monotonic()
         results: RowResults | None = None
         if not fresh:
@@ -164,7 +172,8 @@ class _Batch:
         elif compute_rows is not None:
             rows = self._input_rows(fresh, 0)
             rows = keyed(rows) if keyed is not None else rows
-            results = memoised(self._work, self._stage, self._step, rows, compute_rows)
+            reuse = not any(one.document_id in self._anew for one in fresh)
+            results = memoised(self._work, self._stage, self._step, rows, compute_rows, reuse=reuse)
             made = results.computed
         elif compute is not None:
             made = compute(self._tasks(fresh), *(self._input_rows(fresh, i) for i in range(len(self._step.inputs))))
@@ -177,6 +186,9 @@ class _Batch:
         with self._work.ledger.reading() as connection:
             digests = sorted({one.input_digest for one in self._todo})
             return ledger_outputs.twins(connection, self._work.partition.tenant, self._step.producer_id, digests)
+
+    def _is_copied(self, one: Missing, twins: Mapping[str, Twin]) -> bool:
+        return one.input_digest in twins and one.document_id not in self._anew
 
     def _tasks(self, fresh: Sequence[Missing]) -> list[Task]:
         place = self._work.partition
@@ -214,7 +226,7 @@ class _Batch:
         import polars as pl
 
         good = [one for one in fresh if one.document_id not in made.failures]
-        copied = [one for one in self._todo if one.input_digest in twins]
+        copied = [one for one in self._todo if self._is_copied(one, twins)]
         rows = made.rows.select("document_id", *self._stage.columns())
         if made.failures:  # a failed document may have got as far as some rows
             rows = rows.filter(~pl.col("document_id").is_in(list(made.failures)))
@@ -318,6 +330,8 @@ class _Batch:
                     ledger_segments.record_rows(
                         connection, work.partition.tenant, step.producer_id, results.keys, segment.segment_id
                     )
+            if self._anew:
+                ledger_outputs.end_replaced(connection, step.producer_id, done)
             ledger_outputs.record_outputs(connection, work.partition, step.producer_id, work.run_id, done)
             made = [(one.document_id, one.version, one.input_digest) for one in done]
             quarantine.settle(connection, step.stage, step.producer_id, made)

@@ -69,9 +69,10 @@ class RowResults:
 
 
 def memoised(
-    place: Place, stage: Stage, step: Step, rows: "pl.DataFrame", compute: Callable[["pl.DataFrame"], "pl.DataFrame"]
-) -> RowResults:
-    """The stage's rows for input ``rows``, computing each unknown key once.
+    place: Place, stage: Stage, step: Step, rows: "pl.DataFrame",
+    compute: Callable[["pl.DataFrame"], "pl.DataFrame"], *, reuse: bool = True,
+) -> RowResults:  # fmt: skip
+    """The stage's rows for input ``rows``, computing each unknown key once; without ``reuse`` none is known.
 
     A document with more unknown keys than a batch holds is computed in slices that are kept as they are made, so that
     a kill in the middle of a large document loses one slice only. A key whose computation raises DataError fails
@@ -81,7 +82,7 @@ def memoised(
 
     memo = _memo_of(stage)
     unique = rows.unique(subset=memo.key, keep="first", maintain_order=True).drop("document_id")
-    values, known = _known_values(place, stage, step, unique[memo.key].to_list())
+    values, known = _known_values(place, stage, step, unique[memo.key].to_list() if reuse else [])
     unknown = unique.filter(~pl.col(memo.key).is_in(list(known)))
     results = RowResults(Computed(rows.head(0)))
     failed: dict[str, DataError] = {}

@@ -53,7 +53,7 @@ def test_a_paused_collection_waits_and_comes_in_after_resume(etl: Command, home:
     again = etl("pause", "acme/reports", "--json", "--reason", "disk full", home=home)
     assert again.records == [{"scope": "acme/reports", "paused": True, "was_paused": True, "queued_runs_held": 0}]
     done = etl("sync", home=home)
-    assert done.code == 0
+    assert done.code == 0 and "acme/reports is paused since" in etl("status", home=home).out
     assert "acme/reports is paused since" in done.out and "(disk full)" in done.out
     assert "etl-assets resume acme/reports" in done.out and "1 partitions with something to do wait" in done.out
     between = current(etl, home)

@@ -295,3 +295,17 @@ def test_an_update_mode_holds_for_one_sync_and_says_what_it_keeps_out(etl: Comma
     assert etl("sync", home=home).code == 0
     assert not etl("document", "list", "--state", "pending", "--json", home=home).records
     assert etl("sync", "--update-mode", "append", home=home).code == 2
+
+
+def test_a_forced_sync_computes_again_what_is_named(etl: Command, home: Path) -> None:
+    assert etl("sync", home=home).code == 0  # the copies' fingerprints are new
+    chosen = ("--force", "--stage", "chunks", "--document", "apt/*", "--tenant", "acme")
+    (plan,) = etl("sync", *chosen, "--dry-run", "--json", home=home).records
+    assert plan["anew"] == ["apt/bear.txt", "apt/panda.md"] and plan["partitions"] == ["acme.reports.00-of-01"]
+    done = etl("sync", *chosen, home=home)
+    steps = {words[0]: words[1:3] for line in done.out.splitlines() if len(words := line.split()) > 3}
+    assert done.code == 0 and steps["pages"] == ["0", "0"] and steps["chunks"] == ["2", "0"], done.out
+    none = etl("sync", "--force", "--document", "nothing*", home=home)
+    assert none.code == 0 and "none of the documents" in none.err
+    for wrong in (("--stage", "pages"), ("--force", "--stage", "ocr")):
+        assert etl("sync", *wrong, home=home).code == 2

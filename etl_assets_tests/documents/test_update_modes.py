@@ -56,6 +56,8 @@ def test_a_mode_takes_in_what_it_says_and_shows_what_it_keeps_out(tmp_path: Path
     assert [one.partition for one in found.requests] == [home.key], "something of it is taken in by every mode"
     with home.platform.ledger.reading() as connection:
         assert touched.waiting(connection)[home.key].count == len(TAKES[mode])
+    told = {one.path.removesuffix(".txt") for one in listed_documents(home.platform) if one.reason == "held-back"}
+    assert told == {"new", "changed", "gone"} - TAKES[mode], "the sensor alone says so"
     report = home.run("after")
     assert report["raw_documents"]["held_back"] == 3 - len(TAKES[mode])
     assert taken_in(home, before) == TAKES[mode]
