@@ -56,7 +56,7 @@ def test_every_command_explains_itself(path: tuple[str, ...], capfd: pytest.Capt
     ("arguments", "message"),
     [
         (["serch"], "no command 'serch'; did you mean search?"),
-        (["document", "frobnicate"], "there are add, remove, delete, list, show, diff, republish, history"),
+        (["document", "frobnicate"], "there are add, remove, delete, list, show, duplicates, diff, republish, history"),
         (["search"], "Missing argument 'QUERY'"),
         (["sync", "--json"], "--json goes with --dry-run"),
         (["sql", "select 1", "--format", "parquet"], "needs --out FILE"),
