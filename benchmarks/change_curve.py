@@ -20,6 +20,7 @@ from typing import Any
 from sqlalchemy import event
 
 from etl_assets.bindings import open_platform
+from etl_assets.documents.model import STAGES
 from etl_assets.documents.partition_run import PartitionRun
 from etl_assets.documents.platform import Platform
 from etl_assets.ledger.catalogue import ensure_collection
@@ -92,7 +93,7 @@ def run(platform: Platform, meter: Meter, run_id: str) -> dict[str, Cost]:
     (place,) = ensure_collection(platform.ledger, *PLACE, shards=1)
     with PartitionRun(platform, place.key, run_id=run_id) as one:
         steps: dict[str, Callable[[], Any]] = {
-            name: getattr(one, name) for name in ("raw_documents", "pages", "chunks", "embeddings", "mentions")
+            name: getattr(one, name) for name in ("raw_documents", *(stage.name for stage in STAGES))
         }
         steps |= {f"{store}_index": (lambda store=store: one.write_store(store)) for store in STORES}
         steps["published_documents"] = one.published_documents

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from etl_assets.documents.collections import Collections
+from etl_assets.documents.model import STAGES
 from etl_assets.documents.plan import plan_collection
 from etl_assets_tests.small_homes import STATIC, SmallHome
 
@@ -70,7 +71,7 @@ def beside(name: str, home: SmallHome) -> None:
     report = home.run(name)
     ran_s = time.monotonic() - began
     print(f"{name}: planned in {planned_s:.1f} s, run in {ran_s:.1f} s")
-    for stage in ("pages", "chunks", "embeddings", "mentions"):
+    for stage in (one.name for one in STAGES):
         step, ran = plan.stage(stage), report[stage]
         print(
             f"  {stage}: documents {ratio(step.documents, ran['wanted'])}, rows {ratio(step.rows, ran['rows'])}, "

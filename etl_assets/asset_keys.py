@@ -6,6 +6,7 @@ RAW_DOCUMENTS = AssetKey("raw_documents")
 PAGES = AssetKey("pages")
 CHUNKS = AssetKey("chunks")
 EMBEDDINGS = AssetKey("embeddings")
+KNOWLEDGE = AssetKey("knowledge")
 MENTIONS = AssetKey("mentions")
 VECTOR_INDEX = AssetKey("vector_index")
 KEYWORD_INDEX = AssetKey("keyword_index")
@@ -14,7 +15,7 @@ PUBLISHED_DOCUMENTS = AssetKey("published_documents")
 REPAIRED_INDEXES = AssetKey("repaired_indexes")
 
 DOCUMENT_ASSETS = (
-    RAW_DOCUMENTS, PAGES, CHUNKS, EMBEDDINGS, MENTIONS,
+    RAW_DOCUMENTS, PAGES, CHUNKS, EMBEDDINGS, KNOWLEDGE, MENTIONS,
     VECTOR_INDEX, KEYWORD_INDEX, KNOWLEDGE_GRAPH, PUBLISHED_DOCUMENTS,
 )  # fmt: skip
 """Every asset of the documents domain, in the order in which a run makes them."""

@@ -54,7 +54,7 @@ class PartitionOutcome:
     """How the run of one partition ended.
 
     ``report`` has what each step reported, by step: ``raw_documents``, ``pages``, ``chunks``, ``embeddings``,
-    ``mentions``, ``vector_index``, ``keyword_index``, ``graph_index``, ``published_documents``.
+    ``knowledge``, ``mentions``, ``vector_index``, ``keyword_index``, ``graph_index``, ``published_documents``.
     """
 
     partition: str

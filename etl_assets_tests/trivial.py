@@ -6,7 +6,7 @@ Each line of a file is a chunk. A vector is made of its text's digest. Words in 
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from etl_assets.backends.local_arrivals import LocalArrivals
 from etl_assets.backends.local_blobs import LocalBlobs
 from etl_assets.backends.sqlite_graph import SqliteGraph
 from etl_assets.documents.arrivals import Intake, original_key, survey, take_in
-from etl_assets.documents.model import CHUNKS, EMBEDDINGS, MENTIONS, PAGES, STAGES, chunk_id, embedded_text_digest
+from etl_assets.documents.model import CHUNKS, EMBEDDINGS, MENTIONS, PAGES, chunk_id, embedded_text_digest
 from etl_assets.documents.parameters import GenerationRules, ParsingLimits, Publications
 from etl_assets.documents.promotion import Candidate, consider, retire_expired
 from etl_assets.documents.publication import CommitReport, Publisher, Stores, Target
@@ -38,6 +38,11 @@ from etl_assets.stages.spec import Computed, Parameters, Stage, Task
 from etl_assets_tests.ledgers import open_ledger
 
 DIMENSION = 8
+
+STAGES = (
+    PAGES, CHUNKS, EMBEDDINGS, replace(MENTIONS, inputs=("pages", "chunks"), input_columns=MENTIONS.input_columns[:2])
+)  # fmt: skip
+"""The stages of a chain that knows no catalogue and nobody's corrections."""
 
 
 @dataclass

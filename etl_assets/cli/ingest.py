@@ -22,7 +22,17 @@ if TYPE_CHECKING:
     from etl_assets.settings import Settings
     from etl_assets.stages.report import Progress
 
-STEPS = ("raw_documents", "pages", "chunks", "embeddings", "mentions", "vector_index", "keyword_index", "graph_index")
+STEPS = (
+    "raw_documents",
+    "pages",
+    "chunks",
+    "embeddings",
+    "knowledge",
+    "mentions",
+    "vector_index",
+    "keyword_index",
+    "graph_index",
+)
 """Steps of a run's report that are shown, in order."""
 
 SHOWN = 20

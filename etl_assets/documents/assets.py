@@ -12,6 +12,7 @@ from etl_assets.asset_keys import (
     EMBEDDINGS,
     INTAKE_TAG,
     KEYWORD_INDEX,
+    KNOWLEDGE,
     KNOWLEDGE_GRAPH,
     MENTIONS,
     PAGES,
@@ -123,7 +124,20 @@ def embeddings(
 
 
 @document_asset(
-    key=MENTIONS, deps=[PAGES, CHUNKS], group_name="documents", kinds={"parquet", "polars"},
+    key=KNOWLEDGE, deps=[PAGES], group_name="documents", kinds={"parquet", "polars"},
+    code_version=model.KNOWLEDGE.code_version, tags={"domain": "documents", "step": "stage"},
+)  # fmt: skip
+@reports_failures
+def knowledge(
+    context: dg.AssetExecutionContext, partition_runs: dg.ResourceParam[PartitionRuns]
+) -> dg.MaterializeResult[None]:
+    """What concerns each document of the catalogue of names and of people's corrections, and nothing else of them."""
+    with partition_runs.step(context.partition_key, context.log.info) as run:
+        return result(*stage_facts(run, model.KNOWLEDGE, run.knowledge()), model.KNOWLEDGE)
+
+
+@document_asset(
+    key=MENTIONS, deps=[PAGES, CHUNKS, KNOWLEDGE], group_name="documents", kinds={"parquet", "polars"},
     code_version=model.MENTIONS.code_version, tags={"domain": "documents", "step": "stage"},
 )  # fmt: skip
 @reports_failures
@@ -219,7 +233,7 @@ def repaired_indexes(
 
 
 DOCUMENT_ASSETS = (
-    raw_documents, pages, chunks, embeddings, mentions, vector_index, keyword_index, knowledge_graph,
+    raw_documents, pages, chunks, embeddings, knowledge, mentions, vector_index, keyword_index, knowledge_graph,
     published_documents,
 )  # fmt: skip
 

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from etl_assets.documents.model import CHUNKS, EMBEDDINGS, MENTIONS, PAGES
+from etl_assets.documents.catalogues import catalogue_of
+from etl_assets.documents.knowledge import Outside, outside_of
+from etl_assets.documents.model import CHUNKS, EMBEDDINGS, KNOWLEDGE, MENTIONS, PAGES
 from etl_assets.documents.parameters import Chunking, CollectionSettings, EmbedderChoice
 from etl_assets.documents.parsing.programs import reading_parameters
 from etl_assets.documents.platform import Platform
@@ -28,22 +30,27 @@ NOT_BEGUN = -1
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One generation that a run keeps up to date. ``settings`` are the collection's, with what defines this one."""
+    """One generation that a run keeps up to date. ``settings`` are the collection's, with what defines this one.
+
+    ``outside`` is what its stages are told beside the documents.
+    """
 
     generation_id: int
     state: str
     settings: CollectionSettings
     embedder: "Embedder"
+    outside: Outside
 
-    def parameters(self, catalogue: str) -> Mapping[str, tuple[Stage, Parameters]]:
-        """What each stage's result depends on beside its input, in order; ``catalogue`` is that of names, by digest."""
+    def parameters(self) -> Mapping[str, tuple[Stage, Parameters]]:
+        """What each stage's result depends on beside its input, in order."""
         wanted: dict[str, tuple[Stage, Parameters]] = {PAGES.name: (PAGES, reading_parameters())}
         wanted[CHUNKS.name] = (CHUNKS, _chunking_parameters(self.settings, self.embedder))
         if self.settings.publications.vector:
             model = self.embedder.model
             vectors: Parameters = {"model": model.name, "digest": model.digest, "dimension": model.dimension}
             wanted[EMBEDDINGS.name] = (EMBEDDINGS, vectors)
-        wanted[MENTIONS.name] = (MENTIONS, {"catalogue": catalogue})
+        wanted[KNOWLEDGE.name] = (KNOWLEDGE, self.outside.parameters)
+        wanted[MENTIONS.name] = (MENTIONS, {})
         return wanted
 
 
@@ -86,8 +93,8 @@ def applied(settings: CollectionSettings, defining: Mapping[str, Any]) -> Collec
     )
 
 
-def in_use(platform: Platform, place: Partition, settings: CollectionSettings) -> InUse:
-    """What a run of a partition would serve now. It writes nothing.
+def in_use(platform: Platform, place: Partition, settings: CollectionSettings, outside: Outside | None = None) -> InUse:
+    """What a run of a partition would serve now, told what is known ``outside`` now, or was before. It writes nothing.
 
     A generation whose model cannot be opened any more, or is another by now, stands still: it goes on answering, and
     only removals reach it.
@@ -96,6 +103,7 @@ def in_use(platform: Platform, place: Partition, settings: CollectionSettings) -
         ConfigError: the embedder that the settings name cannot be used.
     """
     wanted = definition(platform, place.tenant, place.collection, settings)
+    told = outside or known_outside(platform, place.tenant, place.collection)
     with platform.ledger.reading() as connection:
         known = list(ledger_generations.generations(connection, place.cid).values())
         followed = ledger_generations.wanted_recipe(connection, place.cid) == wanted.recipe
@@ -105,13 +113,13 @@ def in_use(platform: Platform, place: Partition, settings: CollectionSettings) -
         if not followed and _is_given_up(one, wanted):
             continue
         try:
-            served.append(_served(platform, place, settings, one, wanted))
+            served.append(_served(platform, place, settings, one, wanted, told))
         except ConfigError as e:
             problems[one.generation_id] = f"index generation {one.generation_id} ({one.state}) stands still: {e}"
     begins = not any((one.recipe or wanted.recipe) == wanted.recipe for one in known)
     if not known or (begins and not followed):
         embedder = _opened(platform, place.tenant, settings)
-        served.append(Served(NOT_BEGUN, "building" if known else "live", settings, embedder))
+        served.append(Served(NOT_BEGUN, "building" if known else "live", settings, embedder, told))
     served.sort(key=lambda one: (one.state != "live", one.state != "previous", one.generation_id))
     if not served:
         raise ConfigError("; ".join(problems.values()))
@@ -136,8 +144,13 @@ def is_followed(platform: Platform, place: Partition, settings: CollectionSettin
 
 def known_recipe(platform: Platform, served: Served) -> Recipe:
     """The producers of a generation, with -1 for those that never ran. It writes nothing."""
-    parameters = served.parameters(platform.catalogue().digest).items()
-    return {name: _step(platform, name, stage, values) for name, (stage, values) in parameters}
+    return {name: _step(platform, name, stage, values) for name, (stage, values) in served.parameters().items()}
+
+
+def known_outside(platform: Platform, tenant: str, collection: str) -> Outside:
+    """What the stages of a collection would be told now beside its documents."""
+    catalogue = catalogue_of(platform.ledger, platform.catalogue(), tenant, collection)
+    return outside_of(platform.ledger, catalogue, tenant, collection)
 
 
 def _step(platform: Platform, name: str, stage: Stage, values: Parameters) -> Step:
@@ -170,7 +183,12 @@ def _producers(recipe: Recipe, stage: str) -> frozenset[tuple[str, str]]:
 
 
 def _served(
-    platform: Platform, place: Partition, settings: CollectionSettings, one: Generation, wanted: Definition
+    platform: Platform,
+    place: Partition,
+    settings: CollectionSettings,
+    one: Generation,
+    wanted: Definition,
+    outside: Outside,
 ) -> Served:
     if one.recipe == wanted.recipe or (one.recipe is None and one.embedding_digest == wanted.embedding.digest):
         own = settings
@@ -182,7 +200,7 @@ def _served(
     digest = one.embedding_digest if one.made_by is None else one.made_by.digest
     if own is not settings and embedder.model.digest != digest:
         raise ConfigError(f"it was made by {one.embedding_model}, and its settings name another model by now")
-    return Served(one.generation_id, one.state, own, embedder)
+    return Served(one.generation_id, one.state, own, embedder, outside)
 
 
 def _note_recipe(

@@ -28,9 +28,10 @@ KINDS: tuple[Kind, ...] = ("document", "stage", "producer", "backend", "asset")
 
 DOWNSTREAM: Mapping[str, tuple[str, ...]] = {
     "raw_documents": ("pages",),
-    "pages": ("chunks", "mentions"),
+    "pages": ("chunks", "knowledge", "mentions"),
     "chunks": ("embeddings", "mentions", "keyword_index"),
     "embeddings": ("vector_index", "keyword_index", "knowledge_graph"),
+    "knowledge": ("mentions",),
     "mentions": ("vector_index", "keyword_index", "knowledge_graph"),
     "vector_index": ("published_documents",),
     "keyword_index": ("published_documents",),

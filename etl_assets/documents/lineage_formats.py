@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
-from etl_assets.documents.model import CHUNKS, EMBEDDINGS, MENTIONS, PAGES, STAGES
+from etl_assets.documents.model import CHUNKS, EMBEDDINGS, KNOWLEDGE, MENTIONS, PAGES, STAGES
 from etl_assets.documents.origin import Origin
 from etl_assets.stages.spec import Stage
 
@@ -34,6 +34,7 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[tuple[str, str], ...]]] = {
         "chunk_id": ((CHUNKS.name, "chunk_id"),),
         **dict.fromkeys(("text_digest", "vector"), ((CHUNKS.name, "text"),)),
     },
+    KNOWLEDGE.name: dict.fromkeys(("kind", "key", "value"), ((PAGES.name, "text"),)),
     MENTIONS.name: {
         "page": ((PAGES.name, "page"),),
         "chunk_id": ((CHUNKS.name, "chunk_id"), (CHUNKS.name, "start"), (CHUNKS.name, "end")),

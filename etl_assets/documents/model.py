@@ -105,6 +105,17 @@ def mentions_columns() -> "pl.Schema":
     )  # fmt: skip
 
 
+def knowledge_columns() -> "pl.Schema":
+    """One row per thing known from outside that concerns a document: its kind, what it is about, and what is said.
+
+    ``kind`` is ``entry`` (of the catalogue; ``key`` is the entity id) or that of a correction (``label``, ``link``,
+    ``merge``, ``split``; ``key`` is its subject); ``value`` is canonical JSON.
+    """
+    import polars as pl
+
+    return pl.Schema({"kind": pl.String(), "key": pl.String(), "value": pl.String()})
+
+
 def chunk_id(text: str, occurrence: int) -> str:
     """Content hash and occurrence: the n-th chunk (from 0) of one document with exactly this text."""
     return f"{embedded_text_digest(text)}-{occurrence}"
@@ -124,15 +135,19 @@ EMBEDDINGS = Stage(
     "embeddings", ("chunks",), "1", embeddings_columns, ("chunk_id", "vector"), RowMemo("text_digest", ("vector",)),
     batch_documents=1024, batch_rows=512, input_columns=(chunks_columns,),
 )  # fmt: skip
+KNOWLEDGE = Stage(
+    "knowledge", ("pages",), "1", knowledge_columns, ("kind", "key", "value"), batch_documents=1024,
+    input_columns=(pages_columns,),
+)  # fmt: skip
 MENTIONS = Stage(
-    "mentions", ("pages", "chunks"), "2", mentions_columns,
+    "mentions", ("pages", "chunks", "knowledge"), "2", mentions_columns,
     ("page", "start", "end", "entity_id", "name", "chunk_id", "confidence"), batch_documents=1024,
-    input_columns=(pages_columns, chunks_columns),
+    input_columns=(pages_columns, chunks_columns, knowledge_columns),
 )  # fmt: skip
 HOSTED_EMBEDDINGS = replace(EMBEDDINGS, batch_rows=4096)
 """The same stage for a hosted model, which is waited for rather than computed: 64 requests of 64 texts, many at a
 time. What they gave is kept as they come, so that a kill loses no more here."""
 
-STAGES = (PAGES, CHUNKS, EMBEDDINGS, MENTIONS)
+STAGES = (PAGES, CHUNKS, EMBEDDINGS, KNOWLEDGE, MENTIONS)
 """In the order in which a run advances them. Parsing is dear, so its batches are small; embedding 512 texts takes
 about 15 s on two cores, which is the most that a kill may lose."""

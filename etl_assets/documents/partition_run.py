@@ -1,7 +1,7 @@
 """One run of one partition: the steps that Dagster's assets, and tests without Dagster, call in order."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -16,10 +16,12 @@ from etl_assets.documents.generations import (
     follow_settings,
     in_use,
     is_followed,
+    known_outside,
     known_recipe,
     saved_judgement,
 )
-from etl_assets.documents.model import CHUNKS, EMBEDDINGS, MENTIONS, PAGES, STAGES
+from etl_assets.documents.knowledge import Outside
+from etl_assets.documents.model import CHUNKS, EMBEDDINGS, KNOWLEDGE, MENTIONS, PAGES, STAGES
 from etl_assets.documents.moves import follow_moves, moved_stores
 from etl_assets.documents.parameters import CollectionSettings, UpdateMode
 from etl_assets.documents.platform import Platform
@@ -101,6 +103,7 @@ class PartitionRun:
         self._build_s = build_s
         self._lease: Lease | None = None
         self._in_use: InUse | None = None
+        self._outside: Outside | None = None
         self._works: list[StageWork] | None = None
         self._begun_under = ""
         self._publisher: Publisher | None = None
@@ -128,7 +131,7 @@ class PartitionRun:
             if self._lease is not None and not is_followed(self.platform, place, settings):
                 with self._lease.writing() as connection:
                     follow_settings(self.platform, connection, place, settings)
-            self._in_use = in_use(self.platform, place, settings)
+            self._in_use = in_use(self.platform, place, settings, self._outside)
         return self._in_use
 
     @property
@@ -161,6 +164,8 @@ class PartitionRun:
         if self._works is None:
             lease = self.lease
             self._in_use = None  # what was asked before the lease was taken may be outdated
+            # Read once: what somebody corrects meanwhile is for the next run, which this one must not call done.
+            self._outside = known_outside(self.platform, self.partition.tenant, self.partition.collection)
             self._begun_under = self._recipe_digest()
             ledger = self.platform.ledger
             again = {} if self._anew is None else enter(self._anew, ledger, lease, self.partition)
@@ -179,7 +184,7 @@ class PartitionRun:
         return [one.target for one in self.works]
 
     def _recipe_digest(self) -> str:
-        return recipe_digest(self.in_use, self.settings, self.platform.catalogue().digest)
+        return recipe_digest(self.in_use, self.settings)
 
     def _stage_work(
         self, lease: Lease, looked_at: Partition, served: Served, anew: Mapping[str, frozenset[str]]
@@ -192,7 +197,7 @@ class PartitionRun:
 
     def parameters(self) -> Mapping[str, tuple[Stage, Parameters]]:
         """What each stage's result depends on beside its input, in order, in the generation that answers."""
-        return self.in_use.main.parameters(self.platform.catalogue().digest)
+        return self.in_use.main.parameters()
 
     def recipe(self) -> Recipe:
         """The producers of the generation that answers, by stage."""
@@ -201,7 +206,7 @@ class PartitionRun:
     def _recipe_of(self, served: Served) -> Recipe:
         ledger = self.platform.ledger
         recipe = {}
-        for name, (stage, parameters) in served.parameters(self.platform.catalogue().digest).items():
+        for name, (stage, parameters) in served.parameters().items():
             producer = stage.producer(parameters)
             number = ledger.producer_id(name, producer, dict(parameters))
             recipe[name] = Step(name, number, stage.inputs, producer)
@@ -285,9 +290,18 @@ class PartitionRun:
         """Embed texts that were never embedded in this tenant by this model."""
         return self._advance(EMBEDDINGS)
 
+    def knowledge(self) -> StageReport:
+        """Look up what the catalogue and people say that concerns each document."""
+        return self._advance(KNOWLEDGE)
+
     def mentions(self) -> StageReport:
         """Find entities where they were not looked for."""
         return self._advance(MENTIONS)
+
+    @property
+    def stages(self) -> Sequence[Callable[[], StageReport]]:
+        """The step of every stage, in the order in which they are made."""
+        return (self.pages, self.chunks, self.embeddings, self.knowledge, self.mentions)
 
     def _advance(self, stage: Stage) -> StageReport:
         """A stage of every generation; those that make the very same rows share them."""
@@ -341,6 +355,7 @@ class PartitionRun:
     def close(self, error: BaseException | None = None) -> None:
         """Enter how the run ended and let the partition go. Called twice, it does nothing more."""
         lease, self._lease, self._works, self._publisher, self._in_use = self._lease, None, None, None, None
+        self._outside = None
         if lease is None:
             return
         try:
@@ -421,7 +436,7 @@ class PartitionRun:
 def all_steps(run: PartitionRun) -> dict[str, Any]:
     """Every step of a run, in order; what each one reported."""
     run.raw_documents()
-    for step in (run.pages, run.chunks, run.embeddings, run.mentions):
+    for step in run.stages:
         step()
     for store in ledger_publications.STORES:
         run.write_store(store)

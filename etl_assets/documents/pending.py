@@ -10,7 +10,7 @@ from etl_assets.ledger.catalogue import Partition
 
 def recipe_digest(run: PartitionRun) -> str:
     """Digest of what the results of the run's collection depend on beside its documents."""
-    return upkeep.recipe_digest(run.in_use, run.settings, run.platform.catalogue().digest)
+    return upkeep.recipe_digest(run.in_use, run.settings)
 
 
 def is_up_to_date(platform: Platform, partition: Partition) -> bool:

@@ -179,7 +179,7 @@ def _mend(run: PartitionRun, drift: Drift, report: RepairReport) -> None:
 
 def _recompute(run: PartitionRun, report: RepairReport) -> None:
     """Make again what the lake has lost. Publications of the same contents then rest on the new rows."""
-    for step in (run.pages, run.chunks, run.embeddings, run.mentions):
+    for step in run.stages:
         made = step()
         if made.computed or made.reused:
             report.recomputed[made.stage] = report.recomputed.get(made.stage, 0) + made.computed + made.reused

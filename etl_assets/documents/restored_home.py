@@ -54,7 +54,7 @@ def publish_anew(platform: Platform, collections: Sequence[tuple[str, str]], rep
             report.documents += len(republish(platform, run.lease, place))
             with run.lease.writing() as connection:
                 restoring.forget_emptied(connection, place.key)
-            for step in (run.pages, run.chunks, run.embeddings, run.mentions):
+            for step in run.stages:
                 step()
             report.documents += run.published_documents().published
 

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from etl_assets.documents.arrivals import original_key
 from etl_assets.documents.chunking import chunk_pages
+from etl_assets.documents.corrected import corrected_mentions
 from etl_assets.documents.embedding import WindowedRows, embed_rows
 from etl_assets.documents.generations import Served
 from etl_assets.documents.given_vectors import GivenRows, keyed_chunks, salted_pages
-from etl_assets.documents.mentions.find import find_mentions
-from etl_assets.documents.model import CHUNKS, EMBEDDINGS, MENTIONS, PAGES, STAGES
+from etl_assets.documents.knowledge import known
+from etl_assets.documents.model import CHUNKS, EMBEDDINGS, KNOWLEDGE, MENTIONS, PAGES, STAGES
 from etl_assets.documents.pages import parse_documents
 from etl_assets.documents.platform import Platform
 from etl_assets.ledger import outlook, outputs
@@ -208,7 +209,9 @@ class StagesOutlook:
             tokenizer = self._served.embedder.tokenizer
             made = chunk_pages(tasks, inputs[0], chunking=settings.chunking, tokenizer=tokenizer)
             return keyed_chunks(made, inputs[0], self._original)
-        return find_mentions(tasks, inputs[0], inputs[1], catalogue=self._platform.catalogue())
+        if stage.name == KNOWLEDGE.name:
+            return known(tasks, inputs[0], outside=self._served.outside)
+        return corrected_mentions(tasks, *inputs, catalogue=self._served.outside.catalogue)
 
     def _original(self, document: str) -> AbstractContextManager[Path]:
         one = self._wanted[document]
@@ -305,7 +308,7 @@ class StagesOutlook:
         with self._platform.ledger.reading() as connection:
             before = outlook.former_outputs(connection, step.stage, asked)
             retried = outlook.awaiting_retry(connection, list(asked))
-        parameters = dict(self._served.parameters(self._platform.catalogue().digest)[step.stage][1])
+        parameters = dict(self._served.parameters()[step.stage][1])
         why = self.stages[step.stage].why
         for one in todo:
             document = one.candidate.document_id

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from etl_assets.documents.arrivals import original_key
 from etl_assets.documents.budget import keep_within, needs_asking, refuse_beyond
 from etl_assets.documents.chunking import chunk_pages
+from etl_assets.documents.corrected import corrected_mentions
 from etl_assets.documents.embedding import WindowedRows, embed_rows
 from etl_assets.documents.generations import Served
 from etl_assets.documents.given_vectors import GivenRows, keyed_chunks, salted_pages
-from etl_assets.documents.mentions.find import find_mentions
-from etl_assets.documents.model import CHUNKS, EMBEDDINGS, HOSTED_EMBEDDINGS, MENTIONS, PAGES
+from etl_assets.documents.knowledge import known
+from etl_assets.documents.model import CHUNKS, EMBEDDINGS, HOSTED_EMBEDDINGS, KNOWLEDGE, MENTIONS, PAGES
 from etl_assets.documents.pages import parse_documents
 from etl_assets.documents.platform import Platform
 from etl_assets.documents.publication import Target
@@ -46,8 +47,11 @@ class StageWork:
         """Compute what is missing of a stage; a stage that this generation does not have is done."""
         if stage not in self.work.recipe:
             return StageReport(stage)
-        steps = {PAGES.name: self._pages, CHUNKS.name: self._chunks, EMBEDDINGS.name: self._embeddings}
-        return steps.get(stage, self._mentions)()
+        steps = {
+            PAGES.name: self._pages, CHUNKS.name: self._chunks, EMBEDDINGS.name: self._embeddings,
+            KNOWLEDGE.name: self._knowledge, MENTIONS.name: self._mentions,
+        }  # fmt: skip
+        return steps[stage]()
 
     def _pages(self) -> StageReport:
         def local(task: Task) -> AbstractContextManager[Path]:
@@ -112,9 +116,15 @@ class StageWork:
 
         return self._advance(stage, compute_rows=within, keyed=keyed)
 
+    def _knowledge(self) -> StageReport:
+        def look_up(tasks: Sequence[Task], *inputs: "pl.DataFrame") -> Computed:
+            return known(tasks, inputs[0], outside=self.served.outside)
+
+        return self._advance(KNOWLEDGE, compute=look_up)
+
     def _mentions(self) -> StageReport:
         def find(tasks: Sequence[Task], *inputs: "pl.DataFrame") -> Computed:
-            return find_mentions(tasks, inputs[0], inputs[1], catalogue=self.platform.catalogue())
+            return corrected_mentions(tasks, *inputs, catalogue=self.served.outside.catalogue)
 
         return self._advance(MENTIONS, compute=find)
 

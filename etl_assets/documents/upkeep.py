@@ -17,14 +17,14 @@ from etl_assets.ledger.leases import Lease
 from etl_assets.ledger.outputs import Recipe
 
 
-def recipe_digest(in_use: InUse, settings: CollectionSettings, catalogue: str) -> str:
+def recipe_digest(in_use: InUse, settings: CollectionSettings) -> str:
     """Digest of all that the results of a collection depend on beside its documents: generations, producers, switches.
 
     And of how it is decided which generation answers: when that changes, a run has to look again.
     """
     made = [
         [
-            one.generation_id, [stage.producer(parameters) for stage, parameters in one.parameters(catalogue).values()],
+            one.generation_id, [stage.producer(parameters) for stage, parameters in one.parameters().values()],
             dict(one.settings.publications.parameters()),
         ]
         for one in sorted(in_use.served, key=lambda one: one.generation_id)

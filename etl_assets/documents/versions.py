@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from etl_assets.documents.arrivals import input_digest, original_key
 from etl_assets.documents.chunking import chunk_pages
-from etl_assets.documents.mentions.find import find_mentions
+from etl_assets.documents.corrected import corrected_mentions
+from etl_assets.documents.knowledge import known
 from etl_assets.documents.model import slot_of
 from etl_assets.documents.pages import parse_documents
 from etl_assets.documents.partition_run import PartitionRun
@@ -192,7 +193,9 @@ def _read(platform: Platform, document_id: str, tenant: str, collection: str, ro
         raise error
     embedder, chunking = run.in_use.main.embedder, run.in_use.main.settings.chunking
     cut = chunk_pages([task], parsed.rows, chunking=chunking, tokenizer=embedder.tokenizer)
-    found = find_mentions([task], parsed.rows, cut.rows, catalogue=platform.catalogue())
+    outside = run.in_use.main.outside
+    told = known([task], parsed.rows, outside=outside).rows
+    found = corrected_mentions([task], parsed.rows, cut.rows, told, catalogue=outside.catalogue)
     return _Read(parsed.rows, cut.rows, found.rows)
 
 

@@ -58,14 +58,15 @@ def correct(
     """Enter a correction; one of the same thing that was in force ends."""
     table = schema.corrections
     at = clock(connection)
-    same = (
-        table.c.tenant == place.tenant, table.c.collection == place.collection, table.c.kind == kind,
+    same = _read(
+        connection, table.c.tenant == place.tenant, table.c.collection == place.collection, table.c.kind == kind,
         table.c.document_id == place.document_id, table.c.subject == subject, table.c.ended_at.is_(None),
     )  # fmt: skip
-    if kind == "split":  # an entity may be split at several texts
-        ending = [one for one in _read(connection, *same) if one.value.get("text") == value.get("text")]
-        same = (table.c.correction_id.in_([one.correction_id for one in ending]),)
-    connection.execute(update(table).where(*same).values(ended_at=at, ended_by=by))
+    # An entity may be split at several texts.
+    ending = [one.correction_id for one in same if one.value.get("text") == value.get("text")]
+    connection.execute(
+        update(table).where(table.c.correction_id.in_(ending)).values(ended_at=at, ended_by=by)
+    )  # fmt: skip
     made = Correction(
         draw(connection, "correction"), place.tenant, place.collection, place.document_id, place.path, place.version,
         kind, subject, dict(value), by, at, "", None,

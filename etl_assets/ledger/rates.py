@@ -17,7 +17,8 @@ LAST_RUNS = 20
 
 ASSUMED: Mapping[str, float] = MappingProxyType(
     {
-        "raw_documents": 0.005, "pages": 0.02, "chunks": 0.0005, "embeddings": 0.0002, "mentions": 0.003,
+        "raw_documents": 0.005, "pages": 0.02, "chunks": 0.0005, "embeddings": 0.0002, "knowledge": 0.001,
+        "mentions": 0.003,
         "vector": 0.0005, "keyword": 0.0005, "graph": 0.001, "commit": 1.0,
     }
 )  # fmt: skip
@@ -25,7 +26,16 @@ ASSUMED: Mapping[str, float] = MappingProxyType(
 machine, a page searched for names, a row written to a store; ``commit`` is for each partition."""
 
 STARTS: Mapping[str, float] = MappingProxyType(
-    {"pages": 0.6, "chunks": 0.3, "embeddings": 1.5, "mentions": 0.8, "vector": 0.6, "keyword": 0.3, "graph": 0.1}
+    {
+        "pages": 0.6,
+        "chunks": 0.3,
+        "embeddings": 1.5,
+        "knowledge": 0.8,
+        "mentions": 0.1,
+        "vector": 0.6,
+        "keyword": 0.3,
+        "graph": 0.1,
+    }
 )
 """Seconds that the first batch of a process takes to load parsers, models, names and libraries."""
 

@@ -83,7 +83,7 @@ def test_published_documents_rest_on_every_store_and_every_store_on_its_stage() 
         key.to_user_string(): {p.to_user_string() for p in graph.get(key).parent_keys} for key in DOCUMENT_ASSETS
     }
     assert parents["pages"] == {"raw_documents"} and parents["chunks"] == {"pages"}
-    assert parents["embeddings"] == {"chunks"} and parents["mentions"] == {"pages", "chunks"}
+    assert parents["embeddings"] == {"chunks"} and parents["mentions"] == {"pages", "chunks", "knowledge"}
     assert "embeddings" in parents["vector_index"] and "chunks" in parents["keyword_index"]
     assert "mentions" in parents["knowledge_graph"]
     assert parents["published_documents"] == {"vector_index", "keyword_index", "knowledge_graph"}

@@ -28,7 +28,7 @@ from etl_assets_tests.small_homes import STATIC, TEXTS, SmallHome, shared_pool
 PLACE = ("acme", "reports")
 FIXED = "  chunking: {mode: fixed, size: 40, overlap: 0}\n"
 MANUAL = "  generations: {promote: manual}\n"
-STAGES = ("pages", "chunks", "embeddings", "mentions")
+STAGES = tuple(stage.name for stage in model.STAGES)
 COUNTS = ("rows", "rows_computed", "reused", "quarantined")
 
 

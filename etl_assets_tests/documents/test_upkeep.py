@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from etl_assets.documents.collections import Collections
+from etl_assets.documents.model import STAGES
 from etl_assets.documents.partition_run import PartitionRun, all_steps
 from etl_assets.documents.pending import is_up_to_date
 from etl_assets.ledger import schema, segments
@@ -61,7 +62,7 @@ def test_only_what_arrived_or_went_is_looked_at(home: SmallHome) -> None:
         assert run.pending().unfinished["chunks"] == 1
     home.run("third")
     assert named(home) == [] and sorted(home.published()) == ["bear.txt", "garden.txt"]
-    assert open_outputs(home) == 2 * 4, "what was superseded and removed is ended"
+    assert open_outputs(home) == 2 * len(STAGES), "what was superseded and removed is ended"
 
 
 def test_what_a_run_of_one_step_left_undone_is_done_by_the_next_one(home: SmallHome) -> None:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import delete, select, update
 
+from etl_assets.documents.model import STAGES
 from etl_assets.documents.partition_run import PartitionRun
 from etl_assets.documents.verification import CHECKS, Check, CheckResult, run_checks
 from etl_assets.errors import ConfigError
@@ -43,7 +44,7 @@ def verified(home: SmallHome, *names: str) -> dict[str, CheckResult]:
 
 
 def stages(run: PartitionRun, *, until: str) -> None:
-    for name in ("raw_documents", "pages", "chunks", "embeddings", "mentions"):
+    for name in ("raw_documents", *(stage.name for stage in STAGES)):
         getattr(run, name)()
         if name == until:
             return

@@ -191,7 +191,7 @@ def test_a_run_of_the_older_model_that_wakes_after_a_promotion_publishes_nothing
     lease = late.take()
     work = late.work(lease)
     late.take_in(work)
-    from etl_assets.documents.model import STAGES
+    from etl_assets_tests.trivial import STAGES
 
     for stage in STAGES:
         late.stage(work, stage)

@@ -89,7 +89,7 @@ def rows(platform: Platform) -> dict[str, list[str]]:
     """What the lake holds, by stage, without what two installations may differ in."""
     found = {}
     with opened_tables(platform.ledger, platform.lake, STAGES, time_limit_s=60.0) as tables:
-        for stage in ("pages", "chunks", "embeddings", "mentions"):
+        for stage in (one.name for one in STAGES):
             text = StringIO()
             with run_select(f"select * from {stage}", tables=tables) as selection:
                 write_result(selection, text, "json")

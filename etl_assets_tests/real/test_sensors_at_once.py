@@ -108,7 +108,7 @@ def _work(platform: Platform, draw: random.Random, runs: Runs) -> None:
         if ended is None:
             with PartitionRun(platform, key.split(":")[0], run_id=key[-60:]) as run:
                 run.raw_documents(only_touched=draw.random() < 0.5)
-                for step in (run.pages, run.chunks, run.embeddings, run.mentions):
+                for step in run.stages:
                     step()
                 for store in STORES:
                     run.write_store(store)

@@ -358,7 +358,7 @@ def test_a_document_of_many_slices_loses_one_slice_to_a_kill(home: Home, monkeyp
 
     small = replace(model.EMBEDDINGS, batch_rows=10)
     monkeypatch.setattr(trivial, "EMBEDDINGS", small)
-    monkeypatch.setattr(trivial, "STAGES", tuple(small if one is model.EMBEDDINGS else one for one in model.STAGES))
+    monkeypatch.setattr(trivial, "STAGES", tuple(small if one is model.EMBEDDINGS else one for one in trivial.STAGES))
     home.put("big.txt", "".join(f"line {i}\n" for i in range(35)))
     chain = ShapedChain(home, tick=_dies_at("embeddings", 3))
     with pytest.raises(Killed):

@@ -72,7 +72,7 @@ def find_mentions(
     texts: dict[str, list[tuple[int, str]]] = {}
     for document, page, text in pages.select("document_id", "page", "text").iter_rows():
         texts.setdefault(document, []).append((page, text))
-    spans = _chunk_spans(chunks)
+    spans = chunk_spans(chunks)
     rows: list[tuple[object, ...]] = []
     seconds: dict[str, float] = {}
     for task in tasks:
@@ -81,13 +81,14 @@ def find_mentions(
         found = mentions_in([text for _, text in numbered], catalogue)
         for (page, text), on_page in zip(numbered, found, strict=True):
             if on_page:
-                rows.extend(_rows(task.document_id, page, text, on_page, spans.get((task.document_id, page), ())))
+                mine = spans.get((task.document_id, page), ())
+                rows.extend(mention_rows(task.document_id, page, text, on_page, mine))
         seconds[task.document_id] = time.perf_counter() - begun
     schema = pl.Schema([("document_id", pl.String()), *mentions_columns().items()])
     return Computed(pl.DataFrame(rows, schema=schema, orient="row"), seconds=seconds)
 
 
-def _chunk_spans(chunks: "pl.DataFrame") -> dict[tuple[str, int], list[_Chunk]]:
+def chunk_spans(chunks: "pl.DataFrame") -> dict[tuple[str, int], list[_Chunk]]:
     """Chunks of every page, in reading order."""
     spans: dict[tuple[str, int], list[_Chunk]] = {}
     ordered = chunks.select("document_id", "ordinal", "page", "start", "end", "chunk_id").sort("document_id", "ordinal")
@@ -98,9 +99,10 @@ def _chunk_spans(chunks: "pl.DataFrame") -> dict[tuple[str, int], list[_Chunk]]:
     return spans
 
 
-def _rows(
+def mention_rows(
     document: str, page: int, text: str, found: Iterable[Found], chunks: Sequence[_Chunk]
 ) -> Iterable[tuple[object, ...]]:
+    """What was found on a page as rows of the stage; ``chunks`` are those of the page, by ``chunk_spans``."""
     for mention in found:
         start, end = mention.start, mention.end
         yield (
