@@ -29,6 +29,9 @@ from etl_assets.documents.classification.scoring import figures
 from etl_assets.documents.parsing.parser import parse
 from training.fitting import DATA, blocks_of, matrix, model, write, write_json
 
+LEAST_CHANCE = 0.1
+"""A sector of an advisory less likely than this is not said, even where F1 would gain: hardly any would be right."""
+
 LABELS = Path(__file__).parent / "document_labels.tsv"
 SECTORS = {
     "Critical Manufacturing": "manufacturing", "Critical Manuacturing": "manufacturing", "Energy": "energy",
@@ -227,7 +230,7 @@ def fitted_advisories(documents: Sequence[Labelled]) -> tuple[LinearModel, dict[
     table = signs_of(documents, unseen, priors)
     found = LogisticRegression(C=1.0).fit(table, right.ravel())
     chances = found.predict_proba(table)[:, 1].reshape(right.shape)
-    cuts = [best_cut(chances[:, place], right[:, place]) for place in range(len(names))]
+    cuts = [max(best_cut(chances[:, place], right[:, place]), LEAST_CHANCE) for place in range(len(names))]
     learned = {
         "line": np.float32([*found.coef_[0], found.intercept_[0]]),
         "priors": np.float32(priors),

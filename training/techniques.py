@@ -22,7 +22,7 @@ from sklearn.model_selection import GroupKFold
 from sklearn.svm import LinearSVC
 
 from etl_assets.documents.classification.linear import LinearModel
-from etl_assets.documents.classification.techniques import CONTRAST
+from etl_assets.documents.classification.techniques import CONTRAST, THRESHOLD
 from etl_assets.documents.parsing.parser import parse
 from etl_assets.documents.sentences import units
 from training.fitting import DATA, blocks_of, matrix, model, write
@@ -30,6 +30,8 @@ from training.fitting import DATA, blocks_of, matrix, model, write
 FILE = "techniques.npz"
 NONE = ""
 FOLDS = 5
+SHORTEST = 15
+"""Code points of a sentence that is learned from as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,10 @@ def annoctr_examples(labels: frozenset[str]) -> Iterator[Sentence]:
             found.update((_plain(text), _from_link(record["idx"])) for text in record["entity_context"])
     for text, technique in sorted(found):
         yield Sentence(text, folded(technique, labels), "annoctr")
+    # Whole sentences in which one is marked: else a whole sentence of a report would look like one that has none.
+    for text, is_marked in marked_sentences("train"):
+        if is_marked and len(text) > SHORTEST:
+            yield Sentence(text, NONE, "annoctr")
 
 
 def marked_sentences(split: str) -> Iterator[tuple[str, bool]]:
@@ -102,7 +108,7 @@ def nothing_stated() -> list[Sentence]:
         for path in sorted((DATA / "documents" / "docs" / folder).glob("*.[pmt][dx]*")):
             for page in parse(path, name=path.name, content_type=None).pages:
                 found += [Sentence(page.text[one.start : one.end], NONE, "documents") for one in units(page.text)]
-    return [one for one in found if len(one.text) > 15]
+    return [one for one in found if len(one.text) > SHORTEST]
 
 
 def fitted(stated: Sequence[Sentence], silent: Sequence[Sentence]) -> LinearModel:
@@ -165,6 +171,13 @@ def signs_of_one(margins: Any) -> Any:
     return np.c_[margins[:, -1], best, lead]
 
 
+def scores_of(margins: Any, learned: dict[str, Any]) -> Any:
+    """The score of the likeliest technique of each sentence, as ``techniques.ranked`` has it."""
+    scaled = learned["temperature"] * (margins[:, :-1] - margins[:, :-1].max(1, keepdims=True))
+    *slopes, level = learned["stated"]
+    return 1 / np.exp(scaled).sum(1) / (1 + np.exp(-(signs_of_one(margins) @ slopes + level)))
+
+
 def _lines(file: str) -> Iterator[dict[str, Any]]:
     with gzip.open(DATA / file, "rt", encoding="utf-8") as lines:
         yield from map(json.loads, lines)
@@ -198,10 +211,13 @@ def main() -> None:
     first = np.mean(ranked[:, 0] == right)
     third = np.mean([label in row[:3] for label, row in zip(right, ranked, strict=True)])
     learned = calibration(margins, right, names, quiet)
-    *slopes, level = learned["stated"]
-    said = [(signs_of_one(one) @ slopes + level > 0).mean() for one in (margins, quiet)]
+    kept = [scores_of(one, learned) >= THRESHOLD for one in (margins, quiet)]
     print(f"{len(reports)} sentences of TRAM, reports apart: top-1 {first:.4f}, top-3 {third:.4f}; {learned}")
-    print(f"said to state one: {said[0]:.3f} of them, {said[1]:.3f} of {len(silent)} that state none")
+    print(
+        f"said to state one: {kept[0].mean():.3f} of them, {kept[1].mean():.3f} of {len(silent)} that state none; ",
+        end="",
+    )
+    print(f"top-1 of those {np.mean((ranked[:, 0] == right)[kept[0]]):.3f}")
     if not parser.parse_args().cross_validate:
         write(fitted([*reports, *others], silent), **learned)
 

@@ -9,14 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from etl_assets.documents.classification.evidence import Page, Said
+from etl_assets.documents.classification.evidence import Page, Said, Span
 from etl_assets.documents.classification.linear import LinearModel, load
 from etl_assets.documents.classification.scoring import at_threshold, sigmoid
+from etl_assets.documents.sentences import units
 
-ADVISORIES_SHA256 = "7be813d1af77b5a20c161f0164abddd59d0cc9564a5900ba0044cb9b7a9981a7"
+ADVISORIES_SHA256 = "fa8028235f9906ef035a762ae41bc30869913332bd7f1118c93c834476be66ae"
 HEAD_PAGES = 20
 HEAD = 20_000
 """Pages and code points of an advisory that are read: past them come long lists of products and hashes."""
+
+SENTENCES = 400
+"""Sentences of an advisory that are asked which of them tells a sector."""
 
 STATED = 0.98
 """The score of a sector that the advisory itself states."""
@@ -52,12 +56,17 @@ def sectors_model() -> LinearModel:
     return load("advisories.npz", ADVISORIES_SHA256)
 
 
-def sector_scores(pages: Sequence[Page], said: Sequence[Said], threshold: float) -> dict[str, float]:
-    """Score of each sector for an advisory, ``said`` being what it says for the model's labels; {} for other texts."""
+def sector_scores(
+    pages: Sequence[Page], said: Sequence[Said], threshold: float, model: LinearModel | None = None
+) -> dict[str, float]:
+    """Score of each sector for an advisory, {} for other texts. ``said`` is what it says for the model's labels.
+
+    ``model`` stands in for the packaged one, where that is measured on what it was not trained on.
+    """
     text = "\n".join(page.text for page in pages[:HEAD_PAGES])
     if not is_advisory(text.lower()):
         return {}
-    model = sectors_model()
+    model = model or sectors_model()
     line = _line(model)
     margins = model.margins([read_by_model(text)])[0]
     found = {}
@@ -67,6 +76,20 @@ def sector_scores(pages: Sequence[Page], said: Sequence[Said], threshold: float)
         found[label] = at_threshold(chance, line.cuts[place], threshold)
     stated = stated_sectors(pages)
     return {label: max(score, STATED) if label in stated else score for label, score in found.items()}
+
+
+def telling(pages: Sequence[Page], label: str) -> list[tuple[Span, float]]:
+    """The sentences of an advisory that speak for a sector by the model alone, and how loudly each does."""
+    model = sectors_model()
+    place = model.labels.index(label)
+    spans = [
+        Span(page.page, one.start, one.end) for page in pages[:HEAD_PAGES] for one in units(page.text, page.headings)
+    ]
+    texts = {page.page: page.text for page in pages}
+    spans = spans[:SENTENCES]
+    margins = model.margins([read_by_model(texts[one.page][one.start : one.end]) for one in spans])[:, place]
+    heard = margins - model.bias[place]
+    return [(span, float(said)) for span, said in zip(spans, heard, strict=True) if said > 0]
 
 
 def signs(margin: float, prior: float, said: Said, of_all: Sequence[Said]) -> tuple[float, ...]:

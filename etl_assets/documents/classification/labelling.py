@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from etl_assets.documents.classification.advisories import sector_scores
-from etl_assets.documents.classification.evidence import Page, Said, Span, said_in
+from etl_assets.documents.classification.advisories import sector_scores, telling
+from etl_assets.documents.classification.evidence import Page, Span, said_in
 from etl_assets.documents.classification.label_sets import sectors
 from etl_assets.documents.classification.scoring import at_threshold, figures, line_of
 from etl_assets.protocols.classifier import LabelSet
@@ -42,9 +42,13 @@ def labels_of(pages: Sequence[Page], labels: LabelSet) -> list[Scored]:
     scores = [at_threshold(chance, line.cut, labels.threshold) if chance else 0.0 for chance in chances]
     if labels.name == "sector":
         scores = _with_advisories(pages, labels, scores)
-    return [
-        Scored(label.name, score, _behind(one)) for label, score, one in zip(labels.labels, scores, said, strict=True)
-    ]
+    found = []
+    for label, score, one in zip(labels.labels, scores, said, strict=True):
+        heard = one.sentences
+        if score >= labels.threshold and not heard:  # only the model of advisories says a label without a word of it
+            heard = telling(pages, label.name)
+        found.append(Scored(label.name, score, _behind(heard)))
+    return found
 
 
 def _with_advisories(pages: Sequence[Page], labels: LabelSet, scores: list[float]) -> list[float]:
@@ -54,10 +58,10 @@ def _with_advisories(pages: Sequence[Page], labels: LabelSet, scores: list[float
     return [learned.get(label.name, score) for label, score in zip(labels.labels, scores, strict=True)]
 
 
-def _behind(said: Said) -> tuple[Behind, ...]:
+def _behind(sentences: Sequence[tuple[Span, float]]) -> tuple[Behind, ...]:
     """The sentences that say most, the earlier of equals, in reading order."""
-    loudest = sorted(said.sentences, key=lambda one: (-one[1], one[0].page, one[0].start))[:SHOWN]
-    whole = sum(heard for _, heard in said.sentences)
+    loudest = sorted(sentences, key=lambda one: (-one[1], one[0].page, one[0].start))[:SHOWN]
+    whole = sum(heard for _, heard in sentences)
     return tuple(
         Behind(span, heard / whole) for span, heard in sorted(loudest, key=lambda one: (one[0].page, one[0].start))
     )
