@@ -98,7 +98,7 @@ def plan(
     Raises:
         ConfigError: names were given and nothing has them.
     """
-    from etl_assets.documents.arrivals import hold_strays
+    from etl_assets.documents.unusable_keys import hold_strays
     from etl_assets.errors import ConfigError, PermanentError
     from etl_assets.ledger.catalogue import partitions
 
@@ -221,9 +221,10 @@ def _run(settings: Settings, keys: Sequence[str], tags: Mapping[str, str]) -> Se
 
 
 def _of_known(platform: Platform, tenant: str, collection: str, mode: UpdateMode, *, dry: bool) -> CollectionPlan:
-    from etl_assets.documents.arrivals import hold_unusable, survey
+    from etl_assets.documents.arrivals import survey
     from etl_assets.documents.partition_run import PartitionRun
     from etl_assets.documents.pending import is_up_to_date
+    from etl_assets.documents.unusable_keys import hold_unusable
 
     shards = platform.collections.of(tenant, collection).shards
     found = survey(platform.ledger, platform.arrivals, tenant, collection, shards=shards)

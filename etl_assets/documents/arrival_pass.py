@@ -8,10 +8,10 @@ only when a whole pass, of however many looks, did not see it. Even that is a hi
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from etl_assets.documents.arrivals import hold_keys, let_go_of_keys
 from etl_assets.documents.model import document_id
 from etl_assets.documents.parameters import UpdateMode
 from etl_assets.documents.touched_arrivals import as_touched, differing, let_in
+from etl_assets.documents.unusable_keys import hold_keys, let_go_of_keys
 from etl_assets.errors import EtlAssetsError, PermanentError, TransientError
 from etl_assets.ledger import listing_passes, objects, quarantine, touched
 from etl_assets.ledger.catalogue import Partition

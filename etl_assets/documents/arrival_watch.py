@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from etl_assets.documents.arrival_pass import look_at
-from etl_assets.documents.arrivals import hold_strays
 from etl_assets.documents.moves import moved_stores
 from etl_assets.documents.pending import reader, recipe_digest
 from etl_assets.documents.platform import Platform
+from etl_assets.documents.unusable_keys import hold_strays
 from etl_assets.errors import EtlAssetsError
 from etl_assets.ledger import objects, requests, settled, touched
 from etl_assets.ledger.catalogue import Partition, ensure_collection, partitions

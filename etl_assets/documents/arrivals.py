@@ -1,13 +1,13 @@
 """From a listing to versions: which keys are new, changed or gone, and the copying of their bytes to the originals."""
 
 import hashlib
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from etl_assets.documents.model import document_id, slot_of
+from etl_assets.documents.original_keys import forget_tombstones, original_key
 from etl_assets.documents.parameters import ParsingLimits
 from etl_assets.errors import DataError, PermanentError, TransientError
 from etl_assets.ledger import objects, pinned_versions, quarantine, tombstones
@@ -19,10 +19,6 @@ from etl_assets.ledger.tombstones import Tombstone
 from etl_assets.protocols.objects import Arrivals, Blobs, FetchedObject, ObjectInfo, UnusableKey
 
 BATCH_DOCUMENTS = 256
-STRAYS = 10_000
-"""Files outside every collection that one look holds: a misplaced archive must not fill the quarantine."""
-UNUSABLE = "unusable-key"
-"""Reason under which a key that cannot name a document is quarantined."""
 _READ_ATTEMPTS = 3
 
 
@@ -193,83 +189,6 @@ def arrivals_seen(
             yield one.sighting, one.arrived, target, one.error
 
 
-def hold_unusable(ledger: Ledger, tenant: str, collection: str, keys: Sequence[UnusableKey]) -> int:
-    """Quarantine keys that cannot name a document, and let go of those that are gone; how many are held."""
-    held = hold_keys(ledger, tenant, collection, keys)
-    let_go_of_keys(ledger, tenant, collection, kept=frozenset(held))
-    return len(held)
-
-
-def hold_keys(ledger: Ledger, tenant: str, collection: str, keys: Sequence[UnusableKey]) -> list[str]:
-    """Quarantine keys that cannot name a document, once for each fingerprint; the ids that they are held under."""
-    # Below a collection a path is relative to it, as every other path that people see.
-    inside = f"{tenant}/{collection}/" if collection else ""
-    held = [
-        quarantine.Held(
-            _key_id(one.shown), one.shown.removeprefix(inside), "",
-            DataError(f"{one.shown}: {one.problem}", reason=UNUSABLE), one.fingerprint, tenant, collection,
-        )
-        for one in keys
-    ]  # fmt: skip
-    now = {one.document_id: one for one in held}
-    if now:
-        with ledger.reading() as connection:
-            before = quarantine.held_fingerprints(connection, quarantine.RAW_STAGE, list(now))
-        fresh = [one for key, one in now.items() if before.get(key) != one.fingerprint]
-        if fresh:
-            with ledger.writing() as connection:
-                quarantine.hold(connection, None, quarantine.RAW_STAGE, 0, fresh)
-    return list(now)
-
-
-def let_go_of_keys(ledger: Ledger, tenant: str, collection: str, *, kept: Container[str]) -> None:
-    """Take those keys out of quarantine that could not name a document and are not among ``kept`` any more."""
-    rows = quarantine.rows(ledger, tenant=tenant, collection=collection)
-    gone = [row.document_id for row in rows if row.reason == UNUSABLE and row.document_id not in kept]
-    if gone:
-        with ledger.writing() as connection:
-            quarantine.release(connection, quarantine.RAW_STAGE, gone)
-
-
-def hold_strays(ledger: Ledger, store: Arrivals) -> int:
-    """Quarantine files that belong to no collection, ``STRAYS`` of them at most; how many there are."""
-    found = list(islice(store.strays(), STRAYS))
-    if len(found) < STRAYS:
-        return hold_unusable(ledger, "", "", found)
-    return len(hold_keys(ledger, "", "", found))
-
-
-def original_key(tenant: str, document: str, version: str) -> str:
-    """Where the bytes of a version are kept."""
-    return f"{tenant}/{document}/{version}"
-
-
-TOMBSTONES = "tombstones.d/"
-"""What the keys of tombstones begin with: no tenant's name holds a dot."""
-_EARLIER = ".earlier"
-
-
-def tombstone_key(stone: Tombstone, *, earlier: bool = False) -> str:
-    """Where a tombstone is kept beside the originals; all it says is in its name. ``earlier``: of a version that had
-    been replaced when its document was deleted, and that an older ledger may show."""
-    name = (stone.version or "unread") + (_EARLIER if earlier else "")
-    return f"{TOMBSTONES}{stone.tenant}/{stone.collection}/{stone.document_id}/{name}"
-
-
-def forget_tombstones(originals: Blobs, stone: Tombstone) -> None:
-    """Remove what is kept beside the originals for the document of a tombstone that has ended."""
-    folder = tombstone_key(stone).rpartition("/")[0]
-    for key, _, _ in list(originals.keys(f"{folder}/")):
-        originals.delete(key)
-
-
-def tombstone_of(key: str) -> tuple[Tombstone, bool]:
-    """The tombstone that a key without ending of its store says, and whether it is of an earlier version."""
-    _, tenant, collection, document, name = key.split("/")
-    version = name.removesuffix(_EARLIER)
-    return Tombstone(document, "" if version == "unread" else version, tenant, collection, ""), name != version
-
-
 def input_digest(path: str, version: str) -> str:
     """What parsing depends on: the bytes, and the suffix that breaks ties between kinds of text."""
     return f"{version}{hint_of(path)}"
@@ -408,7 +327,3 @@ def _slots(partitions: Sequence[Partition]) -> Mapping[int, Partition]:
 def _parts(sightings: Sequence[Sighting]) -> Iterator[Sequence[Sighting]]:
     for start in range(0, len(sightings), BATCH_DOCUMENTS):
         yield sightings[start : start + BATCH_DOCUMENTS]
-
-
-def _key_id(shown: str) -> str:
-    return hashlib.blake2b(b"key\x00" + shown.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
 
-from etl_assets.documents.arrivals import original_key
 from etl_assets.documents.backup_target import Manifest, Piece, SavedFile, SavedTable, Shelf, Target, file_line
+from etl_assets.documents.original_keys import original_key
 from etl_assets.errors import ConfigError, PermanentError
 from etl_assets.ledger import dump, named_files, pins, restoring, schema
 from etl_assets.ledger.database import Ledger, clock, digest_of, sequence

@@ -4,9 +4,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from etl_assets.documents.arrivals import original_key
 from etl_assets.documents.backup_ledger import brought_back
 from etl_assets.documents.backup_target import Damaged, Manifest, Target
+from etl_assets.documents.original_keys import original_key
 from etl_assets.errors import ConfigError
 from etl_assets.ledger import named_files, restoring
 

@@ -10,9 +10,9 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from etl_assets.documents.arrivals import tombstone_key
 from etl_assets.documents.document_names import DocumentName
 from etl_assets.documents.model import PAGES, STAGES, slot_of
+from etl_assets.documents.original_keys import tombstone_key
 from etl_assets.documents.platform import Platform
 from etl_assets.errors import PermanentError, TransientError
 from etl_assets.ledger import deletions, tombstones

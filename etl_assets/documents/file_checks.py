@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from etl_assets.documents.arrivals import original_key
 from etl_assets.documents.model import STAGES
+from etl_assets.documents.original_keys import original_key
 from etl_assets.errors import DataError
 from etl_assets.ledger import audits, files
 from etl_assets.ledger.catalogue import Partition

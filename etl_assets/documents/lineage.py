@@ -11,11 +11,11 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from etl_assets.documents.arrivals import original_key
 from etl_assets.documents.document_names import DocumentName
 from etl_assets.documents.lineage_subject import ChunkName, EntityName, Subject
 from etl_assets.documents.model import CHUNKS, EMBEDDINGS, MENTIONS, PAGES, STAGES, slot_of
 from etl_assets.documents.origin import Origin, instant
+from etl_assets.documents.original_keys import original_key
 from etl_assets.documents.platform import Platform
 from etl_assets.errors import ConfigError, DataError
 from etl_assets.ledger import origins

@@ -7,8 +7,8 @@ so a place of theirs that lacks what the ledger names is refused.
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from etl_assets.documents.arrivals import original_key
 from etl_assets.documents.mending import remove_strangers_of
+from etl_assets.documents.original_keys import original_key
 from etl_assets.documents.republication import republish
 from etl_assets.documents.store_checks import compare_all
 from etl_assets.errors import ConfigError

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from etl_assets.documents.anew import Anew, enter
-from etl_assets.documents.arrivals import Changes, Intake, hold_unusable, survey, take_in
+from etl_assets.documents.arrivals import Changes, Intake, survey, take_in
 from etl_assets.documents.budget import OverBudget
 from etl_assets.documents.generations import (
     InUse,
@@ -31,6 +31,7 @@ from etl_assets.documents.publication import CommitReport, Publisher, StoreRepor
 from etl_assets.documents.run_watch import RunWatch
 from etl_assets.documents.stage_work import StageWork
 from etl_assets.documents.touched_arrivals import confirm_removals, survey_touched
+from etl_assets.documents.unusable_keys import hold_unusable
 from etl_assets.documents.update_modes import taken
 from etl_assets.documents.upkeep import recipe_digest, settle, to_look_at, unfinished
 from etl_assets.ledger import generations as ledger_generations

@@ -14,10 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from etl_assets.documents.arrivals import TOMBSTONES, original_key, tombstone_of
 from etl_assets.documents.backup import Places
 from etl_assets.documents.backup_ledger import brought_back, find_again
 from etl_assets.documents.backup_target import Manifest, SavedFile, Target
+from etl_assets.documents.original_keys import TOMBSTONES, original_key, tombstone_of
 from etl_assets.documents.platform import Platform
 from etl_assets.documents.restored_home import RestoreReport, publish_anew
 from etl_assets.errors import ConfigError, PermanentError

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from etl_assets.documents.arrivals import original_key
+from etl_assets.documents.original_keys import original_key
 from etl_assets.documents.partition_run import PartitionRun
 from etl_assets.documents.platform import Platform
 from etl_assets.documents.republication import republish

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from etl_assets.documents.arrivals import forget_tombstones, original_key
 from etl_assets.documents.deletion_orders import delete_documents
 from etl_assets.documents.document_names import DocumentName
+from etl_assets.documents.original_keys import forget_tombstones, original_key
 from etl_assets.documents.platform import Platform
 from etl_assets.ledger import pruning, tombstones
 from etl_assets.ledger.catalogue import Partition

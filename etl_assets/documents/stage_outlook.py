@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from etl_assets.documents.arrivals import original_key
 from etl_assets.documents.chunking import chunk_pages
 from etl_assets.documents.corrected import corrected_mentions
 from etl_assets.documents.embedding import WindowedRows, embed_rows
@@ -20,6 +19,7 @@ from etl_assets.documents.generations import Served
 from etl_assets.documents.given_vectors import GivenRows, keyed_chunks, salted_pages
 from etl_assets.documents.knowledge import known
 from etl_assets.documents.model import CHUNKS, EMBEDDINGS, KNOWLEDGE, MENTIONS, PAGES, STAGES
+from etl_assets.documents.original_keys import original_key
 from etl_assets.documents.pages import parse_documents
 from etl_assets.documents.platform import Platform
 from etl_assets.ledger import outlook, outputs

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from etl_assets.documents.arrivals import original_key
 from etl_assets.documents.budget import keep_within, needs_asking, refuse_beyond
 from etl_assets.documents.chunking import chunk_pages
 from etl_assets.documents.corrected import corrected_mentions
@@ -15,6 +14,7 @@ from etl_assets.documents.generations import Served
 from etl_assets.documents.given_vectors import GivenRows, keyed_chunks, salted_pages
 from etl_assets.documents.knowledge import known
 from etl_assets.documents.model import CHUNKS, EMBEDDINGS, HOSTED_EMBEDDINGS, KNOWLEDGE, MENTIONS, PAGES
+from etl_assets.documents.original_keys import original_key
 from etl_assets.documents.pages import parse_documents
 from etl_assets.documents.platform import Platform
 from etl_assets.documents.publication import Target

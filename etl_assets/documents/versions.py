@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from etl_assets.documents.arrivals import input_digest, original_key
+from etl_assets.documents.arrivals import input_digest
 from etl_assets.documents.chunking import chunk_pages
 from etl_assets.documents.corrected import corrected_mentions
 from etl_assets.documents.knowledge import known
 from etl_assets.documents.model import slot_of
+from etl_assets.documents.original_keys import original_key
 from etl_assets.documents.pages import parse_documents
 from etl_assets.documents.partition_run import PartitionRun
 from etl_assets.documents.platform import Platform

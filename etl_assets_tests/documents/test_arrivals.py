@@ -10,18 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from etl_assets.documents.arrivals import (
-    Changes,
-    Intake,
-    hold_strays,
-    hold_unusable,
-    input_digest,
-    original_key,
-    survey,
-    take_in,
-)
+from etl_assets.documents.arrivals import Changes, Intake, input_digest, survey, take_in
 from etl_assets.documents.model import document_id, slot_of
+from etl_assets.documents.original_keys import original_key
 from etl_assets.documents.parameters import ParsingLimits
+from etl_assets.documents.unusable_keys import hold_strays, hold_unusable
 from etl_assets.errors import DataError, PermanentError, TransientError
 from etl_assets.ledger import quarantine, schema
 from etl_assets.ledger.catalogue import SLOTS, shard_of

@@ -15,7 +15,6 @@ import pytest
 
 from etl_assets.backends.signing import FolderCertificates, verify
 from etl_assets.bindings import search_places
-from etl_assets.documents.arrivals import tombstone_key
 from etl_assets.documents.deletion import CollectionDeletion
 from etl_assets.documents.deletion_orders import (
     delete_collection,
@@ -24,6 +23,7 @@ from etl_assets.documents.deletion_orders import (
     finish_interrupted,
     named,
 )
+from etl_assets.documents.original_keys import tombstone_key
 from etl_assets.documents.partition_run import PartitionRun, all_steps
 from etl_assets.errors import DataError, PermanentError, TransientError
 from etl_assets.ledger import deletions, schema, tombstones

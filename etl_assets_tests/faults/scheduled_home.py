@@ -19,8 +19,8 @@ from sqlalchemy import select
 
 from etl_assets.bindings import open_platform
 from etl_assets.documents import generation_work
-from etl_assets.documents.arrivals import original_key
 from etl_assets.documents.collections import Collections
+from etl_assets.documents.original_keys import original_key
 from etl_assets.documents.partition_run import PartitionRun, all_steps
 from etl_assets.documents.platform import Platform
 from etl_assets.documents.publication import Stores
