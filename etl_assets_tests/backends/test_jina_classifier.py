@@ -17,7 +17,8 @@ from etl_assets_tests.documents.classification.reports import BANKS, frame, task
 from etl_assets_tests.servers.jina_standin import JinaStandIn, contract
 from etl_assets_tests.servers.standin import Fault
 
-SOON = Patience(attempts=2, total_s=0.2, base_s=0.1, cap_s=0.1)
+AT_ONCE = Patience(attempts=5, total_s=20.0, base_s=0.0, cap_s=0.0)
+BRIEFLY = Patience(attempts=2, total_s=0.2, base_s=0.1, cap_s=0.1)
 FRUIT = LabelSet("fruit", (Label("apples", "red apples on trees"), Label("pears", "green pears in bags")))
 
 
@@ -31,7 +32,7 @@ def server() -> Iterator[JinaStandIn]:
 @pytest.fixture
 def api(server: JinaStandIn) -> Iterator[HttpApi]:
     key = FixedCredential("test-key", source="JINA_API_KEY")
-    opened = HttpApi("Jina", f"{server.url}/v1/", credential=key, patience=SOON, breaker=CircuitBreaker("Jina"))
+    opened = HttpApi("Jina", f"{server.url}/v1/", credential=key, patience=AT_ONCE, breaker=CircuitBreaker("Jina"))
     yield opened
     opened.close()
 
@@ -79,8 +80,8 @@ def test_an_account_that_is_used_up_leaves_the_local_classifier_serving(
     server.misbehave(*[Fault("error", status=status, body={"detail": "balance"})] * 99)
     why = "refused" if status == 402 else "unavailable"
     with pytest.raises(PermanentError if status == 402 else TransientError):
-        JinaClassifier(api).scores(["text"], threats())
-    served = Served(JinaClassifier(api))
+        JinaClassifier(api, patience=BRIEFLY).scores(["text"], threats())
+    served = Served(JinaClassifier(api, patience=BRIEFLY))
     rows = classify_documents([task()], frame(BANKS), classifying=default_classifying(), served=served).rows
     rows = rows.filter(rows["kind"] != "technique")
     assert set(rows["classifier"]) == {f"local-1 (for jina/jina-embeddings-v3/classify-1: {why})"}
