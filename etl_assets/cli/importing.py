@@ -100,20 +100,25 @@ def list_imports(as_json: bool) -> None:
 
 
 @click.command(name="undo")
-@click.argument("import_id", metavar="IMPORT_ID")
+@click.argument("name", metavar="IMPORT_ID|TENANT/COLLECTION")
 @as_json
-def undo_import(import_id: str, as_json: bool) -> int:
-    """Take back what an import brought, from every store. What somebody put in its place since stays."""
+def undo_import(name: str, as_json: bool) -> int:
+    """Take back what an import brought, from every store. What somebody put in its place since stays.
+
+    A collection names its import where it has only one.
+    """
     from etl_assets.documents.import_index import undo
 
     settings = read_settings()
     with opened(settings) as platform:
-        found, done = undo(platform, import_id)
+        found, done = undo(platform, name)
         keys = _partitions(platform, found.tenant, found.collection)
     if as_json:
-        json_line({"import_id": import_id, "removed": done.removed, "replaced": done.replaced, "partitions": keys})
+        json_line(
+            {"import_id": found.import_id, "removed": done.removed, "replaced": done.replaced, "partitions": keys}
+        )
         return _run_quietly(settings, keys)
-    say(f"import {import_id}: {len(done.removed):,} documents are removed from {found.tenant}/{found.collection}")
+    say(f"import {found.import_id}: {len(done.removed):,} documents are removed from {found.tenant}/{found.collection}")
     _say_paths("somebody has put other bytes there, which stay", done.replaced)
     return _run(settings, keys)
 

@@ -173,6 +173,9 @@ def _details(kind: str, facts: Mapping[str, Any]) -> list[str]:
         lines.append(f"SHA-256 {facts['sha256']}, {facts['size_bytes'] or 0:,} bytes")
     if kind == "object" and facts.get("arrived_at"):
         lines.append(f"arrived {facts['arrived_at']}")
+    if kind == "object" and "imported_from" in facts:
+        brought = facts["imported_from"]
+        lines.append(f"imported from {brought['kind']} {brought['source']}, import {brought['import_id']}")
     if kind == "partition":
         lines.append(f"{facts['documents']:,} documents, {facts['published']:,} published")
         lines += [

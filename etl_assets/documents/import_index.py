@@ -121,15 +121,18 @@ def bring(platform: Platform, source: ForeignIndex, wish: Wish, *, dry: bool = F
     return report
 
 
-def undo(platform: Platform, number: str) -> tuple[imports.Import, Written]:
+def undo(platform: Platform, name: str) -> tuple[imports.Import, Written]:
     """Remove from the object store what an import brought, and nothing else; the next runs take it out everywhere.
+
+    ``name`` is its id, or TENANT/COLLECTION of a collection with one import.
 
     Raises:
         ConfigError: there is no such import.
         TransientError: another import of the collection is at work.
         PermanentError: the store refuses; run it again to go on.
     """
-    found = known_import(platform, number)
+    found = known_import(platform, name)
+    number = found.import_id
     with held_objects(platform, found.tenant, found.collection) as objects:
         with platform.ledger.writing() as connection:
             imports.begin_undoing(connection, number)
@@ -142,16 +145,20 @@ def undo(platform: Platform, number: str) -> tuple[imports.Import, Written]:
     return found, done
 
 
-def known_import(platform: Platform, number: str) -> imports.Import:
-    """The import of an id.
+def known_import(platform: Platform, name: str) -> imports.Import:
+    """The import of an id, or the only one of TENANT/COLLECTION.
 
     Raises:
-        ConfigError: there is none, or it was undone.
+        ConfigError: there is none, it was undone, or the collection has several.
     """
     with platform.ledger.reading() as connection:
-        found = imports.imports(connection, import_id=number)
+        found = [
+            one for one in imports.imports(connection) if name in (one.import_id, f"{one.tenant}/{one.collection}")
+        ]
+    if len(found) > 1:
+        raise ConfigError(f"{name}: has the imports {', '.join(one.import_id for one in found)}; choose one")
     if not found:
-        raise ConfigError(f"import {number}: there is none; `etl-assets import list` shows those that there are")
+        raise ConfigError(f"import {name}: there is none; `etl-assets import list` shows those that there are")
     return found[0]
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from etl_assets.documents.foreign_spool import folders_of
+from etl_assets.documents.model import document_id
 from etl_assets.documents.parsing.chunk_file import ChunkFile, chunk_lines
 from etl_assets.errors import DataError, TransientError
 from etl_assets.ledger import imports
@@ -132,13 +133,16 @@ class ImportedObjects:
         if not due:
             return
         with self._writing() as connection:
-            intended = [Brought(one.path, one.version, one.former) for one in due]
+            intended = [self._entry(one, one.former, "") for one in due]
             imports.record_brought(connection, number, self._cid, intended)
         with ThreadPoolExecutor(max(self._arrivals.concurrency, 1), thread_name_prefix="import") as pool:
             shown = list(pool.map(self._put_one, due))
         with self._writing() as connection:
-            finished = [Brought(one.path, one.version, "", seen) for one, seen in zip(due, shown, strict=True)]
+            finished = [self._entry(one, "", seen) for one, seen in zip(due, shown, strict=True)]
             imports.record_brought(connection, number, self._cid, finished)
+
+    def _entry(self, one: _Due, former: str, fingerprint: str) -> Brought:
+        return Brought(one.path, one.version, former, fingerprint, document_id(*self._place, one.path))
 
     def _put_one(self, one: _Due) -> str:
         key = self._prefix + one.path

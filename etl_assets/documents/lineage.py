@@ -18,7 +18,7 @@ from etl_assets.documents.origin import Origin, instant
 from etl_assets.documents.original_keys import original_key
 from etl_assets.documents.platform import Platform
 from etl_assets.errors import ConfigError, DataError
-from etl_assets.ledger import origins
+from etl_assets.ledger import imports, origins
 from etl_assets.ledger.catalogue import Partition, partitions
 from etl_assets.ledger.origins import MadeOutput, ShownDocument
 from etl_assets.ledger.row_places import output_files
@@ -255,6 +255,8 @@ def _original(platform: Platform, shown: ShownDocument, *, verify: bool = True) 
     key = original_key(shown.tenant, shown.document_id, shown.version)
     with platform.ledger.reading() as connection:
         arrived = origins.arrived(connection, shown.document_id, shown.version) or {}
+        path = str(arrived.get("path", shown.path))
+        brought = imports.origin_of(connection, shown.tenant, shown.collection, path, shown.version)
     facts: dict[str, Json] = {
         "key": key, "place": platform.places.get("originals"), "sha256": shown.version,
         "size_bytes": arrived.get("size_bytes"), "content_type": arrived.get("content_type"),
@@ -263,12 +265,16 @@ def _original(platform: Platform, shown: ShownDocument, *, verify: bool = True) 
         problem = _wrong_bytes(platform, key, shown.version)
         problems: list[Json] = [problem] if problem else []
         facts |= {"verified": not problems, "problems": problems}
-    path = str(arrived.get("path", shown.path))
     source: dict[str, Json] = {
         "key": f"{shown.tenant}/{shown.collection}/{path}", "place": platform.places.get("objects"),
         "arrived_at": instant(arrived.get("arrived_at")), "begin_seq": arrived.get("begin_seq"),
         "end_seq": arrived.get("end_seq"),
     }  # fmt: skip
+    if brought is not None:
+        source["imported_from"] = {
+            "import_id": brought.import_id, "kind": brought.kind, "source": brought.source,
+            "model": dict(brought.model),
+        }  # fmt: skip
     return Origin("original", key, facts, (Origin("object", str(source["key"]), source),))
 
 

@@ -171,7 +171,8 @@ def withdraw(connection: Connection, partition: Partition, documents: Sequence[s
             .values(state="collect", stores=list(_STORES), since=at)
         )
         for table in (
-            schema.quarantine, schema.touched, schema.pinned_versions, schema.held_arrivals, schema.corrections
+            schema.quarantine, schema.touched, schema.pinned_versions, schema.held_arrivals, schema.corrections,
+            schema.imported_documents,
         ):  # fmt: skip
             connection.execute(delete(table).where(table.c.document_id.in_(part)))
     mark_dirty(connection, partition.key, documents)
@@ -202,7 +203,7 @@ def strike_out(connection: Connection, documents: Sequence[str], names: Mapping[
     """
     tables = (
         schema.objects, schema.publications, schema.outputs, schema.quarantine, schema.touched, schema.pinned_versions,
-        schema.held_arrivals, schema.corrections,
+        schema.held_arrivals, schema.corrections, schema.imported_documents,
     )  # fmt: skip
     gone: dict[str, int] = {}
     for part in batches(documents, _IN_LIST):
@@ -220,7 +221,7 @@ def rows_left(connection: Connection, documents: Sequence[str]) -> int:
     left = 0
     tables = (
         schema.objects, schema.publications, schema.outputs, schema.outbox, schema.quarantine, schema.touched,
-        schema.held_arrivals, schema.corrections,
+        schema.held_arrivals, schema.corrections, schema.imported_documents,
     )  # fmt: skip
     for part in batches(documents, _IN_LIST):
         for table in tables:

@@ -40,6 +40,7 @@ class Brought:
     version: str
     former: str = ""
     fingerprint: str = ""
+    document_id: str = ""
 
     @property
     def versions(self) -> frozenset[str]:
@@ -47,8 +48,8 @@ class Brought:
         return frozenset(filter(None, (self.version, self.former)))
 
 
-def imports(connection: Connection, *, import_id: str | None = None) -> list[Import]:
-    """Every import that was not undone, or the one of this id, by tenant, collection and time."""
+def imports(connection: Connection) -> list[Import]:
+    """Every import that was not undone, by tenant, collection and time."""
     table, owner, brought = schema.imports, schema.collections, schema.imported_documents
     count = select(func.count()).where(brought.c.import_id == table.c.import_id).scalar_subquery()
     names = ("kind", "source", "model", "state", "counts", "started_at", "ended_at")
@@ -57,8 +58,6 @@ def imports(connection: Connection, *, import_id: str | None = None) -> list[Imp
         .join(owner, owner.c.cid == table.c.cid)
         .order_by(owner.c.tenant, owner.c.collection, table.c.started_at, table.c.import_id)
     )
-    if import_id is not None:
-        query = query.where(table.c.import_id == import_id)
     return [Import(*row) for row in connection.execute(query)]
 
 
@@ -71,6 +70,19 @@ def models_of(connection: Connection, cids: Sequence[int]) -> dict[int, list[Map
         if model not in found.setdefault(cid, []):
             found[cid].append(model)
     return found
+
+
+def origin_of(connection: Connection, tenant: str, collection: str, path: str, version: str) -> Import | None:
+    """The import that wrote these bytes; ``None`` where none did, or where it was undone."""
+    table, owner = schema.imported_documents, schema.collections
+    query = (
+        select(table.c.import_id)
+        .join(owner, owner.c.cid == table.c.cid)
+        .where(owner.c.tenant == tenant, owner.c.collection == collection, table.c.path == path)
+        .where((table.c.version == version) | (table.c.former == version))
+    )
+    number = connection.scalar(query)
+    return next((one for one in imports(connection) if one.import_id == number), None) if number else None
 
 
 def begin_import(
@@ -116,7 +128,7 @@ def record_brought(connection: Connection, import_id: str, cid: int, documents: 
     rows = [
         {
             "import_id": import_id, "path": one.path, "cid": cid, "version": one.version, "former": one.former,
-            "fingerprint": one.fingerprint,
+            "fingerprint": one.fingerprint, "document_id": one.document_id,
         }
         for one in documents
     ]  # fmt: skip

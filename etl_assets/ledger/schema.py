@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 16
+SCHEMA_VERSION = 17
 
 metadata = MetaData()
 Big = BigInteger().with_variant(Integer, "sqlite")
@@ -546,7 +546,9 @@ imported_documents = Table(
     Column("version", String(64), nullable=False),
     Column("former", String(64), nullable=False),
     Column("fingerprint", Text, nullable=False),
+    Column("document_id", String(32), nullable=False, server_default=""),
     PrimaryKeyConstraint("import_id", "path"),
+    Index("ix_imported_documents_document", "document_id"),
 )  # fmt: skip
 """Documents that an import wrote into the object store: ``version`` is the SHA-256 of what it wrote, or was about to
 write in place of ``former``; ``fingerprint`` is what the key showed afterwards, "" before.

@@ -11,7 +11,7 @@ import pytest
 
 from etl_assets.cli import run
 
-RUNS = {"sync", "quarantine", "generation", "delete", "republish", "repair", "restore", "index"}
+RUNS = {"sync", "quarantine", "generation", "delete", "republish", "repair", "restore", "index", "import"}
 """Commands that run partitions, or that remove from stores what no search can be reading any more."""
 
 SETTINGS = "defaults:\n  embedder: {kind: static}\n"

@@ -18,10 +18,13 @@ from etl_assets.backends.foreign_jsonl import JsonLines
 from etl_assets.backends.lancedb_foreign import ForeignLanceTable
 from etl_assets.backends.static_embedder import StaticEmbedder
 from etl_assets.bindings import search_places
+from etl_assets.documents.document_names import DocumentName
 from etl_assets.documents.foreign_rows import FieldNames
 from etl_assets.documents.foreign_spool import planned_paths
+from etl_assets.documents.generation_work import begin
 from etl_assets.documents.import_index import ImportReport, Wish, bring, known_import, undo
 from etl_assets.documents.import_model import declared
+from etl_assets.documents.lineage import lineage
 from etl_assets.documents.plan import plan_collection
 from etl_assets.documents.verification import run_checks
 from etl_assets.errors import ConfigError, PermanentError, TransientError
@@ -119,6 +122,41 @@ def test_overlaps_of_chunks_stand_once_on_the_page_that_is_cited(
     assert sum(len(c["text"]) for c in chunks if c["document_id"] == mine) > sum(
         len(text) for (document, _), text in pages.items() if document == mine
     )
+
+
+def test_lineage_leads_back_to_the_import(home: SmallHome, old: OldIndex, tmp_path: Path) -> None:
+    file = old.write(tmp_path / "old.jsonl")
+    report = brought(home, file)
+    path = "hand book/part 2.pdf"
+    name = DocumentName(home.document_id(path), "acme", "reports", path)
+    tree = lineage(home.platform, name)
+    assert tree.problems == []
+    origins = [one.facts.get("imported_from") for one in tree.walk() if one.kind == "object"]
+    model = {"kind": "static", "name": "", "dimension": 256, "embed": False}
+    expected = {"import_id": report.import_id, "kind": "jsonl", "source": str(file), "model": model}
+    assert origins and all(one == expected for one in origins)
+
+
+def test_another_model_is_built_beside_and_leaves_imported_vectors_out(
+    home: SmallHome, old: OldIndex, tmp_path: Path
+) -> None:
+    """They are of the model that answers, not of the one that is built; the live index keeps every one of them."""
+    brought(home, old.write(tmp_path / "old.jsonl"))
+    before = {row["vector"].tobytes() for row in old.rows}
+    number = begin(home.platform, "acme", "reports", {"embedder.kind": "minilm"})
+    home.run()
+    with home.platform.ledger.reading() as connection:
+        p = schema.publications
+        counts = {
+            (row.path, row.generation_id): dict(row.counts)
+            for row in connection.execute(select(p.c.path, p.c.generation_id, p.c.counts).where(p.c.end_seq.is_(None)))
+        }
+    assert counts["hand book/part 2.pdf", number]["keyword"] == 5
+    assert counts["hand book/part 2.pdf", number].get("vector", 0) == 0
+    assert counts[PLAIN, number]["vector"] == 1
+    kept = {bytes(np.float32(vector).tobytes()) for vector in rows(home, "embeddings")["vector"].to_list()}
+    assert before <= kept
+    assert all(one.passed for one in run_checks(home.platform, home.partition()))
 
 
 def test_a_second_import_of_the_same_rows_costs_nothing(home: SmallHome, old: OldIndex, tmp_path: Path) -> None:
