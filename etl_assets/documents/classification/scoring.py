@@ -13,7 +13,7 @@ from etl_assets.documents.classification.evidence import Page, Said
 from etl_assets.documents.classification.linear import packaged
 
 FIGURES = ("strength", "density", "lead", "heading", "victims", "variety", "share")
-SCORES_SHA256 = "027f28680a522b4b0ee17146622bd782b2202005b2d1ca7f1b903bbdeab6e27c"
+SCORES_SHA256 = "e21f68f15a9d774b341a24c821e4dcd698a4a8318a0781c932f41faba8d1b619"
 
 
 @dataclass(frozen=True, slots=True)
