@@ -70,7 +70,7 @@ def test_a_batch_takes_what_is_urgent_first_and_leaves_out_what_is_paused_or_can
     assert states(ledger) == {A: "canceled", B: "failed"}
     with ledger.reading() as connection:
         assert not connection.execute(schema.leases.select()).all(), "nothing is left of a batch"
-    assert not list(ledger.lock_folder.iterdir()) if ledger.lock_folder else False
+    assert ledger.lock_folder is None or not list(ledger.lock_folder.iterdir())
 
 
 def test_what_is_left_of_a_batch_that_is_stopped_is_canceled(ledger: Ledger) -> None:
