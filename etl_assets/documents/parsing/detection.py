@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
+import zlib
 from pathlib import PurePosixPath
 from typing import Literal, TypeAlias, get_args
 
 from etl_assets.documents.parsing.chunk_file import MARK
+from etl_assets.documents.parsing.compound import CompoundFile
 from etl_assets.documents.parsing.delimited import sniff_delimiter
 from etl_assets.documents.parsing.document import Source
 from etl_assets.documents.parsing.json_values import loads
+from etl_assets.documents.parsing.mbox import is_mbox
 from etl_assets.documents.parsing.ooxml import office_main_part, open_archive
 from etl_assets.documents.parsing.text import decode
 from etl_assets.errors import DataError
 
 DocumentType: TypeAlias = Literal[
-    "pdf", "docx", "pptx", "xlsx", "html", "markdown", "text", "json", "csv", "eml", "image", "chunks"
-]
+    "pdf", "docx", "pptx", "xlsx", "html", "markdown", "text", "json", "csv", "eml", "image", "rtf", "odt", "ods",
+    "odp", "epub", "doc", "xls", "ppt", "msg", "archive", "chunks",
+]  # fmt: skip
 DOCUMENT_TYPES: tuple[DocumentType, ...] = get_args(DocumentType)
 
 MEDIA_TYPES: dict[DocumentType, str] = {
@@ -32,6 +37,16 @@ MEDIA_TYPES: dict[DocumentType, str] = {
     "csv": "text/csv",
     "eml": "message/rfc822",
     "image": "image/*",
+    "rtf": "application/rtf",
+    "odt": "application/vnd.oasis.opendocument.text",
+    "ods": "application/vnd.oasis.opendocument.spreadsheet",
+    "odp": "application/vnd.oasis.opendocument.presentation",
+    "epub": "application/epub+zip",
+    "doc": "application/msword",
+    "xls": "application/vnd.ms-excel",
+    "ppt": "application/vnd.ms-powerpoint",
+    "msg": "application/vnd.ms-outlook",
+    "archive": "application/zip",
     "chunks": "application/x-ndjson",
 }
 
@@ -46,9 +61,8 @@ _DECLARED: dict[str, DocumentType] = {
     "application/x-ndjson": "json", "application/jsonl": "json",
 }  # fmt: skip
 _MAGIC = (
-    (b"{\\rtf", "RTF"), (b"RIFF", "a RIFF media file"),
-    (b"\x1f\x8b", "a gzip archive"), (b"BZh", "a bzip2 archive"), (b"7z\xbc\xaf", "a 7-Zip archive"),
-    (b"\xfd7zXZ", "an xz archive"), (b"(\xb5/\xfd", "a Zstandard archive"), (b"Rar!", "a RAR archive"),
+    (b"RIFF", "a RIFF media file"),
+    (b"7z\xbc\xaf", "a 7-Zip archive"), (b"(\xb5/\xfd", "a Zstandard archive"), (b"Rar!", "a RAR archive"),
     (b"\x7fELF", "a program"), (b"MZ", "a program"), (b"SQLite format 3", "an SQLite database"),
     (b"PAR1", "a Parquet file"), (b"OggS", "an Ogg media file"), (b"ID3", "an MP3 file"), (b"\xffWPC", "WordPerfect"),
     (b"%!PS", "PostScript"), (b"AT&TFORM", "DjVu"), (b"wOF", "a web font"), (b"\x00asm", "WebAssembly"),
@@ -56,10 +70,13 @@ _MAGIC = (
 )  # fmt: skip
 _IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\x00", b"MM\x00*", b"BM")
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-_OLE_STREAMS = (
-    ("WordDocument", "a legacy Word document (DOC)"), ("Workbook", "a legacy Excel workbook (XLS)"),
-    ("Book", "a legacy Excel workbook (XLS)"), ("PowerPoint Document", "a legacy presentation (PPT)"),
-    ("__properties_version1.0", "an Outlook message (MSG)"),
+_OLE_STREAMS: tuple[tuple[str, DocumentType], ...] = (
+    ("WordDocument", "doc"), ("Workbook", "xls"), ("Book", "xls"), ("PowerPoint Document", "ppt"),
+    ("__properties_version1.0", "msg"),
+)  # fmt: skip
+_MIME_TYPES: tuple[tuple[str, DocumentType], ...] = (
+    ("application/vnd.oasis.opendocument.text", "odt"), ("application/vnd.oasis.opendocument.spreadsheet", "ods"),
+    ("application/vnd.oasis.opendocument.presentation", "odp"), ("application/epub+zip", "epub"),
 )  # fmt: skip
 _MAIN_PARTS: tuple[tuple[str, DocumentType], ...] = (("word/", "docx"), ("ppt/", "pptx"), ("xl/", "xlsx"))
 _HTML_START = re.compile(r"\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.S)
@@ -98,7 +115,11 @@ def detect(source: Source) -> DocumentType:
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")):
         return _detect_package(source, head)
     if head.startswith(_OLE):
-        raise _legacy_office(source)
+        return _detect_legacy(source)
+    if head.startswith(b"{\\rtf"):
+        return "rtf"
+    if head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ")) or head[257:262] == b"ustar":
+        return "archive"
     if _is_image(head):
         return "image"
     for magic, name in _MAGIC:
@@ -106,8 +127,8 @@ def detect(source: Source) -> DocumentType:
             raise _unsupported(name)
     if head[4:8] == b"ftyp":
         raise _unsupported("an MP4 or HEIF media file")
-    if head[257:262] == b"ustar":
-        raise _unsupported("a tar archive")
+    if head.startswith(b"From ") and is_mbox(head):
+        return "archive"
     if not _is_text(head):
         raise _unsupported("binary data of no known kind")
     return _detect_text(decode(head, source.charset)[0], _hint(source), is_whole=len(head) < _SAMPLE_BYTES)
@@ -144,24 +165,38 @@ def _detect_package(source: Source, head: bytes) -> DocumentType:
     with open_archive(source) as archive:
         names = archive.namelist()
         main = office_main_part(archive) or ""
+        declared = _declared_type(archive) if not main else ""
         for folder, kind in _MAIN_PARTS:
             is_main = main.lower().startswith(folder) or (not main and any(n.lower().startswith(folder) for n in names))
             if is_main and not main.endswith(".bin"):
                 return kind
     if main.endswith(".bin"):
         raise _unsupported("a binary Excel workbook (XLSB)")
-    declared = re.search(rb"mimetypeapplication/([\w.+-]{1,80}?)(?=PK|\Z|[^\w.+-])", head[:300])
+    for media_type, kind in _MIME_TYPES:
+        if declared.startswith(media_type):
+            return kind
     if declared:
-        raise _unsupported(f"application/{declared.group(1).decode()}")
-    raise _unsupported("a zip archive")
+        raise _unsupported(declared)
+    return "archive"
 
 
-def _legacy_office(source: Source) -> DataError:
-    data = source.read()
-    if "EncryptedPackage".encode("utf-16-le") in data:
-        return DataError("needs a password to be opened; store it without one", reason="encrypted")
-    names = (what for stream, what in _OLE_STREAMS if stream.encode("utf-16-le") in data)
-    return _unsupported(next(names, "a legacy office file (OLE)"))
+def _declared_type(archive: zipfile.ZipFile) -> str:
+    """What a package says it is in its part ``mimetype``, as OpenDocument and EPUB do; "" without one."""
+    try:
+        with archive.open("mimetype") as part:
+            return part.read(200).decode("latin-1").strip()
+    except (KeyError, OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError):
+        return ""
+
+
+def _detect_legacy(source: Source) -> DocumentType:
+    names = CompoundFile(source.read()).streams()
+    if "EncryptedPackage" in names:
+        raise DataError("needs a password to be opened; store it without one", reason="encrypted")
+    for stream, kind in _OLE_STREAMS:
+        if stream in names:
+            return kind
+    raise _unsupported("a legacy office file (OLE)")
 
 
 def _detect_text(text: str, hint: DocumentType | None, *, is_whole: bool) -> DocumentType:

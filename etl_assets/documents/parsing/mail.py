@@ -6,18 +6,16 @@ import email
 import email.policy
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from email.errors import MessageError
 from email.message import EmailMessage
 
 from etl_assets.documents.parsing.dates import iso_date
 from etl_assets.documents.parsing.document import Extract, Page, Source, TextBudget
 from etl_assets.documents.parsing.html import html_page
+from etl_assets.documents.parsing.members import Members
 from etl_assets.documents.parsing.text import PageBuilder, decode, one_line
 from etl_assets.errors import DataError
-from etl_assets.stages.spec import Json
 
-MAX_DEPTH = 5
 MAX_PARTS = 1000
 _SHOWN = ("From", "To", "Cc", "Date")
 _BAD_HEADER = (ValueError, TypeError, AttributeError, IndexError, KeyError, MessageError)
@@ -29,28 +27,14 @@ def parse_mail(source: Source, parse_part: Callable[[Source], Extract]) -> Extra
 
     Every attachment follows with its own pages, read by ``parse_part``. ``attachments`` in the facts says of each its
     name, type and pages, or why it has none; a part that cannot be read costs that part only.
-
-    Raises:
-        DataError: ``nesting``, when mails are attached to mails deeper than ``MAX_DEPTH``.
     """
-    if source.depth >= MAX_DEPTH:
-        raise DataError(f"is the {source.depth + 1}th mail inside another; {MAX_DEPTH} are read", reason="nesting")
     message = email.message_from_bytes(source.read(), policy=email.policy.default)
     budget = TextBudget()
     pages = [_message_page(message, budget)]
-    attachments: list[Json] = []
+    attached = Members(parse_part, budget, pages)
     for part in _attachments(message):
-        name = one_line(_filename(part)) or f"attachment {len(attachments) + 1}"
-        try:
-            extract = parse_part(_part_source(part, name, source.depth + 1))
-        except DataError as e:
-            attachments.append({"name": name, "media_type": part.get_content_type(), "reason": e.reason})
-            continue
-        budget.spend(sum(len(page.text) for page in extract.pages))
-        first = len(pages) + 1
-        pages += [replace(page, number=first + index) for index, page in enumerate(extract.pages)]
-        read: dict[str, Json] = {"first_page": first, "pages": len(extract.pages)}
-        attachments.append({"name": name, "media_type": part.get_content_type(), **read})
+        name = one_line(_filename(part)) or f"attachment {len(attached.records) + 1}"
+        attached.add(_part_source(part, name, source.depth + 1))
     return Extract(
         pages=pages,
         method=f"python email {'.'.join(map(str, sys.version_info[:3]))}",
@@ -58,7 +42,7 @@ def parse_mail(source: Source, parse_part: Callable[[Source], Extract]) -> Extra
         date=_sent(message),
         source=header(message, "From"),
         encoding=_body_charset(message),
-        facts={"attachments": attachments} if attachments else {},
+        facts={"attachments": attached.records} if attached.records else {},
     )
 
 

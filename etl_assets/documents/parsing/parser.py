@@ -33,11 +33,29 @@ _FORMATS: Mapping[DocumentType, str] = {
     "markdown": "markdown:parse_markdown",
     "text": "plain:parse_plain",
     "image": "image:parse_image",
+    "rtf": "rtf:parse_rtf",
+    "odt": "odf:parse_odf",
+    "ods": "odf:parse_odf",
+    "odp": "odf:parse_odf",
+    "epub": "epub:parse_epub",
+    "doc": "doc:parse_doc",
+    "xls": "xls:parse_xls",
+    "ppt": "ppt:parse_ppt",
     "json": "json_values:parse_json",
     "csv": "delimited:parse_delimited",
     "chunks": "chunk_file:parse_chunks",
 }
 """Type -> where its parser is, ``Source -> Extract``; imported when the first document of the type comes."""
+
+_CONTAINERS: Mapping[DocumentType, str] = {
+    "eml": "mail:parse_mail",
+    "msg": "msg:parse_msg",
+    "archive": "archive:parse_archive",
+}
+"""Likewise, for documents that hold others; their parsers are given what reads those."""
+
+MAX_DEPTH = 5
+"""How many documents that hold others may be around one another."""
 
 _DATED_CHARS = 4000
 """Publication dates stand at the top: in the first this many characters."""
@@ -68,11 +86,11 @@ def parse(path: Path, *, name: str, content_type: str | None) -> ParsedDocument:
 
 def _extract(source: Source) -> tuple[DocumentType, Extract]:
     kind = detect(source)
-    if kind == "eml":
-        from etl_assets.documents.parsing.mail import parse_mail
-
-        return kind, parse_mail(source, _attached)
-    return kind, extract_by_chain(kind, _FORMATS[kind], _parser(kind), source)
+    if kind in _CONTAINERS:
+        if source.depth >= MAX_DEPTH:
+            raise DataError(f"is inside {source.depth} others; {MAX_DEPTH} are opened", reason="nesting")
+        return kind, _parser(_CONTAINERS[kind])(source, _attached)
+    return kind, extract_by_chain(kind, _FORMATS[kind], _parser(_FORMATS[kind]), source)
 
 
 def _no_text(extract: Extract) -> DataError:
@@ -87,9 +105,9 @@ def _attached(source: Source) -> Extract:
     return _extract(source)[1]
 
 
-def _parser(kind: DocumentType) -> Callable[[Source], Extract]:
-    module, function = _FORMATS[kind].split(":")
-    parser: Callable[[Source], Extract] = getattr(import_module(f"etl_assets.documents.parsing.{module}"), function)
+def _parser(place: str) -> Callable[..., Extract]:
+    module, function = place.split(":")
+    parser: Callable[..., Extract] = getattr(import_module(f"etl_assets.documents.parsing.{module}"), function)
     return parser
 
 

@@ -1,0 +1,61 @@
+"""Documents within a document: attachments of mails and members of archives, as pages after its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from etl_assets.documents.parsing.document import MAX_OUTLINE, Extract, Heading, Page, Source, Table, TextBudget
+from etl_assets.documents.parsing.text import one_line
+from etl_assets.errors import DataError
+from etl_assets.stages.spec import Json
+
+
+class Members:
+    """Collects the pages of members. One that cannot be read costs itself only, and is on record with its reason."""
+
+    def __init__(self, parse_part: Callable[[Source], Extract], budget: TextBudget, pages: list[Page]) -> None:
+        self._parse, self._budget = parse_part, budget
+        self.pages = pages
+        self.records: list[Json] = []
+        self.read_count = 0
+
+    def add(self, source: Source, *, is_titled: bool = False) -> None:
+        """Read a member. ``is_titled``: its first page begins with its name, a heading above all of its own.
+
+        Raises:
+            DataError: ``too-large``, when all members together have more text than any document should.
+        """
+        record: dict[str, Json] = {"name": source.name, "media_type": source.media_type}
+        try:
+            extract = self._parse(source)
+        except DataError as e:
+            self._keep({**record, "reason": e.reason})
+            return
+        self._budget.spend(sum(len(page.text) for page in extract.pages))
+        first = len(self.pages) + 1
+        for index, page in enumerate(extract.pages):
+            numbered = replace(page, number=first + index)
+            self.pages.append(_titled(numbered, source.name, has_line=index == 0) if is_titled else numbered)
+        self.read_count += 1
+        self._keep({**record, "first_page": first, "pages": len(extract.pages)})
+
+    def _keep(self, record: Json) -> None:
+        if len(self.records) < MAX_OUTLINE:
+            self.records.append(record)
+
+
+def _titled(page: Page, name: str, *, has_line: bool) -> Page:
+    """A page whose headings stand below the member's name, which is its first line where ``has_line``."""
+    title = one_line(name) if has_line else ""
+    shift = len(title) + 2 if title else 0
+    own = [Heading(1, 0, len(title))] if title else []
+    lower = [replace(h, level=min(9, h.level + 1), start=h.start + shift, end=h.end + shift) for h in page.headings]
+    tables = tuple(_moved(table, shift) for table in page.tables) if shift else page.tables
+    text = f"{title}\n\n{page.text}" if title and page.text else title or page.text
+    return replace(page, text=text, headings=(*own, *lower), tables=tables)
+
+
+def _moved(table: Table, shift: int) -> Table:
+    rows = tuple(tuple(replace(c, start=c.start + shift, end=c.end + shift) for c in row) for row in table.rows)
+    return replace(table, start=table.start + shift, end=table.end + shift, rows=rows)
