@@ -23,7 +23,6 @@ from etl_assets.documents.mentions.features import NEIGHBOURS, at_distance, in_d
 from etl_assets.documents.mentions.find import known_names
 from etl_assets.documents.mentions.tagging import tags_of
 from etl_assets.documents.mentions.tokens import Token, sequences
-from etl_assets.documents.mentions.vocabulary import kind_of
 from training.annotated import Annotated, annoctr, cyner
 
 REPORTS = {"ORG": "organisation", "LOC": "location", "SECTOR": "sector", "MALWARE": "malware", "TOOL": "tool",
@@ -34,11 +33,8 @@ SHARED = ("malware", "organisation")
 Example = tuple[Annotated, Mapping[str, str]]
 MODEL = Path(labeller.__file__).parent / "data" / "labeller.npz"
 HIDDEN = 0.4
-"""Share of the names whose marks, and of the name-like words whose letters, are hidden in each text's second copy:
-names to come are in no list and were never seen, so their form and company must tell."""
-FORM = ("s=", "k=", "ks=", "n=")
-"""Features of a word that a name never seen before has as well."""
-SETTINGS = {"c1": 0.1, "c2": 0.02, "max_iterations": 80, "feature.minfreq": 2}
+"""Share of the names whose marks are hidden in the second copy of every text, so that company counts too."""
+SETTINGS = {"c1": 0.1, "c2": 0.02, "max_iterations": 120, "feature.minfreq": 2}
 
 
 def seen(text: str, catalogue: Catalogue, *, hidden: float, seed: str) -> tuple[list[list[Token]], list[list[str]]]:
@@ -56,26 +52,17 @@ def _draw(name: str) -> float:
     return float(int.from_bytes(hashlib.blake2b(name.encode(), digest_size=4).digest(), "little") / 2**32)
 
 
-def features_of(tokens: list[list[Token]], tags: list[list[str]], *, hidden: float, seed: str) -> list[list[list[str]]]:
-    """The features of every token, those that ``labeller`` sums; of a share of the name-like words, the form alone."""
+def features_of(tokens: list[list[Token]], tags: list[list[str]]) -> list[list[list[str]]]:
+    """The features of every token, those that ``labeller`` sums."""
     company = in_document(tokens)
-    words = sorted({token.word for sequence in tokens for token in sequence})
-    unknown = {word for word in words if _may_be_hidden(word) and _draw(f"{seed} letters {word.lower()}") < hidden}
-    found = []
-    for sequence, tagged in zip(tokens, tags, strict=True):
-        own = []
-        for token, tag in zip(sequence, tagged, strict=True):
-            letters = [one for one in of_word(token.word) if token.word not in unknown or one.startswith(FORM)]
-            own.append([*letters, *company.get(token.word, ()), *of_tag(tag)])
-        found.append(_of_sequence(sequence, own, unknown))
-    return found
+    return [
+        _of_sequence(sequence, [[*of_word(t.word), *company.get(t.word, ()), *of_tag(tag)]
+                                for t, tag in zip(sequence, tagged, strict=True)])
+        for sequence, tagged in zip(tokens, tags, strict=True)
+    ]  # fmt: skip
 
 
-def _may_be_hidden(word: str) -> bool:
-    return word[0].isalnum() and (word != word.lower() or kind_of(word) == "unknown")
-
-
-def _of_sequence(tokens: list[Token], own: list[list[str]], unknown: set[str]) -> list[list[str]]:
+def _of_sequence(tokens: list[Token], own: list[list[str]]) -> list[list[str]]:
     found = []
     for place, token in enumerate(tokens):
         here = [
@@ -84,14 +71,9 @@ def _of_sequence(tokens: list[Token], own: list[list[str]], unknown: set[str]) -
             if 0 <= place + distance < len(tokens)
             for feature in at_distance(own[place + distance], distance)
         ]
-        for distance, mark, edge in ((-1, "", "first"), (1, "+|", "last")):
-            if not 0 <= place + distance < len(tokens):
-                here.append(edge)
-                continue
-            first, second = sorted((place, place + distance))
-            if tokens[first].word not in unknown and tokens[second].word not in unknown:
-                here.append(mark + pairs(tokens[first].word, tokens[second].word))
-        found.append([*here, "glued"] if place and token.glued else here)
+        here += [pairs(tokens[place - 1].word, token.word), *(["glued"] if token.glued else [])] if place else ["first"]
+        here.append("+|" + pairs(token.word, tokens[place + 1].word) if place + 1 < len(tokens) else "last")
+        found.append(here)
     return found
 
 
@@ -120,11 +102,7 @@ def trained(examples: Iterable[Example]) -> Any:
     for document, kinds in examples:
         for hidden in (0.0, HIDDEN):
             tokens, tags = seen(document.text, catalogue, hidden=hidden, seed=document.name)
-            for xs, ys in zip(
-                features_of(tokens, tags, hidden=hidden, seed=document.name),
-                labels_of(tokens, document, kinds),
-                strict=True,
-            ):
+            for xs, ys in zip(features_of(tokens, tags), labels_of(tokens, document, kinds), strict=True):
                 if xs:
                     trainer.append(xs, ys)
     with tempfile.TemporaryDirectory() as folder:

@@ -26,6 +26,7 @@ MODEL_SHA256 = "b2189a00ef362b12fe4ff1daeedab8a7fee6998908a7171df3a3aaeedc6f018e
 _REACH = 4.0
 """A sequence in which no label comes so close to O has no names: most of a text."""
 _KNOWN_WORDS = 50_000
+_TOGETHER = 64
 
 
 class Labelled(NamedTuple):
@@ -53,8 +54,11 @@ class Labeller:
     """Chains that share their features. ``features`` gives the row of ``weights`` of a feature."""
 
     def __init__(self, features: Mapping[str, int], weights: "Floats", chains: Mapping[str, Chain]) -> None:
+        import numpy as np
+
         self._features = features
-        self._weights = weights
+        # The last row is nothing: every sum has a part, and none is empty.
+        self._weights = np.vstack([weights, np.zeros((1, weights.shape[1]))])
         self._chains = chains
         self._rows_of_word: dict[str, tuple[list[int], ...]] = {}
 
@@ -65,13 +69,15 @@ class Labeller:
 
         ``tags`` gives, for every token, what the lists of names know of it, "" for nothing.
         """
-        scores = self._scores(sequences, tags)
-        return {name: _names(scores, sequences, chain, least) for name, chain in self._chains.items()}
+        lengths = [len(tokens) for tokens in sequences]
+        scores = self._scores(sequences, tags, lengths)
+        return {name: names(scores, lengths, chain, least) for name, chain in self._chains.items()}
 
-    def _scores(self, sequences: Sequence[Sequence[Token]], tags: Sequence[Sequence[str]]) -> "Floats":
+    def _scores(
+        self, sequences: Sequence[Sequence[Token]], tags: Sequence[Sequence[str]], lengths: Sequence[int]
+    ) -> "Floats":
         """Scores of every label of every chain at every token, the sequences one behind the other."""
         company = in_document(sequences)
-        lengths = [len(tokens) for tokens in sequences]
         words = [token.word for tokens in sequences for token in tokens]
         marks = [tag for tagged in tags for tag in tagged]
         scores = self._seen(words, lengths, lambda word: self._of_word(word, company.get(word, ())))
@@ -99,12 +105,22 @@ class Labeller:
         given = [rows(name) for name in different]
         scores = np.zeros((len(names), self._weights.shape[1]))
         for number, distance in enumerate(NEIGHBOURS):
-            table = np.zeros((len(different) + 1, self._weights.shape[1]))
-            for place, of_name in enumerate(given, start=1):
-                if of_name[number]:
-                    table[place] = np.add.reduce(self._weights[of_name[number]])
-            scores += table[row[places + distance]]
+            scores += self._sums([of_name[number] for of_name in given])[row[places + distance]]
         return scores
+
+    def _sums(self, rows: Sequence[Sequence[int]]) -> "Floats":
+        """One row of sums for nothing, then one for each list of rows of the weights."""
+        import numpy as np
+
+        nothing = len(self._weights) - 1
+        flat = [nothing]
+        begins = [0]
+        for of_name in rows:
+            begins.append(len(flat))
+            flat += of_name
+            flat.append(nothing)
+        sums: Floats = np.add.reduceat(self._weights[flat], begins, axis=0)
+        return sums
 
     def _of_word(self, word: str, company: Sequence[str]) -> Sequence[Sequence[int]]:
         """Rows by distance; those of the word itself are kept, its company differs from document to document."""
@@ -113,9 +129,9 @@ class Labeller:
             rows = self._at_distances(of_word(word))
             if len(self._rows_of_word) < _KNOWN_WORDS:
                 self._rows_of_word[word] = rows
-        if not company:
-            return rows
-        return [[*own, *more] for own, more in zip(rows, self._at_distances(company), strict=True)]
+        more = [self._features[feature] for feature in company if feature in self._features]
+        # Company counts for the word alone, not for its neighbours.
+        return [[*own, *more] if distance == 0 else own for distance, own in zip(NEIGHBOURS, rows, strict=True)]
 
     def _at_distances(self, features: Sequence[str]) -> tuple[list[int], ...]:
         known = self._features
@@ -136,49 +152,60 @@ class Labeller:
                     scores[at] += weights[features[feature]]
 
 
-def _names(scores: "Floats", sequences: Sequence[Sequence[Token]], chain: Chain, least: float) -> list[list[Labelled]]:
+def names(scores: "Floats", lengths: Sequence[int], chain: Chain, least: float) -> list[list[Labelled]]:
+    """The names in each sequence; those of similar length are worked on together."""
     import numpy as np
 
     own = scores[:, chain.begin : chain.begin + len(chain.labels)]
     outside = chain.labels.index("O")
     near = np.delete(own, outside, axis=1).max(axis=1, initial=-np.inf) > own[:, outside] - _REACH
-    found: list[list[Labelled]] = []
-    begin = 0
-    for tokens in sequences:
-        end = begin + len(tokens)
-        found.append(_spans(_marginals(own[begin:end], chain.steps), chain, least) if near[begin:end].any() else [])
-        begin = end
+    begins = np.cumsum([0, *lengths])
+    open_to_names = [
+        number for number, length in enumerate(lengths) if length and near[begins[number] : begins[number + 1]].any()
+    ]
+    open_to_names.sort(key=lambda number: (lengths[number], number))
+    found: list[list[Labelled]] = [[] for _ in lengths]
+    for low in range(0, len(open_to_names), _TOGETHER):
+        batch = open_to_names[low : low + _TOGETHER]
+        together = marginals([own[begins[number] : begins[number + 1]] for number in batch], chain.steps)
+        for number, probabilities in zip(batch, together, strict=True):
+            found[number] = _spans(probabilities[: lengths[number]], chain, outside, least)
     return found
 
 
-def _marginals(scores: "Floats", steps: "Floats") -> "Floats":
-    """The probability of every label at every token, by the forward and backward sums."""
+def marginals(scores: Sequence["Floats"], steps: "Floats") -> "Floats":
+    """The probability of every label at every token, by the forward and backward sums.
+
+    Axes are the sequences, their tokens and the labels; behind the end of a shorter sequence stands nothing of use.
+    """
     import numpy as np
 
-    potentials = np.exp(scores - scores.max(axis=1, keepdims=True))
+    lengths = np.array([len(one) for one in scores])
+    potentials = np.ones((len(scores), int(lengths.max()), len(steps)))
+    for number, one in enumerate(scores):
+        potentials[number, : len(one)] = np.exp(one - one.max(axis=1, keepdims=True))
     passage = np.exp(steps - steps.max())
     forward, backward = np.empty_like(potentials), np.ones_like(potentials)
-    state = np.ones(len(steps)) / len(steps)
-    for place, here in enumerate(potentials):
-        state = (state @ passage if place else state) * here
-        state /= state.sum()
-        forward[place] = state
-    state = np.ones(len(steps))
-    for place in range(len(scores) - 1, 0, -1):
-        state = passage @ (state * potentials[place])
-        state /= state.sum()
-        backward[place - 1] = state
+    state = np.ones((len(scores), len(steps)))
+    for place in range(potentials.shape[1]):
+        state = (state @ passage if place else state) * potentials[:, place]
+        state /= state.sum(axis=1, keepdims=True)
+        forward[:, place] = state
+    state = np.ones((len(scores), len(steps)))
+    for place in range(potentials.shape[1] - 1, 0, -1):
+        behind = (state * potentials[:, place]) @ passage.T
+        state = np.where((place < lengths)[:, None], behind / behind.sum(axis=1, keepdims=True), 1.0)
+        backward[:, place - 1] = state
     both: Floats = forward * backward
-    both /= both.sum(axis=1, keepdims=True)
+    both /= both.sum(axis=2, keepdims=True)
     return both
 
 
-def _spans(marginals: "Floats", chain: Chain, least: float) -> list[Labelled]:
+def _spans(probabilities: "Floats", chain: Chain, outside: int, least: float) -> list[Labelled]:
     """Names from the probabilities: a kind's B and I count together, a name begins where B is the likelier."""
-    outside = chain.labels.index("O")
     found: list[Labelled] = []
-    for place in (marginals[:, outside] <= 1 - least).nonzero()[0].tolist():
-        kind, probability, starts = _kind(marginals[place].tolist(), chain.labels)
+    for place in (probabilities[:, outside] <= 1 - least).nonzero()[0].tolist():
+        kind, probability, starts = _kind(probabilities[place].tolist(), chain.labels)
         if probability < least:
             continue
         if found and not starts and found[-1].last == place and found[-1].kind == kind:
@@ -190,6 +217,7 @@ def _spans(marginals: "Floats", chain: Chain, least: float) -> list[Labelled]:
 
 
 def _kind(row: Sequence[float], labels: Iterable[str]) -> tuple[str, float, bool]:
+    """The likeliest kind of name, its probability, and whether its B is likelier than its I."""
     of_kind: dict[str, float] = {}
     begins: dict[str, float] = {}
     for label, probability in zip(labels, row, strict=True):

@@ -29,8 +29,11 @@ SUPPORT = 0.15
 """A name of the catalogue that is spelled like a word and stands beside no cue needs this from the labeller."""
 SMALL = 0.8
 """A name in small letters, which could be a plain word that the lists lack, needs this probability."""
-LONELY, LONELY_COUNT = 0.85, 2
-"""Where no more threats than this are named in a document, and none of the catalogue's, they need this probability."""
+ALONE = 0.9
+"""Probability that a threat's name needs where the document names none of the catalogue, and no cue is beside it."""
+PRODUCTS = 0.5
+"""What a finding of a product counts beside one of a threat in the same words: the chain that finds products has
+read blog posts alone, and takes new malware for an app."""
 REPEATED = 0.6
 """Least confidence of a name whose other places in the document are mentions as well."""
 _KIND_WORDS = re.compile(
@@ -55,7 +58,7 @@ def recognised(
                        and _is_name(text, one)) for text, page in zip(pages, read, strict=True)]  # fmt: skip
     kinds = _settled(pages, findings)
     credible = _credible(pages, named, hits, [[one for one, _ in page if one.kind in THREATS] for page in read])
-    findings = _in_company(findings, credible)
+    findings = _in_company(pages, findings, credible)
     found = []
     for page, text in enumerate(pages):
         own = [_linked(text, one, hits[page]) for one in findings[page] if kinds[_key(text, one)] == one.kind]
@@ -83,12 +86,20 @@ def _read(
     return found
 
 
-def _in_company(findings: Sequence[Sequence[Finding]], credible: Sequence[Sequence[Found]]) -> list[list[Finding]]:
-    """Without one or two unlikely names of threats in a document that names no other: it is about something else."""
-    threats = sum(one.kind in THREATS for page in findings for one in page)
-    if threats > LONELY_COUNT or any(one.entity_type in THREATS for page in credible for one in page):
+def _in_company(
+    pages: Sequence[str], findings: Sequence[Sequence[Finding]], credible: Sequence[Sequence[Found]]
+) -> list[list[Finding]]:
+    """In a document that names no threat of the catalogue, only such new ones as have a cue or are very likely.
+
+    Most documents are about something else, and their names of classes and products look like names of malware.
+    """
+    if any(one.entity_type in THREATS for page in credible for one in page):
         return [list(page) for page in findings]
-    return [[one for one in page if one.kind not in THREATS or one.probability >= LONELY] for page in findings]
+    with_cue = {_key(text, one) for text in pages for one in cued(text)}
+    return [
+        [one for one in page if one.kind not in THREATS or one.probability >= ALONE or _key(text, one) in with_cue]
+        for text, page in zip(pages, findings, strict=True)
+    ]
 
 
 def _credible(
@@ -175,11 +186,21 @@ def _is_name(text: str, one: Finding) -> bool:
 
 def _apart(findings: Iterable[Finding]) -> list[Finding]:
     """Of overlapping findings the more probable; in order."""
+    found = list(findings)
+    threats = [one for one in found if one.kind in THREATS]
     taken: list[Finding] = []
-    for one in sorted(findings, key=lambda one: (-one.probability, one.start - one.end, one)):
-        if all(one.end <= other.start or other.end <= one.start for other in taken):
+    for one in sorted(found, key=lambda one: (-_weight(one, threats), one.start - one.end, one)):
+        if not _overlapping(one, taken):
             taken.append(one)
     return sorted(taken)
+
+
+def _overlapping(one: Finding, others: Iterable[Finding]) -> bool:
+    return any(one.start < other.end and other.start < one.end for other in others)
+
+
+def _weight(one: Finding, threats: Sequence[Finding]) -> float:
+    return one.probability * (PRODUCTS if one.kind == "product" and _overlapping(one, threats) else 1)
 
 
 def _key(text: str, one: Finding) -> str:
@@ -200,6 +221,9 @@ def _settled(pages: Sequence[str], findings: Sequence[Sequence[Finding]]) -> dic
         for one in page:
             of_name = weight.setdefault(_key(text, one), {})
             of_name[one.kind] = of_name.get(one.kind, 0.0) + one.probability
+    for kinds in weight.values():
+        if "product" in kinds and not kinds.keys().isdisjoint(THREATS):
+            kinds["product"] *= PRODUCTS
     return {name: max(kinds, key=lambda kind: (kinds[kind], kind)) for name, kinds in weight.items()}
 
 
