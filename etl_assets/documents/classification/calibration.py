@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from etl_assets.documents.classification.scoring import at_threshold, logit, sigmoid
+from etl_assets.stages.spec import Parameters
 
 LEAST_CORRECTIONS = 10
 """Fewer judged scores than this, or none of one kind, teach nothing: the line stays what it was."""
@@ -25,6 +26,10 @@ class PlattLine:
         """The calibrated score, in [0, 1]; the order of scores stays."""
         return sigmoid(self.slope * logit(score) + self.level)
 
+    def undone(self, calibrated: float) -> float:
+        """The score that ``calibrated`` was made of."""
+        return sigmoid((logit(calibrated) - self.level) / self.slope)
+
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
@@ -38,6 +43,11 @@ class Calibration:
         if label in self.lines:
             return self.lines[label].of(score)
         return score if self.cut is None else at_threshold(score, self.cut, threshold)
+
+    def parameters(self) -> Parameters:
+        """Plain values, for the stage's parameters."""
+        lines = {label: [line.slope, line.level] for label, line in sorted(self.lines.items())}
+        return {"lines": lines, "cut": self.cut}
 
 
 def recalibrated(judged: Iterable[tuple[str, float, bool]], *, threshold: float) -> dict[str, PlattLine]:

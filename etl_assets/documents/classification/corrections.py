@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from etl_assets.documents.classification.calibration import Calibration, PlattLine
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -52,14 +54,20 @@ def corrected(rows: "pl.DataFrame", corrections: Sequence[Correction]) -> "pl.Da
     return pl.concat([decided, new.sort(columns).select(rows.columns)])
 
 
-def judged(rows: "pl.DataFrame", corrections: Iterable[Correction]) -> list[tuple[str, float, bool]]:
-    """(label, computed score, what people say), for ``recalibrated``; ``rows`` as computed, not yet corrected.
+def judged(
+    rows: "pl.DataFrame", corrections: Iterable[Correction], calibration: Calibration
+) -> list[tuple[str, float, bool]]:
+    """(label, score, what people say), for ``recalibrated``; ``rows`` of one set as computed, not yet corrected.
 
-    A label that the rows do not have was scored too low to be kept, and counts as 0.
+    ``calibration`` is the one under which they were computed: its lines are taken back, so that a calibration learned
+    again rests on the scores themselves. A label that the rows do not have was scored too low to be kept: it counts 0.
     """
     keys = zip(rows["document_id"], rows["kind"], rows["label"], strict=True)
     known: dict[tuple[str, str, str], float] = {}
     for key, score in zip(keys, rows["score"], strict=True):
         known[key] = max(known.get(key, 0.0), score)
     last = {(one.document_id, one.kind, one.label): one.holds for one in corrections}
-    return [(key[2], known.get(key, 0.0), holds) for key, holds in sorted(last.items())]
+    return [
+        (key[2], calibration.lines.get(key[2], PlattLine()).undone(known.get(key, 0.0)), holds)
+        for key, holds in sorted(last.items())
+    ]

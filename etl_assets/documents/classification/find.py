@@ -1,19 +1,23 @@
 """The classifications stage: rows of pages in, rows of labels out, each with the sentences behind it."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from etl_assets.documents.classification import labelling, techniques
+from etl_assets.documents.classification.advisories import ADVISORIES_SHA256
+from etl_assets.documents.classification.calibration import Calibration
 from etl_assets.documents.classification.evidence import Page, Span
-from etl_assets.documents.classification.label_sets import sectors, threats
+from etl_assets.documents.classification.label_sets import VOCABULARY_SHA256, sectors, threats
 from etl_assets.documents.classification.labelling import Scored, labels_of
+from etl_assets.documents.classification.scoring import SCORES_SHA256
 from etl_assets.documents.classification.serving import Served
 from etl_assets.documents.classification.techniques import ranked
 from etl_assets.documents.sentences import units
 from etl_assets.protocols.classifier import LabelSet
-from etl_assets.stages.spec import Computed, Task
+from etl_assets.stages.spec import Computed, Parameters, Task
 
 if TYPE_CHECKING:
     import polars as pl
@@ -50,10 +54,21 @@ class Classifying:
     """What is decided about a collection's documents: the label sets, and what a technique must reach.
 
     ``technique_threshold`` is the score (0 to 1) of a sentence's likeliest technique; ``None`` asks for none.
+    ``calibrations`` are of the packaged classifier, by set, learned from corrections.
     """
 
     label_sets: tuple[LabelSet, ...] = ()
     technique_threshold: float | None = techniques.THRESHOLD
+    calibrations: Mapping[str, Calibration] = field(default_factory=lambda: MappingProxyType({}))
+
+    def parameters(self) -> Parameters:
+        """What decides the rows beside the pages, the packaged models and their versions included."""
+        return {
+            "classifiers": [labelling.VERSION, techniques.VERSION],
+            "models": [techniques.TECHNIQUES_SHA256, ADVISORIES_SHA256, VOCABULARY_SHA256, SCORES_SHA256],
+            "label_sets": [asdict(one) for one in self.label_sets], "technique_threshold": self.technique_threshold,
+            "calibrations": {name: one.parameters() for name, one in sorted(self.calibrations.items())},
+        }  # fmt: skip
 
 
 def default_classifying() -> Classifying:
@@ -92,7 +107,7 @@ def classified(
     """The rows of one document, without its id."""
     texts = {page.page: page.text for page in pages}
     for labels in classifying.label_sets:
-        scored, classifier = labels_of(pages, labels), labelling.VERSION
+        scored, classifier = _calibrated(labels_of(pages, labels), labels, classifying), labelling.VERSION
         if served is not None:
             scored, classifier = served.rescored(pages, labels, scored)
         for one in scored:
@@ -100,6 +115,13 @@ def classified(
                 yield _label_row(labels, one, texts, classifier)
     if classifying.technique_threshold is not None:
         yield from _technique_rows(pages, classifying.technique_threshold)
+
+
+def _calibrated(scored: list[Scored], labels: LabelSet, classifying: Classifying) -> list[Scored]:
+    known = classifying.calibrations.get(labels.name)
+    if known is None:
+        return scored
+    return [replace(one, score=known.of(one.label, one.score, labels.threshold)) for one in scored]
 
 
 def _label_row(labels: LabelSet, one: Scored, texts: dict[int, str], classifier: str) -> tuple[object, ...]:

@@ -18,6 +18,9 @@ BATCH = 256
 """Texts scored at once: bounds the memory of a long document to some 20 MB."""
 
 
+_PARTS = frozenset("labels weights scales bias shares words_hashes words_idf pieces_hashes pieces_idf".split())
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """One family of features: its ``vocabulary`` (ascending hashes) and the inverse document frequency of each."""
@@ -92,18 +95,7 @@ def load(file: str, sha256: str) -> LinearModel:
         Block(count, arrays[f"{kind}_hashes"], arrays[f"{kind}_idf"].astype(np.float32), float(share))
         for kind, count, share in zip(("words", "pieces"), (words, pieces), arrays["shares"], strict=True)
     )
-    known = (
-        "words_hashes",
-        "words_idf",
-        "pieces_hashes",
-        "pieces_idf",
-        "shares",
-        "labels",
-        "weights",
-        "scales",
-        "bias",
-    )
-    extra = {name: value for name, value in arrays.items() if name not in known}
+    extra = {name: value for name, value in arrays.items() if name not in _PARTS}
     labels = tuple(str(label) for label in arrays["labels"])
     return LinearModel(file, labels, blocks, arrays["weights"], arrays["scales"], arrays["bias"], extra)
 

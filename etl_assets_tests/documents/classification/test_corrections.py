@@ -1,6 +1,9 @@
+import json
 import random
+from dataclasses import replace
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,11 +44,22 @@ def test_corrections_applied_twice_are_corrections_applied_once() -> None:
 
 def test_judgements_are_the_computed_scores_and_what_people_said() -> None:
     rows = computed()
-    found = judged(
-        rows, [Correction("d1", "sector", "financial", True), Correction("d1", "sector", "water-utilities", True)]
-    )
+    words = [Correction("d1", "sector", "financial", True), Correction("d1", "sector", "water-utilities", True)]
+    found = judged(rows, words, Calibration())
     financial = rows.filter(pl.col("label") == "financial")["score"][0]
-    assert found == [("financial", financial, True), ("water-utilities", 0.0, True)]
+    assert [(label, holds) for label, _, holds in found] == [("financial", True), ("water-utilities", True)]
+    assert [score for _, score, _ in found] == pytest.approx([financial, 0.0], abs=1e-5)
+
+
+def test_a_calibration_moves_what_is_accepted_and_is_taken_back_for_the_next() -> None:
+    calibration = Calibration({"financial": PlattLine(1.0, -20.0)})
+    strict = replace(default_classifying(), calibrations={"sector": calibration})
+    rows = classify_documents([task()], frame(BANKS), classifying=strict).rows
+    assert "financial" not in rows.filter(pl.col("accepted"))["label"].to_list()
+    assert strict.parameters() != default_classifying().parameters()
+    line = PlattLine(2.0, -1.0)
+    assert line.undone(line.of(0.3)) == pytest.approx(0.3)
+    json.dumps(strict.parameters(), default=dict)
 
 
 def test_people_who_say_no_to_high_scores_move_the_cut_up_and_others_move_it_down() -> None:
