@@ -72,6 +72,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "index": ("etl_assets.cli.group:index", "Measure the indexes, and build them anew."),
     "lineage": ("etl_assets.cli.lineage:lineage", "Tell what something came from, down to the bytes."),
     "impact": ("etl_assets.cli.lineage:impact", "Tell what rests on something."),
+    "report": ("etl_assets.cli.report:report", "Write a page on a document, or an overview of a collection."),
+    "export": ("etl_assets.cli.group:export", "Write what was found as STIX 2.1 or as Parquet."),
     "sql": ("etl_assets.cli.sql:sql", "Ask one SELECT of the rows of every stage and the ledger."),
     "evaluate": ("etl_assets.cli.evaluate:evaluate", "Measure search against judged queries."),
     "keys": ("etl_assets.cli.group:keys", "Make, rotate and list the keys of encryption at rest."),
@@ -159,6 +161,11 @@ CATALOGUE: Mapping[str, tuple[str, str]] = {
     "remove": ("etl_assets.cli.catalogue:remove", "Take a catalogue out of use."),
 }
 
+EXPORT: Mapping[str, tuple[str, str]] = {
+    "stix": ("etl_assets.cli.export:stix", "Write a STIX 2.1 bundle of a collection."),
+    "parquet": ("etl_assets.cli.export:parquet", "Write mentions, relations, labels and entities as Parquet."),
+}
+
 GENERATION: Mapping[str, tuple[str, str]] = {
     "build": ("etl_assets.cli.generation:build", "Build another index beside the live one."),
     "list": ("etl_assets.cli.generation:list_generations", "Show the index generations in use."),
@@ -236,6 +243,8 @@ searches = LazyGroup(SEARCHES, name="searches", help="Searches that were saved w
 entity = LazyGroup(ENTITY, name="entity", help="Ask the graph of what documents name, and correct it.")
 
 catalogue = LazyGroup(CATALOGUE, name="catalogue", help="The names that documents are linked to.")
+
+export = LazyGroup(EXPORT, name="export", help="Write what was found in documents for other programs.")
 
 importing = LazyGroup(IMPORT, name="import", help="Bring in an index of another system with its vectors.")
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from etl_assets.errors import ConfigError
-from etl_assets.ledger.row_places import published_numbers
-from etl_assets.ledger.snapshots import CollectionView, VisibleDocument, snapshot, visible_documents
+from etl_assets.ledger.snapshots import VisibleDocument
 from etl_assets.protocols.signatures import OutputSignatures, SignatureStore
 from etl_assets.search.links import Citation
 from etl_assets.search.model import SearchPlaces
 from etl_assets.search.published_rows import Row, published_rows
+from etl_assets.search.published_tables import Shown, visible_of
 from etl_assets.search.shingles import (
     LEAST_SHINGLES,
     SIGNATURE_BYTES,
@@ -25,7 +25,6 @@ from etl_assets.search.shingles import (
 )
 from etl_assets.stages.spec import Json
 
-Shown = tuple[CollectionView, VisibleDocument]
 _Place = tuple[OutputSignatures, int]
 """A chunk: whose it is, and which one."""
 
@@ -88,7 +87,7 @@ class NearDuplicates:
         self._places, self._tenant, self._threshold = places, tenant, threshold
         self._shown = {
             document.outputs["chunks"]: (view, document)
-            for view, document in _visible(places, tenant, collection)
+            for view, document in visible_of(places, tenant, collection)
             if "chunks" in document.outputs
         }
         self._store = store
@@ -208,14 +207,6 @@ class NearDuplicates:
             row["start"], row["end"], row["text"],
         )  # fmt: skip
         return Repeated(whole.document_id, whole.tenant, whole.collection, whole.path, whole.title, similarity, cited)
-
-
-def _visible(places: SearchPlaces, tenant: str, collection: str | None) -> Iterator[Shown]:
-    for view in snapshot(places.ledger, tenant=tenant, collection=collection):
-        at = view.visible.sequence
-        numbers = published_numbers(places.ledger, view.generation_id, at)
-        shown = visible_documents(places.ledger, view.generation_id, numbers, at)
-        yield from ((view, shown[number]) for number in sorted(shown))
 
 
 def _keep_up(

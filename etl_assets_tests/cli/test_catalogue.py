@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from etl_assets_tests.cli.conftest import Command
+from etl_assets_tests.cli.conftest import Command, put
 
 
 def bundle(path: Path, *names: str, extra: tuple[Any, ...] = ()) -> str:
@@ -69,3 +69,42 @@ def test_what_would_change_nothing_or_is_ambiguous_is_refused(home: Path, etl: C
     assert "already" in etl("entity", "merge", "Fancy Bear", "APT28", "--tenant", "acme", home=home).err
     assert "would stay" in etl("entity", "split", "Emotet", "x", "--into", "Emotet", home=home).err
     assert etl("entity", "split", "Emotet", " ", home=home).code == 2
+
+
+def made(etl: Command, home: Path, stage: str) -> list[str]:
+    """Paths of the documents whose rows of ``stage`` were ever computed, once for each time."""
+    query = (
+        "select o.path from outputs x join producers p on p.producer_id = x.producer_id "
+        f"join documents o on o.document_id = x.document_id where p.stage = '{stage}' order by 1"
+    )
+    lines = etl("sql", query, "--format", "json", home=home).out.splitlines()
+    return [str(json.loads(line)["path"]) for line in lines]
+
+
+def computed_by(etl: Command, home: Path, stage: str, *change: str) -> list[str]:
+    before = made(etl, home, stage)
+    outcome = etl(*change, home=home)
+    assert outcome.code == 0, outcome.err
+    assert etl("sync", home=home).code == 0
+    after = made(etl, home, stage)
+    for path in before:
+        after.remove(path)
+    return after
+
+
+def test_a_new_group_or_a_merge_links_anew_the_documents_that_name_it_and_no_others(
+    home: Path, tmp_path: Path, etl: Command
+) -> None:
+    put(home, {"acme/reports/heron.txt": "The Grey Heron group attacked a bank with EMOTET."})
+    assert etl("sync", home=home).code == 0
+    file = bundle(tmp_path / "ours.json", "Grey Heron")
+    assert computed_by(etl, home, "mentions", "catalogue", "add", file) == ["heron.txt"]
+    (shown,) = etl("entity", "show", "grey heron", "--json", home=home).records
+    assert shown["in_catalogue"] and shown["entity_id"] == "group:intrusion-set--00000000-0000-4000-8000-000000000000"
+    assert computed_by(etl, home, "mentions", "entity", "merge", "Emotet", "Grey Heron") == ["heron.txt"]
+    assert etl("entity", "show", "grey heron", home=home).code == 2
+    emotet = etl("entity", "show", "emotet", "--json", home=home).records[0]
+    assert next(one["count"] for one in emotet["documents"] if one["path"] == "heron.txt") == 2
+    (merge,) = etl("entity", "corrections", "--json", home=home).records
+    computed_by(etl, home, "mentions", "entity", "undo", str(merge["correction_id"]))
+    assert etl("entity", "show", "grey heron", home=home).code == 0

@@ -13,7 +13,7 @@ from etl_assets_tests.cli.conftest import Command, put
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 _BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
-_FILES = re.compile(r"^`([\w.-]+\.(?:jsonl|tsv))` .*?```\w+\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_FILES = re.compile(r"^`([\w.-]+\.(?:jsonl?|tsv))` .*?```\w+\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def commands(page: Path) -> list[list[str]]:
