@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from etl_assets.documents.parsing.pdf_grids import Cell, Grid, VisualLine, in_reading_order, visual_lines
 from etl_assets.documents.parsing.pdf_layout import CellText, Line, TableLines
 from etl_assets.documents.parsing.pdf_marks import Box
-from etl_assets.documents.parsing.pdf_tables import find_tables, segments
+from etl_assets.documents.parsing.pdf_tables import APART, find_tables, segments
 from etl_assets.documents.parsing.pdf_text import Word, line_text, upright
 from etl_assets.documents.parsing.tables import is_header
 
@@ -108,6 +108,8 @@ def _find(page: PageWords, last: PageWords | None) -> None:
     """Tables and columns of a page; what belongs to the last row of the page before is moved there."""
     before = _closing_grid(last) if last is not None and last.angle == page.angle else None
     words = _body(page)
+    if before is None and not page.rules and not _may_hold_tables(page):
+        return
     found = find_tables(words, [upright(rule, page.angle) for rule in page.rules], before)
     page.grids, page.columns = found.grids, found.columns
     if before is None or not page.grids or page.grids[0].top < max(w.top for w in words) - 2:
@@ -120,6 +122,18 @@ def _find(page: PageWords, last: PageWords | None) -> None:
     if first.continues and len(first.rows) == 1 and sum(bool(cell.lines) for cell in first.rows[0]) == 1:
         page.grids.remove(first)
     first.continues = True
+
+
+def _may_hold_tables(page: PageWords) -> bool:
+    """Whether any two words stand far apart on one height: most pages are done by this."""
+    last: Word | None = None
+    for line in page.lines:
+        for word in line:
+            is_near = last is None or -0.2 * word.em < word.left - last.right < APART * word.em
+            if last is not None and not is_near and abs(last.bottom + last.top - word.bottom - word.top) < word.height:
+                return True
+            last = word
+    return False
 
 
 def _body(page: PageWords) -> list[Word]:

@@ -27,7 +27,7 @@ from etl_assets.documents.parsing.pdf_marks import Box
 from etl_assets.documents.parsing.pdf_text import Word
 from etl_assets.documents.parsing.tables import is_header
 
-_GAP = 0.9
+APART = 0.9
 """Words further apart than this, in ems, stand in two columns; a space takes a quarter, in justified text a half."""
 _WIDE_GAP = 1.7
 """One gap up to this, in ems, within a column that many lines have shown is a loosely set line."""
@@ -82,7 +82,11 @@ class _Block:
         more = self._closed(segments(line), line[0].em)
         if len(self.spans) == 1 and not self.is_seeded and len(more) > 1:
             return False
-        if gap > 2.5 * height or (len(more) == 1 and abs(line[0].height - last[0].height) > 0.15 * height):
+        # Where columns begin again in their places, rows may stand further apart.
+        begins = len(more) > 1 and all(any(abs(m[0] - s[0]) < 3 for s in self.spans) for m in more)
+        if gap > (5 if begins else 2.5) * height or (
+            len(more) == 1 and abs(line[0].height - last[0].height) > 0.15 * height
+        ):
             return False
         merged = _merged([*self.spans, *more])
         if any(_count_within(self.spans, span) > 1 or _count_within(more, span) > 1 for span in merged):
@@ -111,7 +115,7 @@ def segments(line: Sequence[Word]) -> list[Span]:
     """Left and right ends of the stretches of a line, where words stand no further apart than in a sentence."""
     spans: list[Span] = []
     for word in line:
-        if spans and word.left - spans[-1][1] <= _GAP * word.em:
+        if spans and word.left - spans[-1][1] <= APART * word.em:
             spans[-1] = (spans[-1][0], max(spans[-1][1], word.right))
         else:
             spans.append((word.left, word.right))
@@ -238,6 +242,38 @@ def _rows_agree(rows: Sequence[Sequence[VisualLine]], spans: Sequence[Span]) -> 
 
 def split_rows(lines: Sequence[VisualLine], spans: Sequence[Span], rules: Rules) -> list[list[VisualLine]]:
     """Lines of a table by rows: parted by ruling lines or wider gaps, else by lines that fill the first column."""
+    rows = _rows_by_lines(lines, spans, rules)
+    if _lead_share(rows, spans, first_line=True) < 0.8:
+        # Cells set to the middle of their rows: only the column with the most lines shows where rows begin.
+        centred = _rows_by_column(lines, spans)
+        if _lead_share(centred, spans, first_line=False) >= 0.8:
+            return centred
+    return rows
+
+
+def _lead_share(rows: Sequence[Sequence[VisualLine]], spans: Sequence[Span], *, first_line: bool) -> float:
+    """How many of the rows have text in the first column, on their first line or on any."""
+    led = [any(_within(line, spans[0]) for line in (row[:1] if first_line else row)) for row in rows]
+    return sum(led) / max(1, len(led))
+
+
+def _rows_by_column(lines: Sequence[VisualLine], spans: Sequence[Span]) -> list[list[VisualLine]]:
+    """Lines by rows that are parted by wider gaps in the column with the most lines; empty where it has none."""
+    columns = [[words for line in lines if (words := _within(line, span))] for span in spans]
+    main = max(columns, key=len)
+    pitches = [a[0].bottom - b[0].bottom for a, b in zip(main, main[1:], strict=False)]
+    wider = [p > 1.25 * min(pitches) for p in pitches]
+    if not any(wider) or all(wider):
+        return []
+    edges = [(a[0].bottom + b[0].top) / 2 for a, b, far in zip(main, main[1:], wider, strict=False) if far]
+    rows: list[list[VisualLine]] = [[] for _ in range(len(edges) + 1)]
+    for line in lines:
+        middle = (line[0].bottom + line[0].top) / 2
+        rows[sum(middle < edge for edge in edges)].append(line)
+    return [row for row in rows if row]
+
+
+def _rows_by_lines(lines: Sequence[VisualLine], spans: Sequence[Span], rules: Rules) -> list[list[VisualLine]]:
     pitches = [a[0].bottom - b[0].bottom for a, b in zip(lines, lines[1:], strict=False)]
     ruled = [_is_ruled(a, b, rules) for a, b in zip(lines, lines[1:], strict=False)]
     filled = [[bool(_within(line, span)) for span in spans] for line in lines]

@@ -26,9 +26,11 @@ _NEAR = 0.08
 """A space that PDFium put in by itself across less than this share of the line's height parts no words."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Word:
     """A word and its box in points, upright: y grows upwards, ``left < right`` in the direction of writing.
+
+    It is never changed. It is not frozen, because making a frozen one takes three times as long.
 
     ``is_joined`` says that no space stands before it. ``at`` counts code points of PDFium's text of the page. ``em``
     is the size of the font in points: its height differs by half between fonts.
@@ -100,7 +102,7 @@ def page_text(textpage: pdfium.PdfTextPage, marks: Marks) -> PageText:
             rows.append((angle, words))
     main = _main_angle(rows)
     lines = [respaced(words) for words in _set_upright(rows, main)]
-    return PageText(lines, main, hidden, reader.unmapped_share())
+    return PageText(lines, main, hidden, 0.0 if text.isascii() else reader.unmapped_share())
 
 
 class _Boxes:
@@ -252,6 +254,8 @@ def _is_kerned(last: Word | None, word: Word) -> bool:
 
 def _letter_runs(words: Sequence[Word]) -> Iterator[tuple[int, int]]:
     """(start, end) of runs of five words or more, most of them one letter, the others at most three."""
+    if sum(len(word.text) == 1 for word in words) < 5:
+        return
     start = 0
     for index in range(len(words) + 1):
         if index < len(words) and _may_be_spaced(words[index]):

@@ -98,6 +98,8 @@ def test_a_page_with_a_text_layer_is_not_read_from_its_picture(parsed: Parsed) -
         ("\x19\x0f\x0e\x17\x17\x08\x10\x18\x17\x17\x18\x14", True),
         ("\ue001\ue002\ue003 \ue004\ue005\ue006 \ue007\ue008 \ue001\ue002\ue003", True),
         ("xqzt bcdf ghjk lmnp qrst vwxz bcdf ghjk " * 5, True),
+        ("̽ଋҨǥƹ̽ୡȥဎഁୡࣧҨဌʾဎಱ̽ೌ ȥਮΝ੧ͱʸ͢ฏʤҨ ଋҨǥƺ̽ୡȥဎഔ ҨဌʾဎԲೌ܆ȥয় ਮΝਫ਼ੌͱʺ͢", True),
+        ("のソフトを、全て削除して下さい。Java のアンインストール", False),
         ("Title .......... 12\n" * 30, False),
         ("Ещё один текст на русском языке", False),
         ("这是一个没有空格的句子，用来测试。", False),

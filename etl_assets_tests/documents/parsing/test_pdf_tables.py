@@ -11,7 +11,7 @@ import pytest
 
 from etl_assets.documents.parsing.document import Page, ParsedDocument, Table
 from etl_assets.documents.parsing.parser import parse
-from etl_assets_tests.documents.parsing.pdf_files import at, line, pdf, rule
+from etl_assets_tests.documents.parsing.pdf_files import FONT, at, line, pdf, rule
 
 Parsed = Callable[[bytes], ParsedDocument]
 COLUMNS = (60, 110, 380, 430)
@@ -61,6 +61,49 @@ def test_columns_parted_by_white_space_are_a_table(parsed: Parsed) -> None:
     assert table.header_rows == 1 and not table.continues
     assert "1.2 | Verify that passwords are long. |  | 521\n1.3" in page.text
     assert page.text.endswith("\n\nAfter the table comes a sentence that crosses it all.")
+
+
+def test_cells_in_the_middle_of_their_rows_are_in_them(parsed: Parsed) -> None:
+    centred = row(700, "#", "Description", "L1", "CWE")
+    for n, (top, sizes) in enumerate(((676, 2), (642, 3), (596, 1), (574, 2))):
+        centred += "".join(at(110, top - 12 * k, f"line {k} of row {n} in words") for k in range(sizes))
+        centred += row(int(top - 6 * (sizes - 1)), f"1.{n}", "", "x", "320")
+    page = parsed(pdf(centred)).pages[0]
+    found = cells(page, page.tables[0])
+    assert [cells[0] for cells in found] == ["#", "1.0", "1.1", "1.2", "1.3"]
+    assert found[2] == ["1.1", "line 0 of row 1 in words line 1 of row 1 in words line 2 of row 1 in words", "x", "320"]
+
+
+def test_rows_no_further_apart_than_lines_begin_with_their_keys(parsed: Parsed) -> None:
+    tight = row(700, "#", "Description", "L1", "CWE")
+    tight += row(688, "1.1", "Verify that the keys are kept", "x", "320") + row(676, "", "apart from all others.")
+    tight += (
+        row(664, "1.2", "Removed.") + row(652, "1.3", "Verify that passwords", "x", "521") + row(640, "", "are long.")
+    )
+    page = parsed(pdf(tight)).pages[0]
+    assert cells(page, page.tables[0])[1:] == [
+        ["1.1", "Verify that the keys are kept apart from all others.", "x", "320"],
+        ["1.2", "Removed.", "", ""],
+        ["1.3", "Verify that passwords are long.", "x", "521"],
+    ]
+
+
+def test_chinese_cells_are_joined_without_spaces(parsed: Parsed) -> None:
+    font = "<< /Type /Font /Subtype /Type0 /BaseFont /STSong-Light /Encoding /UniGB-UCS2-H /DescendantFonts [<< "
+    font += "/Type /Font /Subtype /CIDFontType0 /BaseFont /STSong-Light /CIDSystemInfo << /Registry (Adobe) "
+    font += "/Ordering (GB1) /Supplement 4 >> /DW 1000 >>] >>"
+
+    def wide(x: int, y: int, text: str) -> str:
+        return f"BT /F 10 Tf {x} {y} Td <{text.encode('utf-16-be').hex()}> Tj ET\n"
+
+    content = wide(60, 700, "#") + wide(110, 700, "描述内容") + wide(380, 700, "L1") + wide(430, 700, "CWE")
+    for n in range(3):
+        y = 670 - 40 * n
+        content += wide(60, y, f"1.{n}") + wide(110, y, "验证所有应用程序组件之间的通信都经过") + wide(380, y, "x")
+        content += wide(430, y, "320") + wide(110, y - 13, "身份验证。")
+    page = parsed(pdf(content).replace(FONT.encode(), font.encode())).pages[0]
+    found = cells(page, page.tables[0])
+    assert found[1][1] == "验证所有应用程序组件之间的通信都经过身份验证。" and len(found) == 4
 
 
 def test_a_cell_has_the_place_of_its_words_on_the_page(parsed: Parsed) -> None:
