@@ -17,13 +17,25 @@ DENIED = 0.0
 BORROWED = 0.3
 """What it counts for where somebody only pretends: a bank's logo in a phishing mail says nothing about banks."""
 
+LISTED = 0.8
+"""What a supporting term counts for in an enumeration of sectors: "water" alone says little, among them a lot."""
+
 LEAD = 600
 """Code points at the beginning of a document that count as its title and first words."""
 
 _DENIAL = re.compile(
     r"\b(?:no|not|never|neither|nor|without|cannot|unlike|unrelated to|rather than|instead of|nothing to do with|"
-    r"ruled? out|absence of|excluding|free of|n't|isn't|wasn't|weren't|didn't|doesn't|don't)\b[^,;:.!?()]{0,60}\Z"
+    r"ruled? out|absence of|excluding|free of|n't|isn't|wasn't|weren't|didn't|doesn't|don't)\b"
+    r"(?:(?!\bbut\b|\bhowever\b)[^,;:.!?()]){0,60}\Z"
 )
+_DENIED_AFTER = re.compile(
+    r"[^,;:.!?()]{0,30}?\b(?:(?:was|were|is|are|has|have|had|did|does|do)(?:n't| not| never)|not|never)\b"
+    r"(?: been| be)? "
+    r"(?:deploy|use|observ|find|found|involve|affect|target|hit|see|detect|impact|compromise|attack|breach|a factor|"
+    r"the cause|the target|behind|part of|responsible|play|suspect|confirm|at risk)"
+)
+_LISTED = re.compile(r"(?:,| and| or| sectors?\b| industr)")
+_SECTORS = re.compile(r"\b(?:sectors|industries|verticals)\b")
 _PRETENCE = re.compile(
     r"\b(?:theme[ds]?|lures?|luring|imperson\w+|spoof\w*|masquerad\w+|posing as|posed as|pos(?:e|ing) as|pretend\w*|"
     r"disguised?|purport\w*|fake|decoy\w*|mimic\w*|logos?|lookalike|subject lines?|imitat\w+|brand\w*)\b"
@@ -125,7 +137,7 @@ def _read_page(
         if place < 0:
             continue
         one = sentences[place]
-        heard = weight * context(low, one.start, start, end, one.end)
+        heard = max(weight, _listed(low, end, one.end)) * context(low, one.start, start, end, one.end)
         if heard <= 0:
             continue
         said[label].terms.add(term)
@@ -143,10 +155,16 @@ def _read_page(
         of_label.sentences.append((Span(page.page, one.start, one.end), heard))
 
 
+def _listed(low: str, end: int, sentence_end: int) -> float:
+    """What a term counts for at least, because of its place: ``LISTED`` in "the energy, water and food sectors"."""
+    near = min(sentence_end, end + 160)
+    return LISTED if _LISTED.match(low, end, near) and _SECTORS.search(low, end, near) else 0.0
+
+
 def context(low: str, sentence_start: int, start: int, end: int, sentence_end: int) -> float:
     """How much of its weight a term at ``[start, end)`` keeps in its sentence: all, some, or nothing."""
     clause = low[max(sentence_start, start - 100) : start]
-    if _DENIAL.search(clause):
+    if _DENIAL.search(clause) or _DENIED_AFTER.match(low, end, min(sentence_end, end + 90)):
         return DENIED
     near = low[max(sentence_start, start - 80) : min(sentence_end, end + 40)]
     return BORROWED if _PRETENCE.search(near) else 1.0

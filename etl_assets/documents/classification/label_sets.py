@@ -11,7 +11,7 @@ from etl_assets.protocols.classifier import Label, LabelSet
 
 THREAT_THRESHOLD = 0.7
 SECTOR_THRESHOLD = 0.6
-VOCABULARY_SHA256 = "25a8a1f70d39d95bc9a38c3c44cf23beb5b620b12d69ea76f3528f2ef47e9b09"
+VOCABULARY_SHA256 = "6e8d99219abac1624bc3e59a669f5ce926effb2b00c5c005ef1274d94f99e282"
 DESCRIBED = 0.3
 """What a word of a label's description weighs beside a keyword: it may be there to explain, not to be found."""
 

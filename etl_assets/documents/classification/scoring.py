@@ -13,7 +13,7 @@ from etl_assets.documents.classification.evidence import Page, Said
 from etl_assets.documents.classification.linear import packaged
 
 FIGURES = ("strength", "density", "lead", "heading", "victims", "variety", "share")
-SCORES_SHA256 = "e21f68f15a9d774b341a24c821e4dcd698a4a8318a0781c932f41faba8d1b619"
+SCORES_SHA256 = "f243ced37fe03e05cad0db8d7786ddbbfde22899acc616bc2f599638ac2b98e6"
 
 
 @dataclass(frozen=True, slots=True)

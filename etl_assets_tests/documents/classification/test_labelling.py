@@ -26,6 +26,9 @@ def test_a_text_about_something_else_has_no_label() -> None:
         "The mail carried the logo of a bank.",
         "The install apt command was used.",
         "This is not a supply chain attack.",
+        "Ransomware was not deployed, and banks were not affected.",
+        "There is no evidence of espionage or of a zero-day.",
+        "Hospitals have never been targeted.",
     ],
 )
 def test_a_passing_or_denied_mention_is_no_label(sentence: str) -> None:
@@ -49,6 +52,16 @@ def test_a_passing_or_denied_mention_is_no_label(sentence: str) -> None:
 )  # fmt: skip
 def test_one_plain_sentence_is_enough_where_it_is_all_there_is(text: str, label: str) -> None:
     assert label in accepted(text)
+
+
+def test_a_denial_ends_where_the_contrary_begins() -> None:
+    assert accepted("This was not an insider threat but ransomware at a hospital.") >= {"ransomware", "healthcare"}
+    assert "energy" in accepted("The attackers, who are not state-sponsored, hit the power grid.")
+
+
+def test_sectors_in_a_list_count_as_sectors() -> None:
+    text = "The group has compromised organizations in the energy, water and transportation sectors."
+    assert accepted(text) == {"energy", "water-utilities", "transportation"}
 
 
 def test_every_label_shows_at_most_the_loudest_sentences_and_they_are_in_the_text() -> None:
