@@ -353,6 +353,11 @@ class PartitionRun:
             )
         return self._publisher
 
+    @property
+    def begun(self) -> str | None:
+        """The step that was begun last, whatever became of it."""
+        return self._step
+
     def close(self, error: BaseException | None = None) -> None:
         """Enter how the run ended and let the partition go. Called twice, it does nothing more."""
         lease, self._lease, self._works, self._publisher, self._in_use = self._lease, None, None, None, None

@@ -41,6 +41,7 @@ class PartitionRuns:
         self._anew = anew
         self._runs: dict[str, PartitionRun] = {}
         self._errors: dict[str, BaseException] = {}
+        self._failed: dict[str, str | None] = {}
         self._log: Callable[[Progress], None] = ignore
 
     @property
@@ -57,20 +58,25 @@ class PartitionRuns:
         ``log`` is given lines of progress.
         """
         self._log = ignore if log is None else ProgressLog(log)
+        run: PartitionRun | None = None
         try:
             run = self._run(key)
             yield run
         except BaseException as error:
             self._errors[key] = error
+            self._failed[key] = None if run is None else run.begun
             raise
         else:
-            self._errors.pop(key, None)  # an earlier attempt of this very step failed
+            # An earlier attempt of this very step failed, or of none: a step beside the one that failed says nothing.
+            if self._failed.get(key) in (None, run.begun):
+                self._errors.pop(key, None)
         finally:
             self._log = ignore
 
     def refuse(self, key: str, problems: Sequence[str]) -> None:
         """Note that a check stopped the run."""
         self._errors[key] = PermanentError(f"partition {key}: {'; '.join(problems)}")
+        self._failed[key] = ""  # no step takes it back
 
     def was_canceled(self, key: str) -> bool:
         """Whether somebody asked the run to stop, and it did."""

@@ -35,7 +35,7 @@ from etl_assets_tests.small_homes import TEXTS, SmallHome, shared_pool
 from etl_assets_tests.trivial import Home, contents
 
 CLEAN: dict[str, object] = {}
-KILLED_EVERY = 7
+KILLED_EVERY = 11
 """Writes between two moments at which a repair is killed: every one of some seventy would take minutes."""
 
 
