@@ -7,7 +7,8 @@ Baseline: every catalogue name, case-insensitive, whole words, longest first, th
 indicators one textbook regex each, on refanged text.
 
 AnnoCTR: an occurrence is right when its text and its entity are among the links of the document, as often as there.
-``names`` counts the text and the type alone, names absent from ATT&CK included in recall. Techniques and tactics are
+``NIL`` counts those that are said to be absent from ATT&CK against those marked so. ``names`` counts the text and the
+type alone, all of them. Techniques and tactics are
 marked as whole clauses, most without their name, and never below the technique: for them each pair of a document and
 a technique counts once. CyNER has no types: a found
 indicator is right when it overlaps one marked Indicator; recall is over those marked that have the form of an
@@ -81,25 +82,30 @@ def annoctr(split: str) -> Iterator[tuple[str, Counter[tuple[str, str, str]]]]:
         yield path.read_text("utf-8"), links.get(path.stem, Counter())
 
 
-def count_names(find: Finder, split: str) -> tuple[Counts, Counts]:
-    """[right, found, marked] per kind: linked to the marked ATT&CK id; and the marked text of the kind alone."""
+def count_names(find: Finder, split: str) -> tuple[Counts, Counts, Counts]:
+    """[right, found, marked] per kind: linked to the marked ATT&CK id; said to be absent from ATT&CK, and marked so;
+    and the marked text of the kind alone."""
     linked: Counts = {}
+    absent: Counts = {}
     named: Counts = {}
+    attack_ids = Catalogue.load().by_attack_id
     for text, marked in annoctr(split):
         found: Counter[tuple[str, str, str]] = Counter()
         for mention in find(text):
             if mention.entity_type in KINDS:
                 written = " ".join(text[mention.start : mention.end].lower().split())
-                found[KINDS[mention.entity_type], written, mention.entity_id.partition(":")[2]] += 1
+                known = mention.entity_id.partition(":")[2] in attack_ids
+                found[KINDS[mention.entity_type], written, mention.entity_id.partition(":")[2] if known else ""] += 1
         for kind in set(KINDS.values()):
             gold = Counter({key: n for key, n in marked.items() if key[0] == kind})
             mine = Counter({key: n for key, n in found.items() if key[0] == kind})
             if kind in ("technique", "tactic"):
                 _add(linked, kind, _behaviours(mine), _behaviours(gold))
                 continue
-            _add(linked, kind, mine, Counter({key: n for key, n in gold.items() if key[2]}))
+            _add(linked, kind, *(Counter({key: n for key, n in side.items() if key[2]}) for side in (mine, gold)))
+            _add(absent, kind, *(Counter({key: n for key, n in side.items() if not key[2]}) for side in (mine, gold)))
             _add(named, kind, _texts(mine), _texts(gold))
-    return linked, named
+    return linked, absent, named
 
 
 def _behaviours(keys: Counter[tuple[str, str, str]]) -> Counter[tuple[str, ...]]:
@@ -178,10 +184,13 @@ def main() -> None:
     print(f"catalogue built in {time.process_time() - begun:.3f} CPU s")
     finders = {"mentions": lambda text: mentions_in([text], catalogue)[0], "baseline": baseline(catalogue)}
     for name, find in finders.items():
-        linked, named = count_names(find, split)
+        linked, absent, named = count_names(find, split)
         for kind in sorted(linked):
             right, found, marked = linked[kind]
             print(f"{name:9} AnnoCTR {split} links {kind:10} {rates(right, found, right, marked)}")
+            if kind in absent and absent[kind][1]:
+                right, found, marked = absent[kind]
+                print(f"{name:9} AnnoCTR {split} NIL   {kind:10} {rates(right, found, right, marked)}")
             if kind in named:
                 right, found, marked = named[kind]
                 print(f"{name:9} AnnoCTR {split} names {kind:10} {rates(right, found, right, marked)}")

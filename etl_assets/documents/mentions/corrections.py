@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from etl_assets.documents.mentions.recognised import normal_name
+from etl_assets.documents.mentions.written import normal_name
 from etl_assets.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -8,12 +8,13 @@ from etl_assets.documents.mentions.vocabulary import kind_of
 
 
 class Finding(NamedTuple):
-    """``text[start:end]`` of one page reads as a name of this kind."""
+    """``text[start:end]`` of one page reads as a name of this kind; ``chain`` says what read it."""
 
     start: int
     end: int
     kind: str
     probability: float
+    chain: str
 
 
 _NAME = r"(?P<name>[A-Z][A-Za-z0-9]{3,24})"
@@ -38,4 +39,4 @@ def cued(text: str) -> Iterator[Finding]:
         for match in form.finditer(text):
             name = match.group("name")
             if kind_of(name) == "unknown" and not name.lower().endswith(("ware", "malware", "based", "ing")):
-                yield Finding(match.start("name"), match.end("name"), kind, PROBABILITY)
+                yield Finding(match.start("name"), match.end("name"), kind, PROBABILITY, "cue")

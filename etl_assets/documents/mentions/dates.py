@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 
 from etl_assets.documents.mentions.found import Found
+from etl_assets.documents.mentions.overlaps import Overlaps
 
 _MONTHS = {name[:3]: number for number, name in enumerate(
     "january february march april may june july august september october november december".split(), start=1
@@ -57,21 +58,24 @@ def dates(pages: Sequence[str]) -> list[list[Found]]:
 
 def _apart(candidates: Sequence[Found]) -> list[Found]:
     """Earlier candidates win over later ones that overlap them."""
-    taken: list[Found] = []
+    taken: Overlaps[Found] = Overlaps()
+    kept = []
     for one in candidates:
-        if all(one.end <= other.start or other.end <= one.start for other in taken[-400:]):
-            taken.append(one)
-    return sorted(taken)
+        if not taken.of(one.start, one.end):
+            taken.add(one)
+            kept.append(one)
+    return sorted(kept)
 
 
 def _whole(text: str) -> list[Found]:
-    found: list[Found] = []
-    for form, sure in _FORMS:
-        for match in form.finditer(text):
-            normal = _normal(match.groupdict())
-            if normal and all(match.end() <= one.start or one.end <= match.start() for one in found):
-                found.append(_found(match.span(), normal, sure))
-    return sorted(found)
+    return _apart(
+        [
+            _found(match.span(), normal, sure)
+            for form, sure in _FORMS
+            for match in form.finditer(text)
+            if (normal := _normal(match.groupdict()))
+        ]
+    )
 
 
 def _normal(parts: dict[str, str | None]) -> str | None:

@@ -1,4 +1,4 @@
-"""Names that no list holds, and names that only their sentence tells apart: the labeller's findings, linked.
+"""Names that no list holds, and names that only their sentence tells apart: what was read, linked.
 
 A finding that is spelled like a thing of the catalogue of the same kind is that thing. Any other is an entity of its
 own (NIL): its id is its type and its name in small letters, and it is less sure.
@@ -6,42 +6,24 @@ own (NIL): its id is its type and its name in small letters, and it is less sure
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 
 from etl_assets.documents.mentions.cued import Finding, cued
 from etl_assets.documents.mentions.found import Found
-from etl_assets.documents.mentions.labeller import Labelled, packaged
-from etl_assets.documents.mentions.names import Hit, Proof, folded
+from etl_assets.documents.mentions.names import Hit, Proof
+from etl_assets.documents.mentions.overlaps import Overlaps
 from etl_assets.documents.mentions.places import place_of
-from etl_assets.documents.mentions.tagging import DOUBTFUL, tags_of
-from etl_assets.documents.mentions.tokens import Token, sequences
+from etl_assets.documents.mentions.readings import THREATS, counting, key_of, readings, settled_kinds, threats_alone
+from etl_assets.documents.mentions.tagging import DOUBTFUL
 from etl_assets.documents.mentions.vocabulary import kind_of
+from etl_assets.documents.mentions.written import POSSESSIVE
+from etl_assets.documents.mentions.written import normal_name as normal_name
 
-THREATS = ("malware", "group", "tool")
-LEAST: Mapping[tuple[str, str], float] = {
-    ("both", "malware"): 0.4, ("both", "organisation"): 0.4, ("reports", "malware"): 0.4, ("reports", "group"): 0.4,
-    ("reports", "tool"): 0.5, ("reports", "organisation"): 0.4, ("reports", "location"): 0.4, ("posts", "product"): 0.4,
-    ("posts", "vulnerability"): 0.5, ("cue", "malware"): 0.5, ("cue", "group"): 0.5,
-}  # fmt: skip
-"""From which probability a chain's finding of a kind counts; chosen on train texts that were left out of training."""
-SUPPORT = 0.15
-"""A name of the catalogue that is spelled like a word and stands beside no cue needs this from the labeller."""
-SMALL = 0.8
-"""A name in small letters, which could be a plain word that the lists lack, needs this probability."""
 ALONE = 0.9
 """Probability that a threat's name needs where the document names none of the catalogue, and no cue is beside it."""
-PRODUCTS = 0.5
-"""What a finding of a product counts beside one of a threat in the same words: the chain that finds products has
-read blog posts alone, and takes new malware for an app."""
 REPEATED = 0.6
 """Least confidence of a name whose other places in the document are mentions as well."""
-_KIND_WORDS = re.compile(
-    r"(?:\s+(?:malware|ransomware|trojan|backdoor|botnet|group|gang|team|stealer|loader|inc|ltd|llc|corp))+\.?$", re.I
-)
-_POSSESSIVE = re.compile(r"\s?(?:['\u2019]\s?s|['\u2019])$")
-_CODE = re.compile(r"[|*<>={}\[\]\\%_\"`]|://|^[TGSMC]\d{4}\b|\n\s*\n|\s[\n]|#\S|\.\w+\(")
-_OUTER = " \t\r\n\"'\u201c\u201d\u2018\u2019()[]{}<>*_`,;:.!?|/\\-\u2013\u2014#@&"
 
 
 def recognised(
@@ -53,37 +35,17 @@ def recognised(
     ``taken`` are the mentions by pattern, ``named`` the catalogue's names that were judged right, ``hits`` all that
     are spelled like one of its names: by page, in order.
     """
-    read = _read(pages, taken, named, hits)
-    findings = [_apart(one for one, chain in page if one.probability >= LEAST.get((chain, one.kind), 2)
-                       and _is_name(text, one)) for text, page in zip(pages, read, strict=True)]  # fmt: skip
-    kinds = _settled(pages, findings)
-    credible = _credible(pages, named, hits, [[one for one, _ in page if one.kind in THREATS] for page in read])
+    read = readings(pages, taken, named, hits)
+    findings = [counting(text, page) for text, page in zip(pages, read, strict=True)]
+    kinds = settled_kinds(pages, findings)
+    credible = _credible(pages, named, hits, read)
     findings = _in_company(pages, findings, credible)
     found = []
     for page, text in enumerate(pages):
-        own = [_linked(text, one, hits[page]) for one in findings[page] if kinds[_key(text, one)] == one.kind]
+        spelled = Overlaps(hits[page])
+        own = [_linked(text, one, spelled) for one in findings[page] if kinds[key_of(text, one)] == one.kind]
         found.append(_merged(credible[page], own, taken[page]))
     return _repeated(pages, found, taken)
-
-
-def _read(
-    pages: Sequence[str], taken: Sequence[Sequence[Found]], named: Sequence[Sequence[Found]],
-    hits: Sequence[Sequence[Hit]],
-) -> list[list[tuple[Finding, str]]]:  # fmt: skip
-    """By page, everything the labeller gives some probability, and the chain that does."""
-    parts: list[list[Token]] = []
-    tags: list[list[str]] = []
-    page_of: list[int] = []
-    for page, text in enumerate(pages):
-        of_page = sequences(text, taken[page])
-        parts += of_page
-        tags += tags_of(of_page, named[page], hits[page])
-        page_of += [page] * len(of_page)
-    found: list[list[tuple[Finding, str]]] = [[(one, "cue") for one in cued(text)] for text in pages]
-    for chain, labelled in packaged().label(parts, tags, least=SUPPORT).items():
-        for page, tokens, names in zip(page_of, parts, labelled, strict=True):
-            found[page] += [(_finding(pages[page], tokens, one), chain) for one in names]
-    return found
 
 
 def _in_company(
@@ -95,9 +57,9 @@ def _in_company(
     """
     if any(one.entity_type in THREATS for page in credible for one in page):
         return [list(page) for page in findings]
-    with_cue = {_key(text, one) for text in pages for one in cued(text)}
+    with_cue = {key_of(text, one) for text in pages for one in cued(text)}
     return [
-        [one for one in page if one.kind not in THREATS or one.probability >= ALONE or _key(text, one) in with_cue]
+        [one for one in page if one.kind not in THREATS or one.probability >= ALONE or key_of(text, one) in with_cue]
         for text, page in zip(pages, findings, strict=True)
     ]
 
@@ -116,7 +78,8 @@ def _credible(
     supported: set[str] = set()
     for page, own in enumerate(named):
         by_span = {(hit.start, hit.end): hit for hit in hits[page]}
-        best = [_at(one, read[page]) for one in own]
+        threats = Overlaps(threats_alone(read[page]))
+        best = [max(threats.of(one.start, one.end), key=attrgetter("probability"), default=None) for one in own]
         supported.update(
             one.entity_id
             for one, seen in zip(own, best, strict=True)
@@ -137,12 +100,6 @@ def _is_doubtful(written: str, one: Found) -> bool:
     return plain and one.entity_type in THREATS and one.confidence <= DOUBTFUL
 
 
-def _at(one: Found, read: Sequence[Finding]) -> Finding | None:
-    """The most probable finding of a threat that overlaps a mention."""
-    here = [other for other in read if other.start < one.end and one.start < other.end]
-    return max(here, key=attrgetter("probability"), default=None)
-
-
 def _reread(one: Found, hit: Hit | None, best: Finding | None) -> Found:
     """The meaning of the kind that the labeller sees, where a name has one of that kind and is read as another."""
     if hit is None or best is None or best.kind == one.entity_type or best.probability < 0.5:
@@ -154,86 +111,13 @@ def _reread(one: Found, hit: Hit | None, best: Finding | None) -> Found:
     return one._replace(entity_id=entry.entity_id, entity_type=entry.entity_type, name=entry.name)
 
 
-def _finding(text: str, tokens: Sequence[Token], labelled: Labelled) -> Finding:
-    """The span without punctuation and a possessive at its ends."""
-    start, end = tokens[labelled.first].start, tokens[labelled.last - 1].end
-    raw = text[start:end]
-    start += len(raw) - len(raw.lstrip(_OUTER))
-    written = raw.strip(_OUTER)
-    possessive = _POSSESSIVE.search(written)
-    if possessive and labelled.kind != "location":
-        written = written[: possessive.start()]
-    dot = raw.rstrip().endswith(".") and re.search(r"\b(?:Inc|Ltd|Corp|Co|(?:[A-Z]\.)+[A-Z])$", written)
-    return Finding(start, start + len(written) + int(bool(dot)), labelled.kind, labelled.probability)
-
-
-def _is_name(text: str, one: Finding) -> bool:
-    """Whether a span can be a name at all: not code, a cell border, a path, or plain words in small letters."""
-    written = text[one.start : one.end]
-    if not 2 <= len(written) <= 80 or not any(map(str.isalpha, written)) or _CODE.search(written):
-        return False
-    if text[max(0, one.start - 1) : one.start] in ("\\", "/", "_", "%", "=") or text[one.end : one.end + 1] in (
-        "\\",
-        "_",
-        "=",
-    ):
-        return one.kind in ("location", "organisation") and text[one.start - 1 : one.start] == "/"
-    if written == written.lower() and not any(map(str.isdigit, written)):
-        return one.kind in THREATS and one.probability >= SMALL and kind_of(written.split()[0]) == "unknown"
-    # "The" and "End" begin sentences.
-    return one.kind not in THREATS or len(written) > 3 or kind_of(written) != "frequent"
-
-
-def _apart(findings: Iterable[Finding]) -> list[Finding]:
-    """Of overlapping findings the more probable; in order."""
-    found = list(findings)
-    threats = [one for one in found if one.kind in THREATS]
-    taken: list[Finding] = []
-    for one in sorted(found, key=lambda one: (-_weight(one, threats), one.start - one.end, one)):
-        if not _overlapping(one, taken):
-            taken.append(one)
-    return sorted(taken)
-
-
-def _overlapping(one: Finding, others: Iterable[Finding]) -> bool:
-    return any(one.start < other.end and other.start < one.end for other in others)
-
-
-def _weight(one: Finding, threats: Sequence[Finding]) -> float:
-    return one.probability * (PRODUCTS if one.kind == "product" and _overlapping(one, threats) else 1)
-
-
-def _key(text: str, one: Finding) -> str:
-    return normal_name(text[one.start : one.end])
-
-
-def normal_name(written: str) -> str:
-    """A name in small letters on one line, without quotes, a possessive and a word for its kind."""
-    plain = " ".join(folded(written).strip(_OUTER).split())
-    plain = _POSSESSIVE.sub("", plain)
-    return _KIND_WORDS.sub("", plain) or plain
-
-
-def _settled(pages: Sequence[str], findings: Sequence[Sequence[Finding]]) -> dict[str, str]:
-    """The kind that each name of a document has: the one that its findings speak for together."""
-    weight: dict[str, dict[str, float]] = {}
-    for text, page in zip(pages, findings, strict=True):
-        for one in page:
-            of_name = weight.setdefault(_key(text, one), {})
-            of_name[one.kind] = of_name.get(one.kind, 0.0) + one.probability
-    for kinds in weight.values():
-        if "product" in kinds and not kinds.keys().isdisjoint(THREATS):
-            kinds["product"] *= PRODUCTS
-    return {name: max(kinds, key=lambda kind: (kinds[kind], kind)) for name, kinds in weight.items()}
-
-
-def _linked(text: str, one: Finding, hits: Sequence[Hit]) -> Found:
+def _linked(text: str, one: Finding, spelled: Overlaps[Hit]) -> Found:
     written = text[one.start : one.end]
     if one.kind == "location":
-        place = place_of(_POSSESSIVE.sub("", written)) or place_of(written.split("-")[0])
+        place = place_of(POSSESSIVE.sub("", written)) or place_of(written.split("-")[0])
         if place is not None:
             return Found(one.start, one.end, f"location:{place.code}", "location", place.name, 0.9, "context")
-    entry = _entry(one, hits)
+    entry = _entry(one, spelled)
     if entry is not None:
         sure = round(min(0.5 + one.probability * 0.4, 0.85), 3)
         return Found(entry.start, entry.end, entry.entity_id, entry.entity_type, entry.name, sure, "context")
@@ -243,9 +127,9 @@ def _linked(text: str, one: Finding, hits: Sequence[Hit]) -> Found:
     return Found(one.start, one.end, f"{one.kind}:{name}", one.kind, name, sure, "context")
 
 
-def _entry(one: Finding, hits: Sequence[Hit]) -> Found | None:
+def _entry(one: Finding, spelled: Overlaps[Hit]) -> Found | None:
     """The catalogue's thing of this kind that the finding is spelled like, its own span given; the longest hit."""
-    inside = [hit for hit in hits if one.start <= hit.start and hit.end <= one.end]
+    inside = [hit for hit in spelled.of(one.start, one.end) if one.start <= hit.start and hit.end <= one.end]
     for hit in sorted(inside, key=lambda hit: (hit.start - hit.end, hit.start)):
         readings = [name for name in hit.names if _fits(one.kind, name.entry.entity_type)]
         if len(readings) == 1 and readings[0].proof is not Proof.CATALOGUE:
@@ -283,17 +167,27 @@ def _repeated(
                 sure[written] = one
     if not sure:
         return [list(page) for page in found]
-    names = "|".join(re.escape(written) for written in sorted(sure, key=len, reverse=True))
-    form = re.compile(rf"(?<![\w.\\/-])(?:{names})(?![\w\\/])(?!\.\w)")
+    from ahocorasick_rs import AhoCorasick, MatchKind
+
+    names = AhoCorasick(sorted(sure), matchkind=MatchKind.LeftmostLongest)
     return [
-        _merged(page, [_again(match, sure) for match in form.finditer(text)], by_pattern)
+        _merged(page, _again(text, names.find_matches_as_indexes(text), sure), by_pattern)
         for text, page, by_pattern in zip(pages, found, taken, strict=True)
     ]
 
 
-def _again(match: re.Match[str], sure: Mapping[str, Found]) -> Found:
-    one = sure[match.group()]
-    return one._replace(start=match.start(), end=match.end(), confidence=round(one.confidence * 0.9, 3))
+_BEFORE = re.compile(r"[\w.\\/-]\Z")
+_AFTER = re.compile(r"[\w\\/]|\.\w")
+
+
+def _again(text: str, places: Sequence[tuple[int, int, int]], sure: Mapping[str, Found]) -> list[Found]:
+    """Mentions at the places that are whole words and no part of a path."""
+    found = []
+    for _, start, end in places:
+        if not _BEFORE.search(text, max(0, start - 1), start) and not _AFTER.match(text, end):
+            one = sure[text[start:end]]
+            found.append(one._replace(start=start, end=end, confidence=round(one.confidence * 0.9, 3)))
+    return found
 
 
 def _is_telling(written: str) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from etl_assets.documents.mentions.catalogue import ENTITY_TYPES, Catalogue, Entry
 from etl_assets.documents.mentions.linking import attack_ids
-from etl_assets.documents.mentions.recognised import normal_name
+from etl_assets.documents.mentions.written import normal_name
 from etl_assets.errors import DataError
 from etl_assets.stages.spec import Computed, Task
 
