@@ -37,6 +37,9 @@ GENERATION_PROMOTE_JOB = "generation_promote"
 REPAIR_JOB = "repair_documents"
 """Makes every store of one partition equal to the ledger again, from the lake."""
 
+COLLECTION_REPORTS = AssetKey("collection_reports")
+"""Drawings of what a collection's published documents say together."""
+
 BACKUPS = AssetKey("backups")
 BACKUP_JOB = "back_up"
 """Ledger, lake, originals and settings at one moment, in the targets of ETL_BACKUP_TARGETS."""

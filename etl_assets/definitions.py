@@ -1,16 +1,18 @@
 """The one code location. Loading it reads no environment variable and opens nothing: resources do that in a run.
 
-Here alone domains meet: the check that searches what the documents domain has published.
+Here alone domains meet: the check that searches what the documents domain has published, and the report on it.
 """
 
 import warnings
+from base64 import b64encode
 from typing import TYPE_CHECKING, Literal
 
 import dagster as dg
 from pydantic import Field
 
-from etl_assets.asset_keys import PUBLISHED_DOCUMENTS
+from etl_assets.asset_keys import COLLECTION_REPORTS, PUBLISHED_DOCUMENTS
 from etl_assets.documents import definitions as documents
+from etl_assets.documents.assets import OWNERS
 from etl_assets.documents.checks import makes_asset, partition_of
 from etl_assets.documents.partition_runs import PartitionRuns
 from etl_assets.documents.partitions import document_shards
@@ -67,6 +69,36 @@ def sampled(partition_runs: PartitionRuns, partition_key: str, sample: int) -> d
     if lines:
         metadata["details"] = dg.MetadataValue.md("\n".join(lines))
     return dg.AssetCheckResult(passed=found.passed, metadata=metadata, description=lines[0][2:] if lines else None)
+
+
+@dg.asset(
+    key=COLLECTION_REPORTS, deps=[PUBLISHED_DOCUMENTS], partitions_def=document_shards, group_name="reports",
+    kinds={"svg"}, owners=OWNERS, tags={"domain": "documents", "step": "report"}, code_version="1",
+)  # fmt: skip
+@reports_failures
+def collection_reports(
+    context: dg.AssetExecutionContext, partition_runs: dg.ResourceParam[PartitionRuns]
+) -> dg.MaterializeResult[None]:
+    """Drawings of what the partition's whole collection says: over time, by label, what is named, what together.
+
+    Made when somebody asks for it: it reads the rows of every document, while a run costs what has changed.
+    """
+    from etl_assets.bindings import search_places
+    from etl_assets.documents.classification.find import classifications_columns
+    from etl_assets.documents.model import mentions_columns
+    from etl_assets.search.report_collection import overview, plots
+
+    tenant, collection = parse_partition_key(context.partition_key)[:2]
+    found = overview(
+        search_places(partition_runs.platform), tenant, collection, mentions=mentions_columns(),
+        labels=classifications_columns(),
+    )  # fmt: skip
+    metadata: dict[str, dg.MetadataValue] = {
+        name: dg.MetadataValue.md(f"![{name}](data:image/svg+xml;base64,{b64encode(drawn.encode()).decode()})")
+        for name, drawn in plots(found).items()
+    }
+    metadata["documents"] = dg.MetadataValue.int(len(found.documents))
+    return dg.MaterializeResult(metadata=metadata)
 
 
 class Changed(dg.Config):
@@ -130,6 +162,7 @@ def impact_report() -> None:
 defs = dg.Definitions.merge(
     documents.defs,
     dg.Definitions(
+        assets=[collection_reports],
         asset_checks=[citations_of_sampled_searches_verify],
         jobs=[impact_report],
         resources={

@@ -10,7 +10,15 @@ import dagster as dg
 import pytest
 from sqlalchemy import delete
 
-from etl_assets.asset_keys import BACKUPS, DOCUMENT_ASSETS, DOCUMENT_SHARDS, INGEST_JOB, REPAIRED_INDEXES, VERIFY_JOB
+from etl_assets.asset_keys import (
+    BACKUPS,
+    COLLECTION_REPORTS,
+    DOCUMENT_ASSETS,
+    DOCUMENT_SHARDS,
+    INGEST_JOB,
+    REPAIRED_INDEXES,
+    VERIFY_JOB,
+)
 from etl_assets.definitions import defs
 from etl_assets.documents.partition_runs import PartitionRuns, ProgressLog, progress_line
 from etl_assets.documents.verification import CHECKS, WHOLE_READS
@@ -68,7 +76,7 @@ def test_definitions_load_in_a_bare_environment_and_import_no_heavy_library(repo
 
 def test_every_asset_says_who_owns_it_what_it_is_and_when_it_is_fresh() -> None:
     graph = defs.resolve_asset_graph()
-    assert set(graph.get_all_asset_keys()) == {*DOCUMENT_ASSETS, REPAIRED_INDEXES, BACKUPS}
+    assert set(graph.get_all_asset_keys()) == {*DOCUMENT_ASSETS, REPAIRED_INDEXES, BACKUPS, COLLECTION_REPORTS}
     for key in DOCUMENT_ASSETS:
         node = graph.get(key)
         assert node.owners and node.kinds and node.description and node.code_version and node.tags["domain"], key
