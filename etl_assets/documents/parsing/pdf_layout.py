@@ -17,6 +17,8 @@ from etl_assets.documents.parsing.text import PageBuilder
 from etl_assets.stages.spec import Json
 
 _BROKEN = re.compile("([^\\s\ufffe]+)\ufffe([^\\s\ufffe]*)")
+_CODE = re.compile(r"[=/\\_@#\d]|\.\w")
+"""What addresses, options and file names have: they are broken where they have a hyphen, and are given none."""
 _WORD = re.compile(r"[^\W_]+(?:-[^\W_]+)*")
 MAX_HEADING_CHARS = 200
 _LARGER = 1.15
@@ -61,7 +63,8 @@ class Line:
 def resolve_hyphens(pages: Sequence[Sequence[Line]]) -> list[list[Line]]:
     """PDFium marks a word broken at a line's end by U+FFFE. The hyphen is kept where the document spells it so.
 
-    It is also kept where one part is not a lower-case word (``TTA-supplied``, ``A-130``), or already has a hyphen.
+    It is also kept where one part is not a lower-case word (``TTA-supplied``, ``A-130``), already has a hyphen, or is
+    of an address or an option (``max-age=9``).
     """
     broken = any("\ufffe" in text for lines in pages for line in lines for text in line.texts())
     if not broken:
@@ -72,6 +75,8 @@ def resolve_hyphens(pages: Sequence[Sequence[Line]]) -> list[list[Line]]:
         left, right = match.group(1), match.group(2)
         if not right:
             return left + "-"
+        if _CODE.search(left) or _CODE.search(right):
+            return f"{left}-{right}"
         before, after = _last_word(left), _first_word(right)
         if f"{before}-{after}".lower() in words or not after.islower() or not before[-1:].islower() or "-" in before:
             return f"{left}-{right}"

@@ -101,6 +101,8 @@ def test_a_password_is_asked_for(shared_data: Callable[..., Path]) -> None:
         (["outward\ufffefacing", "an outward-facing server"], "outward-facing"),
         (["TTA\ufffesupplied"], "TTA-supplied"),
         (["A\ufffe130"], "A-130"),
+        (["max\ufffeage=9;"], "max-age=9;"),
+        (["https://example.org/some\ufffepage"], "https://example.org/some-page"),
         (["man-in-the\ufffemiddle"], "man-in-the-middle"),
         (["ends\ufffe here"], "ends- here"),
         (["\ufffe"], ""),
