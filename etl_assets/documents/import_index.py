@@ -163,6 +163,8 @@ def known_import(platform: Platform, name: str) -> imports.Import:
 
 
 def _refuse_unknown(platform: Platform, wish: Wish) -> None:
+    """Find out before anything is read whether the place is one that may be written, and the import that is meant."""
+    next(iter(platform.arrivals.list(wish.tenant, wish.collection)), None)
     if wish.again is None:
         return
     found = known_import(platform, wish.again)

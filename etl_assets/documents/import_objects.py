@@ -74,8 +74,9 @@ class ImportedObjects:
                 done.conflicts.append(path)
             elif one is not None:
                 due.append(one)
-                done.changed += bool(one.former)
                 done.added += not one.former
+                done.changed += one.former not in ("", one.version)
+                done.unchanged += one.former == one.version
             if len(due) == AT_ONCE:
                 self._put(number, due if not dry else [])
                 due = []

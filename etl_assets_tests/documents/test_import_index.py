@@ -17,7 +17,7 @@ from sqlalchemy import func, select
 from etl_assets.backends.foreign_jsonl import JsonLines
 from etl_assets.backends.lancedb_foreign import ForeignLanceTable
 from etl_assets.backends.static_embedder import StaticEmbedder
-from etl_assets.bindings import search_places
+from etl_assets.bindings import open_platform, search_places
 from etl_assets.documents.document_names import DocumentName
 from etl_assets.documents.foreign_rows import FieldNames
 from etl_assets.documents.foreign_spool import planned_paths
@@ -34,7 +34,7 @@ from etl_assets.protocols.indexes import Filters, IndexSpace
 from etl_assets.protocols.visibility import Visibility
 from etl_assets.search.query import search
 from etl_assets_tests.documents.foreign_indexes import OldIndex
-from etl_assets_tests.small_homes import SmallHome
+from etl_assets_tests.small_homes import STATIC, SmallHome, shared_pool
 
 PLAIN = "plain.txt"
 
@@ -301,6 +301,24 @@ def test_without_its_model_an_import_is_found_by_keywords_and_the_search_says_wh
     reasons = [one.reason for one in answer.degraded if one.source == "vector"]
     assert any("openai:some-model" in reason and "embedder: {kind: openai" in reason for reason in reasons)
     assert all(one.passed for one in run_checks(home.platform, home.partition()))
+
+
+def test_once_its_model_is_configured_the_imported_vectors_are_searched(tmp_path: Path, old: OldIndex) -> None:
+    """Nothing is embedded for it: the index beside is made of the vectors that were kept."""
+    home = SmallHome.at(tmp_path / "home", {}, collections="defaults:\n  embedder: {kind: minilm}\n")
+    report = brought(home, old.write(tmp_path / "old.jsonl"))
+    assert report.configure == "embedder: {kind: static}"
+    assert report.check.texts == 20
+    home.settings.home.collections_file.write_text(STATIC)
+    home.platform.close()
+    home.platform = replace(open_platform(home.settings), parsers=shared_pool, search_time_limit_s=5.0)
+    home.run()
+    assert tokens_spent(home) == 0
+    kept = {bytes(np.float32(vector).tobytes()) for vector in rows(home, "embeddings")["vector"].to_list()}
+    assert kept == {row["vector"].tobytes() for row in old.rows}
+    answer = search(replace(search_places(home.platform), time_limit_s=30.0), "Part 3 of 2", tenant="acme")
+    assert not answer.degraded
+    assert "vector" in answer.sources
 
 
 def test_another_model_may_embed_the_texts_anew_when_that_is_asked_for(tmp_path: Path, old: OldIndex) -> None:
