@@ -23,7 +23,7 @@ _PERIOD = re.compile(rf"\W*(?:During|In|Throughout|As part of|For)\s+(?:the\s+)?
 _PEOPLE = re.compile(
     rf"(?:{mark('G')}|\b(?:actors?|adversar(?:y|ies)|attackers?|group|hackers|operators?))\s*(?:\w+\s+){{0,2}}$"
 )
-_ELSEWHERE = re.compile(r"\s+(?:the\s+same\b|similar\b|from\b)", re.IGNORECASE)
+_ELSEWHERE = re.compile(r"\s+(?:(?:\w+\s+){0,3}?(?:same|similar)\b|from\b)", re.IGNORECASE)
 """``uses the same routine as <M>`` and ``sent from <Q>`` state nothing about what follows."""
 _INSERTED = re.compile(r",\s+(?:which|who|that)\b[^,]*,", re.IGNORECASE)
 _BY = re.compile(r"\s*(?:[^\s;.]+\s+){0,5}?by\s+(?:[^\s;.,]+\s+){0,6}?" + f"(?P<mark>{mark('GCMU')})")
@@ -139,6 +139,9 @@ def _passive(masked: Masked, start: int, end: int, trigger: Trigger, verb: re.Ma
     if actor is None or actor.group(1) not in trigger.subjects or not before:
         return
     gap = MARK.sub("", main[before[-1].end() - begin :]).strip()
+    said = text[by.start() : by.start("mark")]
+    if has_verb(said) or re.search(r"\b(?:that|who|which|same)\b", said):
+        return
     if len(gap) > 60 or re.search(r";|\.\s|\bbut\b|\bwhile\b", gap) or has_verb(gap):
         return
     for doer in things_after(text, by.start("mark"), trigger.subjects, into=False):
