@@ -55,7 +55,9 @@ def vectors(folder: Path, count: int, views: dict[str, tuple[Visibility, Filters
     rows = rng.standard_normal((count, DIMENSION)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     column = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), DIMENSION)
-    table = pa.table([*id_columns(count), column], schema=vector_rows(DIMENSION))
+    table = pa.table(
+        [*id_columns(count), column, pa.nulls(count, pa.list_(pa.string()))], schema=vector_rows(DIMENSION)
+    )
     index = LanceVectors(folder, ann_rows=sys.maxsize)
     index.write(SPACE, table.slice(0, 1))
     baseline = cpu_ms(lambda: np.save(folder / "rows.npy", rows))
@@ -75,7 +77,9 @@ def keywords(folder: Path, count: int, views: dict[str, tuple[Visibility, Filter
     rng = np.random.default_rng(2)
     words = np.array([f"w{n}" for n in range(20_000)])
     texts = [" ".join(words[(rng.pareto(1.0, 60) * 20).astype(int) % len(words)]) for _ in range(count)]
-    table = pa.table([*id_columns(count), pa.array(texts)], schema=keyword_rows())
+    table = pa.table(
+        [*id_columns(count), pa.array(texts), pa.nulls(count, pa.list_(pa.string()))], schema=keyword_rows()
+    )
     index, plain = LanceKeywords(folder), sqlite3.connect(":memory:")
     plain.execute("CREATE VIRTUAL TABLE rows USING fts5(text, tokenize='porter unicode61')")
 

@@ -58,7 +58,7 @@ def searcher(
     names = [f"{number:08d}" for number in range(len(texts))]
     keywords = LanceKeywords(folder)
     nothing: list[Any] = [None] * len(texts)
-    columns = [list(range(1, len(texts) + 1)), owners, names, nothing, nothing, texts]
+    columns = [list(range(1, len(texts) + 1)), owners, names, nothing, nothing, texts, nothing]
     keywords.write(SPACE, pa.table(columns, schema=keyword_rows()))
     keywords.optimise(SPACE, now=True)
     vectors = embedder.embed_documents(texts)

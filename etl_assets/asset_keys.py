@@ -7,7 +7,9 @@ PAGES = AssetKey("pages")
 CHUNKS = AssetKey("chunks")
 EMBEDDINGS = AssetKey("embeddings")
 KNOWLEDGE = AssetKey("knowledge")
+CLASSIFICATIONS = AssetKey("classifications")
 MENTIONS = AssetKey("mentions")
+RELATIONS = AssetKey("relations")
 VECTOR_INDEX = AssetKey("vector_index")
 KEYWORD_INDEX = AssetKey("keyword_index")
 KNOWLEDGE_GRAPH = AssetKey("knowledge_graph")
@@ -15,7 +17,7 @@ PUBLISHED_DOCUMENTS = AssetKey("published_documents")
 REPAIRED_INDEXES = AssetKey("repaired_indexes")
 
 DOCUMENT_ASSETS = (
-    RAW_DOCUMENTS, PAGES, CHUNKS, EMBEDDINGS, KNOWLEDGE, MENTIONS,
+    RAW_DOCUMENTS, PAGES, CHUNKS, EMBEDDINGS, KNOWLEDGE, CLASSIFICATIONS, MENTIONS, RELATIONS,
     VECTOR_INDEX, KEYWORD_INDEX, KNOWLEDGE_GRAPH, PUBLISHED_DOCUMENTS,
 )  # fmt: skip
 """Every asset of the documents domain, in the order in which a run makes them."""

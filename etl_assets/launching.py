@@ -54,7 +54,8 @@ class PartitionOutcome:
     """How the run of one partition ended.
 
     ``report`` has what each step reported, by step: ``raw_documents``, ``pages``, ``chunks``, ``embeddings``,
-    ``knowledge``, ``mentions``, ``vector_index``, ``keyword_index``, ``graph_index``, ``published_documents``.
+    ``knowledge``, ``classifications``, ``mentions``, ``relations``, ``vector_index``,
+    ``keyword_index``, ``graph_index``, ``published_documents``.
     """
 
     partition: str

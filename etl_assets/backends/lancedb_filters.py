@@ -53,6 +53,7 @@ def condition(visible: Visibility, filters: Filters, held: Callable[[], Sequence
         parts.append(f"document_date >= {_day(filters.since)}")
     if filters.until is not None:
         parts.append(f"document_date <= {_day(filters.until)}")
+    parts += [f"array_has(labels, {text(label)})" for label in sorted(set(filters.labels))]
     return " AND ".join(f"({part})" for part in parts)
 
 

@@ -33,6 +33,9 @@ ATTEMPTS_WITHOUT_FILES = 4
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.02, 1.0
 """A commit that met another one is tried again after a random wait of up to 0.02 s, doubling up to 1 s: 5 s in all."""
 
+LABELS = "labels"
+"""The column that tables of earlier releases lack."""
+
 SUFFIX = ".lance"
 _SAFE = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-")
 _ESCAPE = re.compile("Z([0-9a-f]{2})")
@@ -154,12 +157,18 @@ class TableFolder:
     def made(self, space: IndexSpace, schema: pa.Schema) -> Table:
         """The table of a space, created where it is missing. To be called inside ``retried``.
 
+        One of before documents had labels is given their column, empty.
+
         Raises:
             PermanentError: it is there with other columns than ``schema``.
         """
+        from pyarrow import schema as pa_schema
+
         table = self._place.opened(table_name(space))
         if table is None:
             return self._place.created(table_name(space), schema)
+        if LABELS in schema.names and LABELS not in table.schema.names:
+            table.add_columns(pa_schema([schema.field(LABELS)]))
         if table.schema.types != schema.types:
             held, given = (", ".join(map(str, part.types)) for part in (table.schema, schema))
             raise PermanentError(

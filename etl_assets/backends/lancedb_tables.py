@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from etl_assets.backends.lancedb_filters import condition, in_numbers, in_texts
-from etl_assets.backends.lancedb_folder import TableFolder, TablePlace
+from etl_assets.backends.lancedb_folder import LABELS, TableFolder, TablePlace
 from etl_assets.errors import PermanentError
 from etl_assets.protocols.indexes import Filters, IndexHit, IndexSpace, SpaceStats, StoredRow
 from etl_assets.protocols.visibility import Visibility
@@ -201,7 +201,8 @@ class LanceTables(ABC):
 
         def best(table: Table) -> list[IndexHit]:
             where = condition(visible, filters, lambda: _held(table))
-            if where is None:
+            # A table of before labels gets their column at its next write: until then no row of it has one.
+            if where is None or (filters.labels and LABELS not in table.schema.names):
                 return []
             extra = TIES
             while True:

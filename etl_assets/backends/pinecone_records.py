@@ -1,7 +1,7 @@
 """A row of the vector index as a Pinecone record: its id, its metadata, and the filter that says who may see it.
 
-Limits: docs.pinecone.io/reference/api/database-limits. Ids are ASCII, 1 to 512 characters; metadata has strings and
-numbers, no null, at most 40 KB; an ``$in`` holds at most 10,000 values.
+Limits: docs.pinecone.io/reference/api/database-limits. Ids are ASCII, 1 to 512 characters; metadata has strings,
+numbers and lists of strings, no null, at most 40 KB; an ``$in`` holds at most 10,000 values.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from etl_assets.protocols.indexes import Filters
 from etl_assets.protocols.visibility import Visibility
 
 Value = TypeVar("Value")
-Metadata = dict[str, str | int]
+Metadata = dict[str, str | int | list[str]]
 Condition = dict[str, object]
 
 LONGEST_ID = 512
@@ -76,8 +76,9 @@ def names_in(identity: str) -> tuple[str, str] | None:
 
 
 def metadata_of(
-    publication: int, document_id: str, chunk_id: str, document_type: str | None, document_date: date | None
-) -> Metadata:
+    publication: int, document_id: str, chunk_id: str, document_type: str | None, document_date: date | None,
+    labels: Sequence[str] = (),
+) -> Metadata:  # fmt: skip
     """What filters ask for, and the ids where the record's own id has no room for them.
 
     Raises:
@@ -88,12 +89,14 @@ def metadata_of(
         metadata["document_type"] = document_type
     if document_date is not None:
         metadata["document_date"] = _day(document_date)
+    if labels:
+        metadata["labels"] = list(labels)
     if names_in(record_id(publication, document_id, chunk_id)) is None:
         metadata |= {"document_id": document_id, "chunk_id": chunk_id}
     if (size := len(json.dumps(metadata, ensure_ascii=False).encode("utf-8", "surrogatepass"))) > METADATA_BYTES:
         raise PermanentError(
-            f"document {document_id[:80]!r}, publication {publication}: its id, type and date take {size} bytes of "
-            f"metadata, and Pinecone holds {METADATA_BYTES}"
+            f"document {document_id[:80]!r}, publication {publication}: id, type, date and labels take {size} bytes "
+            f"of metadata, and Pinecone holds {METADATA_BYTES}"
         )
     return metadata
 
@@ -119,6 +122,7 @@ def condition(visible: Visibility, filters: Filters) -> Condition | None:
         parts.append({"document_date": {"$gte": _day(filters.since)}})
     if filters.until is not None:
         parts.append({"document_date": {"$lte": _day(filters.until)}})
+    parts += [{"labels": {"$in": [label]}} for label in sorted(set(filters.labels))]
     return {"$and": parts}
 
 

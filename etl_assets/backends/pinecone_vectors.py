@@ -298,13 +298,13 @@ def _fitting(space: IndexSpace, rows: pa.Table) -> pa.Table:
 def _records(rows: pa.Table) -> list[Record]:
     """The rows as records; of one (publication, chunk) given twice, the later stays."""
     vectors = rows["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(rows.num_rows, -1)
-    names = ["publication", "document_id", "chunk_id", "document_type", "document_date"]
+    names = ["publication", "document_id", "chunk_id", "document_type", "document_date", "labels"]
     columns = (rows[name].to_pylist() for name in names)
     records: dict[tuple[int, str], Record] = {}
     for row, vector in zip(zip(*columns, strict=True), vectors, strict=True):
-        publication, document_id, chunk_id, kind, day = row
+        publication, document_id, chunk_id, kind, day, labels = row
         identity = record_id(publication, document_id, chunk_id)
         records[publication, chunk_id] = Record(
-            identity, vector, metadata_of(publication, document_id, chunk_id, kind, day)
+            identity, vector, metadata_of(publication, document_id, chunk_id, kind, day, labels or ())
         )
     return [*records.values()]

@@ -23,16 +23,9 @@ if TYPE_CHECKING:
     from etl_assets.stages.report import Progress
 
 STEPS = (
-    "raw_documents",
-    "pages",
-    "chunks",
-    "embeddings",
-    "knowledge",
-    "mentions",
-    "vector_index",
-    "keyword_index",
-    "graph_index",
-)
+    "raw_documents", "pages", "chunks", "embeddings", "knowledge", "classifications", "mentions", "relations",
+    "vector_index", "keyword_index", "graph_index",
+)  # fmt: skip
 """Steps of a run's report that are shown, in order."""
 
 SHOWN = 20

@@ -30,6 +30,11 @@ _DAY = click.DateTime(["%Y-%m-%d"])
     metavar="NAME|ID",
     help="Only documents that mention it, such as APT28 or group:G0007; repeatable.",
 )
+@click.option("--threat", "threats", multiple=True, metavar="LABEL", help="Only about it: ransomware, ...; repeatable.")
+@click.option("--sector", "sectors", multiple=True, metavar="LABEL", help="Only about it: energy, ...; repeatable.")
+@click.option(
+    "--label", "labels", multiple=True, metavar="SET:LABEL", help="Only with this label of your own; repeatable."
+)
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many hits.")
 @click.option("--save", "name", metavar="NAME", help="Keep the search and what it found under this name.")
 @as_json
@@ -41,6 +46,9 @@ def search(
     since: datetime | None,
     until: datetime | None,
     entities: tuple[str, ...],
+    threats: tuple[str, ...],
+    sectors: tuple[str, ...],
+    labels: tuple[str, ...],
     limit: int,
     name: str | None,
     as_json: bool,
@@ -50,14 +58,16 @@ def search(
     from etl_assets.search.query import search as find
     from etl_assets.search.saved import save
 
+    wanted = (*(f"threat:{one}" for one in threats), *(f"sector:{one}" for one in sectors), *labels)
     with opened() as platform:
         answer = find(
             search_places(platform), query, tenant=tenant, collection=collection, document_types=types,
-            since=_day(since), until=_day(until), entities=entities, limit=limit,
+            since=_day(since), until=_day(until), entities=entities, labels=wanted, limit=limit,
         )  # fmt: skip
         if name is not None:
             filters = {
-                "collection": collection, "document_types": list(types), "entities": list(entities), "limit": limit,
+                "collection": collection, "document_types": list(types), "entities": list(entities),
+                "labels": list(wanted), "limit": limit,
                 "since": str(_day(since)) if since else None, "until": str(_day(until)) if until else None,
             }  # fmt: skip
             save(platform.ledger, name, answer, tenant=tenant, filters=filters)
@@ -96,7 +106,9 @@ def show_answer(answer: Answer, *, hits: int | None = None, brief: bool = False)
 
 
 def _facet_lines(facets: Facets) -> list[str]:
-    named = {"type": facets.document_type, "collection": facets.collection, "year": facets.year, **facets.entities}
+    about = {f"about {name}": values for name, values in facets.labels.items()}
+    named = {"type": facets.document_type, "collection": facets.collection, "year": facets.year, **about}
+    named |= facets.entities
     return [
         f"{name}: " + ", ".join(f"{shortened(one.label, 40)} {one.count}" for one in values[:8])
         for name, values in named.items()

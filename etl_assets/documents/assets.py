@@ -9,6 +9,7 @@ import dagster as dg
 from etl_assets.asset_keys import (
     BACKUPS,
     CHUNKS,
+    CLASSIFICATIONS,
     EMBEDDINGS,
     INTAKE_TAG,
     KEYWORD_INDEX,
@@ -18,6 +19,7 @@ from etl_assets.asset_keys import (
     PAGES,
     PUBLISHED_DOCUMENTS,
     RAW_DOCUMENTS,
+    RELATIONS,
     REPAIRED_INDEXES,
     TOUCHED,
     UPDATE_MODE_TAG,
@@ -149,12 +151,39 @@ def mentions(
         return result(*stage_facts(run, model.MENTIONS, run.mentions()), model.MENTIONS)
 
 
-# A document is written to every store under one number, drawn once all of its stages are done: so each store depends
-# on all three, and a change of any of them writes it anew.
+@document_asset(
+    key=CLASSIFICATIONS, deps=[PAGES, KNOWLEDGE], group_name="documents", kinds={"parquet", "polars"},
+    code_version=model.CLASSIFICATIONS.code_version, tags={"domain": "documents", "step": "stage"},
+)  # fmt: skip
+@reports_failures
+def classifications(
+    context: dg.AssetExecutionContext, partition_runs: dg.ResourceParam[PartitionRuns]
+) -> dg.MaterializeResult[None]:
+    """One row per label (threats, sectors, a collection's own) with its score and the sentences behind it."""
+    with partition_runs.step(context.partition_key, context.log.info) as run:
+        return result(*stage_facts(run, model.CLASSIFICATIONS, run.classifications()), model.CLASSIFICATIONS)
 
 
 @document_asset(
-    key=VECTOR_INDEX, deps=[EMBEDDINGS, MENTIONS], group_name="publication", kinds={"lancedb"}, code_version="1",
+    key=RELATIONS, deps=[PAGES, MENTIONS], group_name="documents", kinds={"parquet", "polars"},
+    code_version=model.RELATIONS.code_version, tags={"domain": "documents", "step": "stage"},
+)  # fmt: skip
+@reports_failures
+def relations(
+    context: dg.AssetExecutionContext, partition_runs: dg.ResourceParam[PartitionRuns]
+) -> dg.MaterializeResult[None]:
+    """One row per sentence that says who does what to whom, with its negation and certainty."""
+    with partition_runs.step(context.partition_key, context.log.info) as run:
+        return result(*stage_facts(run, model.RELATIONS, run.relations()), model.RELATIONS)
+
+
+# A document is written to every store under one number, drawn once all of its stages are done: so each store depends
+# on all of them, and a change of any of them writes it anew.
+
+
+@document_asset(
+    key=VECTOR_INDEX, deps=[EMBEDDINGS, CLASSIFICATIONS, MENTIONS, RELATIONS],
+    group_name="publication", kinds={"lancedb"}, code_version="1",
     pool="vector_index", tags={"domain": "documents", "step": "store"},
 )  # fmt: skip
 @reports_failures
@@ -167,7 +196,8 @@ def vector_index(
 
 
 @document_asset(
-    key=KEYWORD_INDEX, deps=[CHUNKS, EMBEDDINGS, MENTIONS], group_name="publication", kinds={"lancedb"},
+    key=KEYWORD_INDEX, deps=[CHUNKS, EMBEDDINGS, CLASSIFICATIONS, MENTIONS, RELATIONS],
+    group_name="publication", kinds={"lancedb"},
     code_version="1", pool="keyword_index", tags={"domain": "documents", "step": "store"},
 )  # fmt: skip
 @reports_failures
@@ -180,7 +210,8 @@ def keyword_index(
 
 
 @document_asset(
-    key=KNOWLEDGE_GRAPH, deps=[MENTIONS, EMBEDDINGS], group_name="publication", kinds={"sqlite"}, code_version="1",
+    key=KNOWLEDGE_GRAPH, deps=[MENTIONS, RELATIONS, CLASSIFICATIONS, EMBEDDINGS],
+    group_name="publication", kinds={"sqlite"}, code_version="1",
     pool="knowledge_graph", tags={"domain": "documents", "step": "store"},
 )  # fmt: skip
 @reports_failures
@@ -233,7 +264,8 @@ def repaired_indexes(
 
 
 DOCUMENT_ASSETS = (
-    raw_documents, pages, chunks, embeddings, knowledge, mentions, vector_index, keyword_index, knowledge_graph,
+    raw_documents, pages, chunks, embeddings, knowledge, classifications, mentions, relations, vector_index,
+    keyword_index, knowledge_graph,
     published_documents,
 )  # fmt: skip
 

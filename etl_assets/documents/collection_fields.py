@@ -9,11 +9,14 @@ from types import MappingProxyType
 
 from etl_assets.documents.model import SLOTS
 from etl_assets.documents.parameters import UPDATE_MODES, CollectionSettings
-from etl_assets.fields import Choice, Field, FolderPath, Line, Owner, Real, Switch, Whole
+from etl_assets.fields import Choice, Field, FolderPath, Line, Matching, Owner, Real, Switch, Whole
 from etl_assets.protocols.hosted_models import JINA_DEFAULT, JINA_MODELS
 
 MINILM_TOKENS = 254
 """What all-MiniLM-L6-v2 reads of a text: 256 positions, two of which are special tokens."""
+
+OWN_LABEL = r"(?!(?:threat|sector|technique)/)[a-z0-9_-]{1,40}/[a-z0-9_-]{1,60}: *[^\s,:][^:]{0,2000}"
+"""A label of a collection's own, its set before it, and its keywords after it."""
 
 _MAX_TOKENS = 8192
 _MAX_CHARACTERS = 100_000
@@ -25,6 +28,7 @@ SECTIONS: Mapping[str, str] = MappingProxyType(
         "chunking": "How the text of pages is cut into the chunks that are embedded, found and cited.",
         "parsing": "What one document may cost. Past a limit it goes to quarantine; its neighbours go on.",
         "embedder": "Which model turns chunks and queries into vectors.",
+        "classification": "What documents are said to be about: threats, sectors, your own labels, ATT&CK techniques.",
         "publications": "Which indexes the collection is published to.",
         "thresholds": "When a check warns.",
         "generations": "When the index that another embedder or chunking needs, built beside the live one, answers.",
@@ -105,6 +109,16 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         ),
         "embedder.query_prefix": Field(
             Line(500), "For kind openai: put before every question, for models trained with it.", unset="none"
+        ),
+        "classification.enabled": Field(Switch(), "Find labels at all."),
+        "classification.threats": Field(Real(0.01, 0.99), "Least score at which a document is about a threat."),
+        "classification.sectors": Field(Real(0.01, 0.99), "Least score at which a document concerns a sector."),
+        "classification.own": Field(Real(0.01, 0.99), "Least score at which a document has a label of your own."),
+        "classification.techniques": Field(Switch(), "Name the ATT&CK techniques that sentences state."),
+        "classification.labels": Field(
+            Matching(OWN_LABEL, "SET/LABEL: KEYWORD, KEYWORD; names of a-z, 0-9, _ and -, another set"),
+            "Labels of your own, each with the words that speak for it; * at the end of a word stands for any ending.",
+            many=True,
         ),
         "publications.vector": Field(Switch(), "Search by meaning."),
         "publications.keyword": Field(Switch(), "Search by words."),

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from etl_assets.documents.catalogues import catalogue_of
 from etl_assets.documents.knowledge import Outside, outside_of
-from etl_assets.documents.model import CHUNKS, EMBEDDINGS, KNOWLEDGE, MENTIONS, PAGES
+from etl_assets.documents.labels import classification_parameters
+from etl_assets.documents.model import CHUNKS, CLASSIFICATIONS, EMBEDDINGS, KNOWLEDGE, MENTIONS, PAGES, RELATIONS
 from etl_assets.documents.parameters import Chunking, CollectionSettings, EmbedderChoice
 from etl_assets.documents.parsing.programs import reading_parameters
 from etl_assets.documents.platform import Platform
@@ -50,7 +51,11 @@ class Served:
             vectors: Parameters = {"model": model.name, "digest": model.digest, "dimension": model.dimension}
             wanted[EMBEDDINGS.name] = (EMBEDDINGS, vectors)
         wanted[KNOWLEDGE.name] = (KNOWLEDGE, self.outside.parameters)
+        if self.settings.classification.enabled:
+            asked = classification_parameters(self.settings.classification, self.outside)
+            wanted[CLASSIFICATIONS.name] = (CLASSIFICATIONS, asked)
         wanted[MENTIONS.name] = (MENTIONS, {})
+        wanted[RELATIONS.name] = (RELATIONS, {})
         return wanted
 
 

@@ -28,11 +28,13 @@ KINDS: tuple[Kind, ...] = ("document", "stage", "producer", "backend", "asset")
 
 DOWNSTREAM: Mapping[str, tuple[str, ...]] = {
     "raw_documents": ("pages",),
-    "pages": ("chunks", "knowledge", "mentions"),
+    "pages": ("chunks", "knowledge", "classifications", "mentions", "relations"),
     "chunks": ("embeddings", "mentions", "keyword_index"),
     "embeddings": ("vector_index", "keyword_index", "knowledge_graph"),
-    "knowledge": ("mentions",),
-    "mentions": ("vector_index", "keyword_index", "knowledge_graph"),
+    "knowledge": ("classifications", "mentions"),
+    "classifications": ("vector_index", "keyword_index", "knowledge_graph"),
+    "mentions": ("relations", "vector_index", "keyword_index", "knowledge_graph"),
+    "relations": ("vector_index", "keyword_index", "knowledge_graph"),
     "vector_index": ("published_documents",),
     "keyword_index": ("published_documents",),
     "knowledge_graph": ("published_documents",),

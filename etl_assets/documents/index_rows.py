@@ -63,16 +63,23 @@ def _table(
             "publication": [numbers[document] for document in documents],
             "document_type": [records[document].get("document_type") for document in documents],
             "document_date": [_date(records[document].get("date")) for document in documents],
+            "labels": [label_names(records[document]) for document in documents],
         },
         schema={
             "document_id": pl.String,
             "publication": pl.Int64,
             "document_type": pl.String,
             "document_date": pl.Date,
+            "labels": pl.List(pl.String),
         },
     )
     joined = rows.join(attributes, on="document_id", how="inner", maintain_order="left")
     return joined.select(schema.names).to_arrow().cast(schema)
+
+
+def label_names(record: Mapping[str, Any]) -> list[str]:
+    """What a published record says its document is about, each as ``set:label``, in order."""
+    return sorted(f"{kind}:{label}" for kind, labels in (record.get("labels") or {}).items() for label in labels)
 
 
 def _date(value: object) -> date | None:

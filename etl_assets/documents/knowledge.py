@@ -21,6 +21,9 @@ from etl_assets.stages.spec import Computed, Parameters, Task
 if TYPE_CHECKING:
     import polars as pl
 
+CALIBRATION = "calibration"
+"""Corrections of this kind concern the scores of all documents, and none in particular."""
+
 ENTRY = "entry"
 """The kind of a row about the catalogue; the other kinds are those of corrections."""
 
@@ -35,7 +38,7 @@ class Outside:
     @cached_property
     def parameters(self) -> Parameters:
         """Digests of the whole catalogue and of every correction in force; who made one, and when, is not in it."""
-        rows = [[one.document_id, *_row(one)] for one in self.corrections]
+        rows = [[one.document_id, *_row(one)] for one in self.corrections if one.kind != CALIBRATION]
         return {"catalogue": self.catalogue.digest, "corrections": digest_of(rows) if rows else ""}
 
     @cached_property
@@ -51,7 +54,7 @@ class Outside:
         if shared := self._of_documents.get(""):
             named = {entry.entity_id for entry in entries}
             low = "\n".join(map(folded, pages))
-            left = list(shared)
+            left = [one for one in shared if one.kind != CALIBRATION]
             while found := [one for one in left if _subject_of(one) in named or _may_hold(low, _text_of(one))]:
                 mine += found
                 left = [one for one in left if one not in found]

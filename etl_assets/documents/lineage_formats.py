@@ -9,7 +9,16 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
-from etl_assets.documents.model import CHUNKS, EMBEDDINGS, KNOWLEDGE, MENTIONS, PAGES, STAGES
+from etl_assets.documents.model import (
+    CHUNKS,
+    CLASSIFICATIONS,
+    EMBEDDINGS,
+    KNOWLEDGE,
+    MENTIONS,
+    PAGES,
+    RELATIONS,
+    STAGES,
+)
 from etl_assets.documents.origin import Origin
 from etl_assets.stages.spec import Stage
 
@@ -23,7 +32,7 @@ _SPEC = "https://openlineage.io/spec"
 _LONGEST_LABEL = 80
 
 _MADE_OF: Mapping[str, Mapping[str, tuple[tuple[str, str], ...]]] = {
-    PAGES.name: dict.fromkeys(("page", "text", "headings"), (("original", "bytes"),)),
+    PAGES.name: dict.fromkeys(("page", "text", "headings", "tables"), (("original", "bytes"),)),
     CHUNKS.name: {
         "page": ((PAGES.name, "page"),), "heading": ((PAGES.name, "text"), (PAGES.name, "headings")),
         **dict.fromkeys(
@@ -35,6 +44,22 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[tuple[str, str], ...]]] = {
         **dict.fromkeys(("text_digest", "vector"), ((CHUNKS.name, "text"),)),
     },
     KNOWLEDGE.name: dict.fromkeys(("kind", "key", "value"), ((PAGES.name, "text"),)),
+    CLASSIFICATIONS.name: dict.fromkeys(
+        ("kind", "label", "rank", "score", "accepted", "evidence", "classifier"),
+        ((PAGES.name, "text"), (PAGES.name, "headings"), (KNOWLEDGE.name, "value")),
+    ),
+    RELATIONS.name: {
+        "page": ((PAGES.name, "page"),),
+        **dict.fromkeys(("sentence", "start", "end", "negated", "certainty", "trigger"), ((PAGES.name, "text"),)),
+        **dict.fromkeys(("kind", "confidence", "method"), ((PAGES.name, "text"), (MENTIONS.name, "entity_type"))),
+        **{
+            f"{role}_{part}": ((MENTIONS.name, column),)
+            for role in ("subject", "object")
+            for part, column in (
+                ("id", "entity_id"), ("type", "entity_type"), ("name", "name"), ("start", "start"), ("end", "end")
+            )
+        },
+    },
     MENTIONS.name: {
         "page": ((PAGES.name, "page"),),
         "chunk_id": ((CHUNKS.name, "chunk_id"), (CHUNKS.name, "start"), (CHUNKS.name, "end")),

@@ -116,6 +116,20 @@ def knowledge_columns() -> "pl.Schema":
     return pl.Schema({"kind": pl.String(), "key": pl.String(), "value": pl.String()})
 
 
+def classifications_columns() -> "pl.Schema":
+    """One row per label of a document, and per technique of a sentence; see ``classification.find``."""
+    from etl_assets.documents.classification.find import classifications_columns as columns
+
+    return columns()
+
+
+def relations_columns() -> "pl.Schema":
+    """One row per relation and sentence that states it; see ``relations.statement``."""
+    from etl_assets.documents.relations.statement import relations_columns as columns
+
+    return columns()
+
+
 def chunk_id(text: str, occurrence: int) -> str:
     """Content hash and occurrence: the n-th chunk (from 0) of one document with exactly this text."""
     return f"{embedded_text_digest(text)}-{occurrence}"
@@ -144,10 +158,23 @@ MENTIONS = Stage(
     ("page", "start", "end", "entity_id", "name", "chunk_id", "confidence"), batch_documents=1024,
     input_columns=(pages_columns, chunks_columns, knowledge_columns),
 )  # fmt: skip
+CLASSIFICATIONS = Stage(
+    "classifications", ("pages", "knowledge"), "1", classifications_columns,
+    ("kind", "label", "rank", "score", "accepted", "evidence", "classifier"), batch_documents=256,
+    input_columns=(pages_columns, knowledge_columns),
+)  # fmt: skip
+RELATIONS = Stage(
+    "relations", ("pages", "mentions"), "1", relations_columns,
+    (
+        "page", "start", "end", "kind", "subject_id", "object_id", "subject_start", "subject_end", "object_start",
+        "object_end", "negated", "certainty", "confidence",
+    ),
+    batch_documents=1024, input_columns=(pages_columns, mentions_columns),
+)  # fmt: skip
 HOSTED_EMBEDDINGS = replace(EMBEDDINGS, batch_rows=4096)
 """The same stage for a hosted model, which is waited for rather than computed: 64 requests of 64 texts, many at a
 time. What they gave is kept as they come, so that a kill loses no more here."""
 
-STAGES = (PAGES, CHUNKS, EMBEDDINGS, KNOWLEDGE, MENTIONS)
+STAGES = (PAGES, CHUNKS, EMBEDDINGS, KNOWLEDGE, CLASSIFICATIONS, MENTIONS, RELATIONS)
 """In the order in which a run advances them. Parsing is dear, so its batches are small; embedding 512 texts takes
 about 15 s on two cores, which is the most that a kill may lose."""

@@ -127,12 +127,28 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True)
+class Classification:
+    """What documents are said to be about. A score (0 to 1) of a set's threshold or more is a yes.
+
+    ``labels`` are a collection's own, each ``set/label: keyword, keyword``; ``own`` is their threshold.
+    """
+
+    enabled: bool = True
+    threats: float = 0.7
+    sectors: float = 0.6
+    own: float = 0.6
+    techniques: bool = True
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class CollectionSettings:
     """Everything decided about one collection. ``shards`` is a power of two, at most 1,024."""
 
     chunking: Chunking = field(default_factory=Chunking)
     parsing: ParsingLimits = field(default_factory=ParsingLimits)
     embedder: EmbedderChoice = field(default_factory=EmbedderChoice)
+    classification: Classification = field(default_factory=Classification)
     publications: Publications = field(default_factory=Publications)
     thresholds: Thresholds = field(default_factory=Thresholds)
     generations: GenerationRules = field(default_factory=GenerationRules)

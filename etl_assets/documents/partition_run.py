@@ -21,7 +21,16 @@ from etl_assets.documents.generations import (
     saved_judgement,
 )
 from etl_assets.documents.knowledge import Outside
-from etl_assets.documents.model import CHUNKS, EMBEDDINGS, KNOWLEDGE, MENTIONS, PAGES, STAGES
+from etl_assets.documents.model import (
+    CHUNKS,
+    CLASSIFICATIONS,
+    EMBEDDINGS,
+    KNOWLEDGE,
+    MENTIONS,
+    PAGES,
+    RELATIONS,
+    STAGES,
+)
 from etl_assets.documents.moves import follow_moves, moved_stores
 from etl_assets.documents.parameters import CollectionSettings, UpdateMode
 from etl_assets.documents.platform import Platform
@@ -295,14 +304,25 @@ class PartitionRun:
         """Look up what the catalogue and people say that concerns each document."""
         return self._advance(KNOWLEDGE)
 
+    def classifications(self) -> StageReport:
+        """Say what documents are about where it was not said."""
+        return self._advance(CLASSIFICATIONS)
+
     def mentions(self) -> StageReport:
         """Find entities where they were not looked for."""
         return self._advance(MENTIONS)
 
+    def relations(self) -> StageReport:
+        """Read who does what to whom where it was not read."""
+        return self._advance(RELATIONS)
+
     @property
     def stages(self) -> Sequence[Callable[[], StageReport]]:
         """The step of every stage, in the order in which they are made."""
-        return (self.pages, self.chunks, self.embeddings, self.knowledge, self.mentions)
+        return (
+            self.pages, self.chunks, self.embeddings, self.knowledge, self.classifications, self.mentions,
+            self.relations,
+        )  # fmt: skip
 
     def _advance(self, stage: Stage) -> StageReport:
         """A stage of every generation; those that make the very same rows share them."""

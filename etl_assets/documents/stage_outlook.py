@@ -18,10 +18,21 @@ from etl_assets.documents.embedding import WindowedRows, embed_rows
 from etl_assets.documents.generations import Served
 from etl_assets.documents.given_vectors import GivenRows, keyed_chunks, salted_pages
 from etl_assets.documents.knowledge import known
-from etl_assets.documents.model import CHUNKS, EMBEDDINGS, KNOWLEDGE, MENTIONS, PAGES, STAGES
+from etl_assets.documents.labels import classify
+from etl_assets.documents.model import (
+    CHUNKS,
+    CLASSIFICATIONS,
+    EMBEDDINGS,
+    KNOWLEDGE,
+    MENTIONS,
+    PAGES,
+    RELATIONS,
+    STAGES,
+)
 from etl_assets.documents.original_keys import original_key
 from etl_assets.documents.pages import parse_documents
 from etl_assets.documents.platform import Platform
+from etl_assets.documents.relations.find import find_relations
 from etl_assets.ledger import outlook, outputs
 from etl_assets.ledger.catalogue import Partition
 from etl_assets.ledger.outlook import Candidate, Former, Input
@@ -211,6 +222,10 @@ class StagesOutlook:
             return keyed_chunks(made, inputs[0], self._original)
         if stage.name == KNOWLEDGE.name:
             return known(tasks, inputs[0], outside=self._served.outside)
+        if stage.name == CLASSIFICATIONS.name:
+            return classify(tasks, *inputs, settings=settings.classification, outside=self._served.outside)
+        if stage.name == RELATIONS.name:
+            return find_relations(tasks, *inputs)
         return corrected_mentions(tasks, *inputs, catalogue=self._served.outside.catalogue)
 
     def _original(self, document: str) -> AbstractContextManager[Path]:

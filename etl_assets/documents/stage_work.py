@@ -13,11 +13,22 @@ from etl_assets.documents.embedding import WindowedRows, embed_rows
 from etl_assets.documents.generations import Served
 from etl_assets.documents.given_vectors import GivenRows, keyed_chunks, salted_pages
 from etl_assets.documents.knowledge import known
-from etl_assets.documents.model import CHUNKS, EMBEDDINGS, HOSTED_EMBEDDINGS, KNOWLEDGE, MENTIONS, PAGES
+from etl_assets.documents.labels import classify
+from etl_assets.documents.model import (
+    CHUNKS,
+    CLASSIFICATIONS,
+    EMBEDDINGS,
+    HOSTED_EMBEDDINGS,
+    KNOWLEDGE,
+    MENTIONS,
+    PAGES,
+    RELATIONS,
+)
 from etl_assets.documents.original_keys import original_key
 from etl_assets.documents.pages import parse_documents
 from etl_assets.documents.platform import Platform
 from etl_assets.documents.publication import Target
+from etl_assets.documents.relations.find import find_relations
 from etl_assets.ledger.objects import objects_of
 from etl_assets.protocols.embedder import HostedEmbedder, in_context
 from etl_assets.stages.engine import ComputeRows, Work, advance, strike_out
@@ -49,7 +60,8 @@ class StageWork:
             return StageReport(stage)
         steps = {
             PAGES.name: self._pages, CHUNKS.name: self._chunks, EMBEDDINGS.name: self._embeddings,
-            KNOWLEDGE.name: self._knowledge, MENTIONS.name: self._mentions,
+            KNOWLEDGE.name: self._knowledge, CLASSIFICATIONS.name: self._classifications,
+            MENTIONS.name: self._mentions, RELATIONS.name: self._relations,
         }  # fmt: skip
         return steps[stage]()
 
@@ -127,6 +139,16 @@ class StageWork:
             return corrected_mentions(tasks, *inputs, catalogue=self.served.outside.catalogue)
 
         return self._advance(MENTIONS, compute=find)
+
+    def _classifications(self) -> StageReport:
+        def label(tasks: Sequence[Task], *inputs: "pl.DataFrame") -> Computed:
+            served = self.served
+            return classify(tasks, *inputs, settings=served.settings.classification, outside=served.outside)
+
+        return self._advance(CLASSIFICATIONS, compute=label)
+
+    def _relations(self) -> StageReport:
+        return self._advance(RELATIONS, compute=find_relations)
 
     def _advance(self, stage: Stage, **how: Any) -> StageReport:
         return advance(self.work, stage, stop_after_s=self.stop_after_s, **how)

@@ -12,11 +12,12 @@ from sqlalchemy import Connection, select, update
 from etl_assets.ledger import schema
 from etl_assets.ledger.database import clock, draw
 
-Kind = Literal["label", "link", "merge", "split"]
+Kind = Literal["label", "link", "merge", "split", "calibration"]
 """``label``: ``subject`` is ``set:label``, value ``{"accepted": bool}``. ``link``: ``subject`` is a text as documents
 have it, value ``{"entity": {"entity_id", "entity_type", "name"} | None}``, ``None``: it names nothing. ``merge``: the
 entity id ``subject`` is the same thing as ``{"entity": ...}``. ``split``: the text ``{"text": ...}``, taken for the
-entity id ``subject``, means ``{"entity": ...}``."""
+entity id ``subject``, means ``{"entity": ...}``. ``calibration``, of a collection: scores of
+the label ``subject`` are moved by ``{"slope", "level"}``, as was learned from the others."""
 
 
 @dataclass(frozen=True, slots=True)

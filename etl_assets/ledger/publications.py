@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, or_, select, update
+from sqlalchemy import Connection, and_, delete, func, null, or_, select, update
 
 from etl_assets.errors import TransientError
 from etl_assets.ledger import schema
@@ -16,6 +16,9 @@ from etl_assets.ledger.database import clock, draw, insert_rows, next_sequence
 from etl_assets.ledger.outputs import Recipe, batches, joined_chain
 
 STORES = ("vector", "keyword", "graph")
+
+LABELLED = "classifications"
+"""The stage whose facts are published with those of the first one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ def due(
     columns: list[Any] = [
         o.c.document_id, o.c.slot, o.c.path, o.c.version, o.c.content_type, o.c.attributes, o.c.begin_seq,
         p.c.publication, p.c.content_digest, made[names[0]].c.facts,
+        made[LABELLED].c.facts if LABELLED in made else null(),
     ]  # fmt: skip
     for name in names:
         columns += [made[name].c.output_id, made[name].c.output_digest]
@@ -107,8 +111,8 @@ def due(
     return [
         Due(
             document_id=row[0], slot=row[1], path=row[2], version=row[3], content_type=row[4], attributes=row[5],
-            object_seq=row[6], superseded=row[7], published_digest=row[8], facts=row[9] or {},
-            outputs=dict(zip(names, row[10::2], strict=True)), digests=dict(zip(names, row[11::2], strict=True)),
+            object_seq=row[6], superseded=row[7], published_digest=row[8], facts={**(row[9] or {}), **(row[10] or {})},
+            outputs=dict(zip(names, row[11::2], strict=True)), digests=dict(zip(names, row[12::2], strict=True)),
         )
         for row in connection.execute(query).all()
     ]  # fmt: skip

@@ -18,7 +18,7 @@ LAST_RUNS = 20
 ASSUMED: Mapping[str, float] = MappingProxyType(
     {
         "raw_documents": 0.005, "pages": 0.02, "chunks": 0.0005, "embeddings": 0.0002, "knowledge": 0.001,
-        "mentions": 0.003,
+        "classifications": 0.004, "mentions": 0.003, "relations": 0.001,
         "vector": 0.0005, "keyword": 0.0005, "graph": 0.001, "commit": 1.0,
     }
 )  # fmt: skip
@@ -31,6 +31,8 @@ STARTS: Mapping[str, float] = MappingProxyType(
         "chunks": 0.3,
         "embeddings": 1.5,
         "knowledge": 0.8,
+        "classifications": 0.5,
+        "relations": 0.1,
         "mentions": 0.1,
         "vector": 0.6,
         "keyword": 0.3,

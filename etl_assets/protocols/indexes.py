@@ -34,20 +34,28 @@ def id_fields() -> list[pa.Field[pa.DataType]]:
     ]
 
 
-@cache
-def keyword_rows() -> pa.Schema:
-    """Schema of keyword index rows: the id fields and ``text``."""
+def labels_field() -> pa.Field[pa.DataType]:
+    """What the row's document is about, each as ``set:label``. The last column: older tables get it added."""
     import pyarrow as pa
 
-    return pa.schema([*id_fields(), pa.field("text", pa.string(), nullable=False)])
+    return pa.field("labels", pa.list_(pa.string()))
+
+
+@cache
+def keyword_rows() -> pa.Schema:
+    """Schema of keyword index rows: the id fields, ``text`` and ``labels``."""
+    import pyarrow as pa
+
+    return pa.schema([*id_fields(), pa.field("text", pa.string(), nullable=False), labels_field()])
 
 
 @cache
 def vector_rows(dimension: int) -> pa.Schema:
-    """Schema of vector index rows: the id fields and ``vector``, float32, unit length, ``dimension`` wide."""
+    """Schema of vector index rows: the id fields; ``vector``, float32, unit length, ``dimension`` wide; ``labels``."""
     import pyarrow as pa
 
-    return pa.schema([*id_fields(), pa.field("vector", pa.list_(pa.float32(), dimension), nullable=False)])
+    vector = pa.field("vector", pa.list_(pa.float32(), dimension), nullable=False)
+    return pa.schema([*id_fields(), vector, labels_field()])
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +77,14 @@ class Filters:
     """What rows must satisfy beside visibility. Empty means no restriction; all given restrictions must hold.
 
     ``since`` and ``until`` are inclusive, and rows without a date do not pass them. ``publications`` is an
-    allow-list (``None``: all; empty: none).
+    allow-list (``None``: all; empty: none). ``labels`` are ``set:label``; a row has to have each of them.
     """
 
     document_types: tuple[str, ...] = ()
     since: date | None = None
     until: date | None = None
     publications: tuple[int, ...] | None = None
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

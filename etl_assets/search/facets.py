@@ -26,10 +26,11 @@ def distinct_documents(hits: Iterable[PoolHit]) -> dict[int, PoolHit]:
 
 
 def document_facets(hits: Iterable[PoolHit], entities: Mapping[str, tuple[FacetValue, ...]]) -> Facets:
-    """Counts of the distinct documents of ``hits`` by type, collection and year."""
+    """Counts of the distinct documents of ``hits`` by type, collection, year and label."""
     types: Counter[str] = Counter()
     collections: Counter[str] = Counter()
     years: Counter[str] = Counter()
+    labels: dict[str, Counter[str]] = {}
     for hit in distinct_documents(hits).values():
         record = hit.document.record
         if record.get("document_type"):
@@ -37,7 +38,10 @@ def document_facets(hits: Iterable[PoolHit], entities: Mapping[str, tuple[FacetV
         collections[f"{hit.view.tenant}/{hit.view.collection}"] += 1
         if record.get("date"):
             years[str(record["date"])[:4]] += 1
-    return Facets(_top(types), _top(collections), _top(years), entities)
+        for kind, found in (record.get("labels") or {}).items():
+            labels.setdefault(kind, Counter()).update(found.keys())
+    by_set = {kind: _top(labels[kind]) for kind in sorted(labels)}
+    return Facets(_top(types), _top(collections), _top(years), by_set, entities)
 
 
 def entity_facets(

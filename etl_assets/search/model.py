@@ -77,7 +77,7 @@ class Request:
     """One question. Empty filters restrict nothing; all given ones must hold, and so must every entity.
 
     ``since`` and ``until`` are inclusive; documents without a date do not pass them. An entity is its id
-    (``group:G0007``) or a name, in any letter case.
+    (``group:G0007``) or a name, in any letter case; a label is ``set:label``, such as ``threat:ransomware``.
 
     Raises:
         ConfigError: the query is blank, or a number is out of its bounds.
@@ -90,6 +90,7 @@ class Request:
     since: date | None = None
     until: date | None = None
     entities: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
     limit: int = 20
     neighbours: int = 50
     hops: int = 2
@@ -103,6 +104,8 @@ class Request:
                 raise ConfigError(f"search: {name} is {value}, it must be from {least} to {most}")
         if self.since is not None and self.until is not None and self.since > self.until:
             raise ConfigError(f"search: since {self.since} is after until {self.until}; no document can match")
+        if wrong := [label for label in self.labels if not all(part.strip() for part in (label + ":").split(":")[:2])]:
+            raise ConfigError(f"search: label filter {wrong[0]!r}: give SET:LABEL, such as threat:ransomware")
         if any(not name.strip() for name in self.entities):
             raise ConfigError("search: an entity filter is empty; give a name or an id such as group:G0007")
 
@@ -203,14 +206,16 @@ class Facets:
     document_type: tuple[FacetValue, ...] = ()
     collection: tuple[FacetValue, ...] = ()
     year: tuple[FacetValue, ...] = ()
+    labels: Mapping[str, tuple[FacetValue, ...]] = field(default_factory=dict)
     entities: Mapping[str, tuple[FacetValue, ...]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Json]:
-        """Lists of value, label and count; ``entities`` by entity type."""
+        """Lists of value, label and count; ``labels`` by set, ``entities`` by entity type."""
         return {
             "document_type": _plain(self.document_type),
             "collection": _plain(self.collection),
             "year": _plain(self.year),
+            "labels": {kind: _plain(values) for kind, values in self.labels.items()},
             "entities": {kind: _plain(values) for kind, values in self.entities.items()},
         }
 

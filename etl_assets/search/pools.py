@@ -82,7 +82,7 @@ def gather(
     errors: list[EtlAssetsError] = []
     models = {view.embedding_digest for view in at.views if view.dimension}
     for index, view in enumerate(at.views):
-        filters = Filters(request.document_types, request.since, request.until)
+        filters = Filters(request.document_types, request.since, request.until, labels=request.labels)
         if allowed is not None:
             filters = replace(filters, publications=allowed[view.tenant, view.collection])
             if not filters.publications:

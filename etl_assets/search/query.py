@@ -47,6 +47,7 @@ def search(
     since: date | None = None,
     until: date | None = None,
     entities: Iterable[str] = (),
+    labels: Iterable[str] = (),
     limit: int = 20,
     neighbours: int = 50,
     hops: int = 2,
@@ -65,7 +66,7 @@ def search(
     """
     request = Request(
         _whole(query), tenant, collection, tuple(kind.strip().casefold() for kind in document_types), since, until,
-        tuple(entities), limit, neighbours, hops,
+        tuple(entities), tuple(label.strip().casefold() for label in labels), limit, neighbours, hops,
     )  # fmt: skip
     return _Search(places, request, min(places.time_limit_s, time_limit_s or places.time_limit_s)).answer()
 

@@ -146,7 +146,7 @@ def test_the_approximate_index_finds_the_nearest_under_any_filter(tmp_path: Path
     columns = [
         pa.array(publications), pa.array([f"d{p}" for p in publications]), pa.array([f"c{n}" for n in range(count)]),
         pa.nulls(count, pa.string()), pa.nulls(count, pa.date32()),
-        pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), width),
+        pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), width), pa.nulls(count, pa.list_(pa.string())),
     ]  # fmt: skip
     table = pa.table(columns, schema=vector_rows(width))
     index = LanceVectors(tmp_path, ann_rows=2_000)
@@ -254,7 +254,7 @@ def test_rows_may_come_as_polars_lays_them_out(tmp_path: Path) -> None:
     frame = pl.DataFrame(
         {
             "publication": [1], "document_id": ["d"], "chunk_id": ["c"], "document_type": [None],
-            "document_date": [None], "vector": [[0.6, 0.8]],
+            "document_date": [None], "vector": [[0.6, 0.8]], "labels": [["topic:roses"]],
         },
         schema_overrides={"document_type": pl.String, "document_date": pl.Date, "vector": pl.List(pl.Float32)},
     )  # fmt: skip
@@ -279,3 +279,17 @@ def test_a_query_keeps_each_telling_word_once() -> None:
     assert query_words(" ?! \n") == []
     assert query_words("\ud800 a\ud800b") == ["a?b"]
     assert len(query_words(" ".join(f"w{n}" for n in range(3_000)))) == 512
+
+
+def test_a_table_of_before_labels_is_searched_and_gets_their_column_at_the_next_write(tmp_path: Path) -> None:
+    """Without the column no row has a label; a filter by one finds nothing until rows with labels come."""
+    import lancedb
+
+    old = keyword_table([Row(1, "a", text="a bank")]).drop_columns(["labels"])
+    lancedb.connect(tmp_path).create_table(table_name(SPACE), old)
+    index, wanted = LanceKeywords(tmp_path), Filters(labels=("threat:ransomware",))
+    assert index.query(SPACE, "bank", k=5, visible=ALL, filters=wanted) == []
+    assert len([*index.rows(SPACE)]) == 1
+    index.write(SPACE, keyword_table([Row(2, "b", text="a bank", labels=("threat:ransomware",))]))
+    assert [hit.publication for hit in index.query(SPACE, "bank", k=5, visible=ALL, filters=wanted)] == [2]
+    assert index.counts(SPACE, [1, 2]) == {1: 1, 2: 1}

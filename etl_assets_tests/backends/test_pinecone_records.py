@@ -49,7 +49,8 @@ def test_a_filter_admits_exactly_what_the_rules_admit(visible: Visibility, only:
     narrowed = condition(visible, only)
     admits = Admission(visible, only)
     for row in varied_rows():
-        metadata = metadata_of(row.publication, row.document_id, row.chunk_id, row.document_type, row.document_date)
+        ids = (row.publication, row.document_id, row.chunk_id)
+        metadata = metadata_of(*ids, row.document_type, row.document_date, row.labels)
         assert (narrowed is not None and compiled(narrowed)(metadata)) == row.passes(visible, only)
         assert admits(row.publication) == (
             visible.admits(row.publication) and (only.publications is None or row.publication in only.publications)

@@ -20,6 +20,9 @@ NO_FILTERS = Filters()
 TYPES = ["application/pdf", "text/html", 'o\'clock "x" \\ % _ -- ; \u65e5\n', ""]
 """Document types, some of them hard to quote."""
 
+LABELS = ["threat:ransomware", "own:it's odd %"]
+"""What documents may be about; one of them is hard to quote."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -31,6 +34,7 @@ class Row:
     seed: int = 0
     document_type: str | None = "application/pdf"
     document_date: date | None = None
+    labels: tuple[str, ...] = ()
 
     @property
     def document_id(self) -> str:
@@ -48,6 +52,7 @@ class Row:
             and (not filters.document_types or self.document_type in filters.document_types)
             and (filters.since is None or (day is not None and day >= filters.since))
             and (filters.until is None or (day is not None and day <= filters.until))
+            and set(filters.labels) <= set(self.labels)
             and (filters.publications is None or self.publication in filters.publications)
         )
 
@@ -73,13 +78,18 @@ def vector_table(rows: Iterable[Row]) -> pa.Table:
     held = list(rows)
     flat = np.concatenate([row.vector for row in held]) if held else np.empty(0, np.float32)
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), DIMENSION)
-    return pa.table([*_ids(held), vectors], schema=vector_rows(DIMENSION))
+    return pa.table([*_ids(held), vectors, _labels(held)], schema=vector_rows(DIMENSION))
 
 
 def keyword_table(rows: Iterable[Row]) -> pa.Table:
     """``rows`` as the keyword index takes them."""
     held = list(rows)
-    return pa.table([*_ids(held), pa.array([row.text for row in held], pa.string())], schema=keyword_rows())
+    texts = pa.array([row.text for row in held], pa.string())
+    return pa.table([*_ids(held), texts, _labels(held)], schema=keyword_rows())
+
+
+def _labels(rows: Sequence[Row]) -> pa.Array:
+    return pa.array([list(row.labels) for row in rows], pa.list_(pa.string()))
 
 
 @st.composite
@@ -106,6 +116,7 @@ def filters() -> st.SearchStrategy[Filters]:
         document_types=st.lists(st.sampled_from(TYPES), max_size=3).map(tuple),
         since=st.none() | DAYS,
         until=st.none() | DAYS,
+        labels=st.lists(st.sampled_from(LABELS), max_size=2).map(tuple),
         publications=st.none() | st.lists(st.integers(1, 30), max_size=20).map(tuple),
     )
 
@@ -121,6 +132,7 @@ def varied_rows(count: int = 60) -> list[Row]:
             seed=i,
             document_type=[*TYPES, None][i % 5],
             document_date=None if i % 4 == 0 else date(2024, 1, 1 + i % 6),
+            labels=tuple(LABELS[: i % 3]),
         )
         for i in range(count)
     ]

@@ -69,7 +69,11 @@ class TestVectorIndex(RowIndexSuite[VectorIndex]):
     def test_vectors_of_another_width_are_refused(self, index: VectorIndex) -> None:
         index.write(SPACE, vector_table([Row(1, "c")]))
         wide = pa.table(
-            [*vector_table([Row(2, "c")]).columns[:-1], pa.array([[1.0] + [0.0] * 15], pa.list_(pa.float32(), 16))],
+            [
+                *vector_table([Row(2, "c")]).columns[:-2],
+                pa.array([[1.0] + [0.0] * 15], pa.list_(pa.float32(), 16)),
+                pa.nulls(1, pa.list_(pa.string())),
+            ],
             schema=vector_rows(16),
         )
         with pytest.raises(PermanentError, match=r"acme\.reports\.1.*generation"):

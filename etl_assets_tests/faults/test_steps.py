@@ -27,7 +27,8 @@ PARTITION = "acme.reports.00-of-01"
 STEPS: dict[str, Step] = {
     "raw_documents": lambda run: run.raw_documents(), "pages": lambda run: run.pages(),
     "chunks": lambda run: run.chunks(), "embeddings": lambda run: run.embeddings(),
-    "knowledge": lambda run: run.knowledge(), "mentions": lambda run: run.mentions(),
+    "knowledge": lambda run: run.knowledge(), "classifications": lambda run: run.classifications(),
+    "mentions": lambda run: run.mentions(), "relations": lambda run: run.relations(),
     "vector_index": lambda run: run.write_store("vector"),
     "keyword_index": lambda run: run.write_store("keyword"), "graph_index": lambda run: run.write_store("graph"),
     "published_documents": lambda run: run.published_documents(),

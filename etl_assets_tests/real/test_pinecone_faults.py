@@ -166,6 +166,7 @@ def test_requests_stay_within_the_limits(standin: PineconeStandIn, opened: Opene
             "document_type": ["application/pdf"] * count,
             "document_date": pa.nulls(count, pa.date32()),
             "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), width),
+            "labels": [["threat:ransomware"]] * count,
         },
         schema=vector_rows(width),
     )

@@ -1,0 +1,149 @@
+"""The stage ``classifications`` as a collection wants it: its label sets, what was calibrated and corrected."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from etl_assets.documents.classification import labelling, techniques
+from etl_assets.documents.classification.calibration import PlattLine
+from etl_assets.documents.classification.corrections import Correction, corrected
+from etl_assets.documents.classification.find import Classifying, classify_documents
+from etl_assets.documents.classification.label_sets import sectors, threats
+from etl_assets.documents.knowledge import Outside, corrections_in
+from etl_assets.documents.parameters import Classification
+from etl_assets.ledger.corrections import Correction as Entered
+from etl_assets.protocols.classifier import Label, LabelSet
+from etl_assets.stages.spec import Computed, Json, Parameters, Task
+
+if TYPE_CHECKING:
+    import polars as pl
+
+TECHNIQUE = "technique"
+"""The kind of rows about sentences; all other kinds are label sets."""
+
+
+def classifying(settings: Classification) -> Classifying:
+    """What is asked of a collection's documents. Scores are those of the sets' own thresholds, whatever is decided."""
+    return Classifying(
+        (threats(), sectors(), *_own_sets(settings)),
+        techniques.THRESHOLD if settings.techniques else None,
+    )
+
+
+def _own_sets(settings: Classification) -> list[LabelSet]:
+    """Label sets of the collection's own, in the order in which they are first named."""
+    found: dict[str, list[Label]] = {}
+    for line in settings.labels:
+        name, _, keywords = line.partition(":")
+        kind, _, label = name.strip().partition("/")
+        words = tuple(word.strip() for word in keywords.split(",") if word.strip())
+        found.setdefault(kind, []).append(Label(label, keywords=words))
+    return [LabelSet(kind, tuple(labels)) for kind, labels in found.items()]
+
+
+def classification_parameters(settings: Classification, outside: Outside) -> Parameters:
+    """What the stage's result depends on beside its input: the label sets, the models, and what was calibrated."""
+    asked = classifying(settings)
+    sets: list[Json] = [
+        {
+            "name": one.name,
+            "labels": [[label.name, *label.keywords] for label in one.labels],
+        }
+        for one in asked.label_sets
+    ]
+    lines = {f"{kind}:{label}": [line.slope, line.level] for (kind, label), line in calibration(outside).items()}
+    versions = [labelling.VERSION, techniques.VERSION]
+    decided = {"threat": settings.threats, "sector": settings.sectors, "": settings.own}
+    return {
+        "sets": sets, "thresholds": decided, "techniques": asked.technique_threshold, "versions": versions,
+        "calibration": lines,
+    }  # fmt: skip
+
+
+def calibration(outside: Outside) -> dict[tuple[str, str], PlattLine]:
+    """The line of each (set, label) that was learned from what people decided, by set and label."""
+    found = {
+        one.subject: PlattLine(float(one.value["slope"]), float(one.value["level"]))
+        for one in outside.corrections
+        if one.kind == "calibration"
+    }
+    return {_parted(subject): found[subject] for subject in sorted(found)}
+
+
+def classify(
+    tasks: Sequence[Task], pages: "pl.DataFrame", knowledge: "pl.DataFrame", *, settings: Classification,
+    outside: Outside,
+) -> Computed:  # fmt: skip
+    """Rows of ``model.CLASSIFICATIONS`` for every task, as people corrected them.
+
+    The facts of a document are its ``labels``: set -> accepted label -> score.
+    """
+    asked = classifying(settings)
+    made = classify_documents(tasks, pages, classifying=asked)
+    rows = _decided(made.rows, calibration(outside), settings)
+    rows = corrected(rows, corrections_of(corrections_in(knowledge)))
+    order = {task.document_id: place for place, task in enumerate(tasks)}
+    made.rows = _ordered(rows, order)
+    found = accepted_labels(made.rows)
+    made.facts = {task.document_id: {"labels": found.get(task.document_id, {})} for task in tasks}
+    return made
+
+
+def corrections_of(told: Mapping[str, Iterable[tuple[str, str, Mapping[str, object]]]]) -> list[Correction]:
+    """What people said of the labels of documents, from rows of ``model.KNOWLEDGE``."""
+    return [
+        Correction(document, *_parted(subject), bool(value["accepted"]))
+        for document, rows in told.items()
+        for kind, subject, value in rows
+        if kind == "label"
+    ]
+
+
+def entered_corrections(rows: Iterable[Entered]) -> list[Correction]:
+    """The same, from rows of the ledger."""
+    return [
+        Correction(one.document_id, *_parted(one.subject), bool(one.value["accepted"]))
+        for one in rows
+        if one.kind == "label"
+    ]
+
+
+def accepted_labels(rows: "pl.DataFrame") -> dict[str, dict[str, dict[str, float]]]:
+    """By document, each set's accepted labels with their scores, sets and labels in order."""
+    import polars as pl
+
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    mine = rows.filter(pl.col("accepted") & (pl.col("kind") != TECHNIQUE)).sort("document_id", "kind", "label")
+    for document, kind, label, score in mine.select("document_id", "kind", "label", "score").iter_rows():
+        found.setdefault(document, {}).setdefault(kind, {})[label] = round(score, 4)
+    return found
+
+
+def _decided(
+    rows: "pl.DataFrame", lines: Mapping[tuple[str, str], PlattLine], settings: Classification
+) -> "pl.DataFrame":
+    """Scores as they were calibrated, and accepted as the collection's thresholds have it."""
+    import polars as pl
+
+    thresholds = {"threat": settings.threats, "sector": settings.sectors}
+    scores: list[float] = []
+    accepted: list[bool] = []
+    for kind, label, score, was in rows.select("kind", "label", "score", "accepted").iter_rows():
+        line = lines.get((kind, label))
+        scores.append(score if line is None else line.of(score))
+        accepted.append(was if kind == TECHNIQUE else scores[-1] >= thresholds.get(kind, settings.own))
+    return rows.with_columns(
+        pl.Series("score", scores, dtype=pl.Float32), pl.Series("accepted", accepted, dtype=pl.Boolean)
+    )
+
+
+def _ordered(rows: "pl.DataFrame", order: Mapping[str, int]) -> "pl.DataFrame":
+    """Documents in the order of their tasks; inside one the rows stay as they are."""
+    import polars as pl
+
+    place = pl.col("document_id").replace_strict(order, default=0, return_dtype=pl.Int64)
+    return rows.sort(place, maintain_order=True)
+
+
+def _parted(subject: str) -> tuple[str, str]:
+    kind, _, label = subject.partition(":")
+    return kind, label
