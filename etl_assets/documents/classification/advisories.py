@@ -14,7 +14,7 @@ from etl_assets.documents.classification.linear import LinearModel, load
 from etl_assets.documents.classification.scoring import at_threshold, sigmoid
 from etl_assets.documents.sentences import units
 
-ADVISORIES_SHA256 = "fa8028235f9906ef035a762ae41bc30869913332bd7f1118c93c834476be66ae"
+ADVISORIES_SHA256 = "f43e0c4f482d19a65c41517ad4cfbb6e80c4bae386be4d6284e3f9242d3fbd4e"
 HEAD_PAGES = 20
 HEAD = 20_000
 """Pages and code points of an advisory that are read: past them come long lists of products and hashes."""

@@ -13,7 +13,7 @@ from etl_assets.documents.classification.evidence import Page, Said
 from etl_assets.documents.classification.linear import packaged
 
 FIGURES = ("strength", "density", "lead", "heading", "victims", "variety", "share")
-SCORES_SHA256 = "f243ced37fe03e05cad0db8d7786ddbbfde22899acc616bc2f599638ac2b98e6"
+SCORES_SHA256 = "a3207eb3cd70357803795229e5d91a63803c294620b9467a000c04d40d350637"
 
 
 @dataclass(frozen=True, slots=True)
