@@ -137,7 +137,10 @@ def run_list(
     seen = {one.run_id for one in known}
     for run in instance_runs(settings):
         owner, name, _, _ = parse_partition_key(run.partition)
-        if run.run_id not in seen and tenant in (None, owner) and collection in (None, name):
+        # Of a command's own runs the ledger tells more, and first; Dagster keeps those that were killed as started.
+        if run.is_ours or run.run_id in seen:
+            continue
+        if tenant in (None, owner) and collection in (None, name):
             records.append(_of_instance(run, now))
     found = (one for one in records if not states or one["state"] in states)
     return sorted(found, key=lambda one: (one["state"] not in OPEN, -one["since"]))[:limit]
@@ -159,7 +162,8 @@ def _named(settings: Settings, platform: Platform, name: str) -> list[dict[str, 
     known = runs_named(platform.ledger, name)
     found = [_of_ledger(one, now) for one in known]
     ids = {one.run_id for one in known}
-    found += [_of_instance(one, now) for one in instance_runs(settings, name) if one.run_id not in ids]
+    others = (one for one in instance_runs(settings, name) if one.run_id not in ids and not one.is_ours)
+    found += [_of_instance(one, now) for one in others]
     if not found:
         raise ConfigError(f"run {name}: there is none; `etl-assets runs list` names those there are")
     if len({one["run_id"] for one in found}) > 1 and len({one["batch"] or one["run_id"] for one in found}) > 1:
