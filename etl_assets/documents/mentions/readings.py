@@ -15,13 +15,13 @@ from etl_assets.documents.mentions.written import OUTER, POSSESSIVE, normal_name
 
 THREATS = ("malware", "group", "tool")
 LEAST: Mapping[tuple[str, str], float] = {
-    ("both", "malware"): 0.4, ("both", "organisation"): 0.4, ("reports", "malware"): 0.4, ("reports", "group"): 0.4,
+    ("both", "malware"): 0.7, ("both", "organisation"): 0.4, ("reports", "malware"): 0.7, ("reports", "group"): 0.4,
     ("reports", "tool"): 0.5, ("reports", "organisation"): 0.4, ("reports", "location"): 0.4, ("posts", "product"): 0.4,
     ("posts", "vulnerability"): 0.5, ("cue", "malware"): 0.5, ("cue", "group"): 0.5,
 }  # fmt: skip
 """From which probability a chain's finding of a kind counts; chosen on train texts that were left out of training."""
-SEEN_ALONE = 0.8
-WITNESS: Mapping[str, float] = {"reports": 0.15, "posts": 0.5, "cue": 0.5}
+SEEN_ALONE = 0.95
+WITNESS: Mapping[str, float] = {"reports": 0.3, "posts": 0.7, "cue": 0.5}
 """What another chain must give malware that only ``both`` is sure of, and not this sure: chosen in the same way."""
 FAINTEST = 0.15
 """The labeller is asked for everything that has at least this probability."""
