@@ -85,7 +85,7 @@ class Near:
 
 
 class GraphQuestions:
-    """The graph at one moment of the ledger, of one tenant or collection, or of all.
+    """Questions of one tenant or collection, or of all; each is answered at one moment of the ledger.
 
     The graph names entities and documents; every document is confirmed by the ledger, and what it says is read from
     the lake, so a quote is never older than its edge.
@@ -97,9 +97,8 @@ class GraphQuestions:
     def __init__(self, places: SearchPlaces, *, tenant: str | None = None, collection: str | None = None) -> None:
         import polars  # noqa: F401  # takes seconds once, which are not those of a walk
 
-        self._places = places
-        self._deadline = Deadline(places.time_limit_s)
-        self._confirmed = Confirmed(places.ledger, snapshot(places.ledger, tenant=tenant, collection=collection))
+        self._places, self._of_whom = places, (tenant, collection)
+        self._look_now()
 
     @property
     def tenants(self) -> list[str]:
@@ -117,6 +116,7 @@ class GraphQuestions:
         wanted = name.strip()
         if not wanted:
             raise ConfigError("entity: give a name, or an id such as group:G0007")
+        self._look_now()
 
         def look() -> list[tuple[str, Entity]]:
             found = []
@@ -131,6 +131,7 @@ class GraphQuestions:
 
     def show(self, tenant: str, entity: Entity, *, limit: int = 20) -> EntityAnswer:
         """Documents that mention it, newest first, with passages, and what their sentences state of it."""
+        self._look_now()
         shown = self._in_time(lambda: self._mentioning(tenant, [entity.entity_id]))
         read = read_documents(self._places, shown[:limit])
         documents = tuple(_mentioned(one, entity.entity_id) for one in read)
@@ -147,6 +148,7 @@ class GraphQuestions:
         """
         if not 1 <= hops <= MOST_HOPS or not 1 <= limit <= MOST_NEIGHBOURS:
             raise ConfigError(f"neighbours: hops from 1 to {MOST_HOPS}, and limit from 1 to {MOST_NEIGHBOURS}")
+        self._look_now()
         reached = self._in_time(lambda: self._walk(tenant, [entity.entity_id], hops, limit))
         levels: list[Mapping[str, Entity]] = [{entity.entity_id: entity}]
         for hop in range(1, hops + 1):
@@ -169,6 +171,7 @@ class GraphQuestions:
         """
         if start.entity_id == end.entity_id or not 1 <= hops <= LONGEST_PATH:
             raise ConfigError(f"path: give two different entities, and hops from 1 to {LONGEST_PATH}")
+        self._look_now()
         levels = self._in_time(lambda: self._levels(tenant, start, end, hops, through))
         edges: list[tuple[Link, ...]] = []
         target = end
@@ -179,6 +182,13 @@ class GraphQuestions:
             edges.insert(0, links)
             target = _other_end(links[0], target)
         return edges
+
+    def _look_now(self) -> None:
+        """Begin anew: what is superseded is collected once the time limit has passed since a moment was read."""
+        tenant, collection = self._of_whom
+        self._deadline = Deadline(self._places.time_limit_s)
+        views = snapshot(self._places.ledger, tenant=tenant, collection=collection)
+        self._confirmed = Confirmed(self._places.ledger, views)
 
     def _levels(
         self, tenant: str, start: Entity, end: Entity, hops: int, through: Collection[str]
