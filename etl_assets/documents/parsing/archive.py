@@ -17,7 +17,7 @@ from typing import IO
 from etl_assets.documents.parsing.document import Extract, Source, TextBudget
 from etl_assets.documents.parsing.mbox import mails_of
 from etl_assets.documents.parsing.members import Members
-from etl_assets.documents.parsing.ooxml import open_archive
+from etl_assets.documents.parsing.ooxml import BROKEN_ZIP, open_archive
 from etl_assets.errors import DataError
 
 MAX_MEMBERS = 2_000
@@ -39,9 +39,12 @@ def parse_archive(source: Source, parse_part: Callable[[Source], Extract]) -> Ex
     members = Members(parse_part, TextBudget(), [])
     unpacked = 0
     for number, (name, data) in enumerate(_contents(source), 1):
-        unpacked += len(data)
+        unpacked += len(data or b"")
         if number > MAX_MEMBERS or unpacked > MAX_BYTES:
             raise DataError(f"has over {MAX_MEMBERS:,} members or {MAX_BYTES:,} bytes; split it", reason="too-large")
+        if data is None:
+            members.records.append({"name": name, "media_type": None, "reason": "corrupt"})
+            continue
         members.add(Source(name=name, data=data, depth=source.depth + 1), is_titled=True)
     if not members.read_count:
         reasons = sorted({str(r["reason"]) for r in members.records if isinstance(r, dict)})
@@ -53,7 +56,8 @@ def parse_archive(source: Source, parse_part: Callable[[Source], Extract]) -> Ex
     )
 
 
-def _contents(source: Source) -> Iterator[tuple[str, bytes]]:
+def _contents(source: Source) -> Iterator[tuple[str, bytes | None]]:
+    """(name, bytes) of every member; None for one that cannot be unpacked."""
     head = source.head(300)
     try:
         if head.startswith(b"PK"):
@@ -72,12 +76,16 @@ def _contents(source: Source) -> Iterator[tuple[str, bytes]]:
         raise DataError(f"is not a whole archive ({type(e).__name__}: {e}); upload it again", reason="corrupt") from e
 
 
-def _zipped(source: Source) -> Iterator[tuple[str, bytes]]:
+def _zipped(source: Source) -> Iterator[tuple[str, bytes | None]]:
     with open_archive(source) as archive:
         for entry in archive.infolist():
-            if not entry.is_dir() and not _SYSTEM_NAMES.search(entry.filename):
-                with archive.open(entry) as file:
-                    yield entry.filename, _bounded(file, entry.filename)
+            if entry.filename and not entry.is_dir() and not _SYSTEM_NAMES.search(entry.filename):
+                try:
+                    with archive.open(entry) as file:
+                        data: bytes | None = _bounded(file, entry.filename)
+                except BROKEN_ZIP:
+                    data = None
+                yield entry.filename, data
 
 
 def _holds_tar(source: Source) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-import zlib
 from pathlib import PurePosixPath
 from typing import Literal, TypeAlias, get_args
 
@@ -15,7 +14,7 @@ from etl_assets.documents.parsing.delimited import sniff_delimiter
 from etl_assets.documents.parsing.document import Source
 from etl_assets.documents.parsing.json_values import loads
 from etl_assets.documents.parsing.mbox import is_mbox
-from etl_assets.documents.parsing.ooxml import office_main_part, open_archive
+from etl_assets.documents.parsing.ooxml import BROKEN_ZIP, office_main_part, open_archive
 from etl_assets.documents.parsing.text import decode
 from etl_assets.errors import DataError
 
@@ -185,7 +184,7 @@ def _declared_type(archive: zipfile.ZipFile) -> str:
     try:
         with archive.open("mimetype") as part:
             return part.read(200).decode("latin-1").strip()
-    except (KeyError, OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError):
+    except (KeyError, *BROKEN_ZIP):
         return ""
 
 

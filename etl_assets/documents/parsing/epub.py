@@ -15,8 +15,6 @@ from etl_assets.documents.parsing.text import decode, one_line
 from etl_assets.errors import DataError
 
 if TYPE_CHECKING:
-    import zipfile
-
     from lxml.etree import _Element
 
 _FONT_ALGORITHMS = re.compile(r"obfuscation|ns\.adobe\.com/pdf/enc#RC", re.IGNORECASE)
@@ -39,7 +37,7 @@ def parse_epub(source: Source) -> Extract:
         root = package.xml(main) if main else None
         if main is None or root is None:
             raise DataError("the book has no package document; repair the file", reason="corrupt")
-        pages = _pages(archive, root, posixpath.dirname(main))
+        pages = _pages(package, root, posixpath.dirname(main))
     named = _metadata(root)
     return Extract(
         pages=pages,
@@ -57,19 +55,17 @@ def _refuse_encrypted(package: Package) -> None:
         raise DataError("its texts are under rights management; store it without", reason="encrypted")
 
 
-def _pages(archive: zipfile.ZipFile, root: _Element, folder: str) -> list[Page]:
+def _pages(package: Package, root: _Element, folder: str) -> list[Page]:
     from selectolax.lexbor import LexborHTMLParser
 
     targets = {attribute(e, "id"): attribute(e, "href") or "" for e in root.iter("{*}item")}
-    names = {name.lower(): name for name in archive.namelist()}
     budget = TextBudget()
     pages: list[Page] = []
     for reference in root.iter("{*}itemref"):
         target = posixpath.normpath(posixpath.join(folder, unquote(targets.get(attribute(reference, "idref")) or "")))
-        name = names.get(target.lower())
-        if name is None or name.lower().endswith((".svg", ".jpg", ".png")):
+        data = package.read(target) if not target.lower().endswith((".svg", ".jpg", ".png")) else None
+        if data is None:
             continue
-        data = archive.read(name)
         tree = LexborHTMLParser(decode(data, declared_charset(data))[0])
         page = html_page(tree, len(pages) + 1, budget)
         if page.text:

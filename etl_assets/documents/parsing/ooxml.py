@@ -28,7 +28,10 @@ MAX_PART_BYTES = 256 << 20
 MAX_RATIO = 150
 """Office XML packs up to about 30 to 1; a bomb packs 1,000 to 1. Only packages over 64 MB unpacked are judged so."""
 
-_BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, struct.error, OSError, ValueError)
+BROKEN_ZIP = (
+    zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, struct.error, OSError, ValueError, IndexError,
+)  # fmt: skip
+"""What zipfile raises, or lets pass, on damaged archives."""
 
 
 def open_archive(source: Source) -> zipfile.ZipFile:
@@ -39,7 +42,7 @@ def open_archive(source: Source) -> zipfile.ZipFile:
     """
     try:
         archive = zipfile.ZipFile(source.seekable())
-    except _BROKEN_ZIP as e:
+    except BROKEN_ZIP as e:
         reason = "truncated" if b"PK\x05\x06" not in source.tail(66_000) else "corrupt"
         raise DataError(f"is not a whole zip package ({e}); upload it again", reason=reason) from e
     entries = archive.infolist()
@@ -64,6 +67,22 @@ class Package:
         self._archive = archive
         self._names = {name.lower().lstrip("/"): name for name in archive.namelist()}
 
+    def read(self, part: str) -> bytes | None:
+        """The bytes of a part; None when there is no such part.
+
+        Raises:
+            DataError: ``corrupt`` or ``too-large``.
+        """
+        name = self._names.get(part.lower().lstrip("/"))
+        if name is None:
+            return None
+        try:
+            if self._archive.getinfo(name).file_size > MAX_PART_BYTES:
+                raise DataError(f"part {name} unpacks to over {MAX_PART_BYTES:,} bytes", reason="too-large")
+            return self._archive.read(name)
+        except BROKEN_ZIP as e:
+            raise DataError(f"part {name} cannot be unpacked ({e}); repair the file", reason="corrupt") from e
+
     def xml(self, part: str) -> _Element | None:
         """The root of an XML part; None when there is no such part.
 
@@ -73,22 +92,16 @@ class Package:
         """
         from lxml import etree
 
-        name = self._names.get(part.lower().lstrip("/"))
-        if name is None:
+        data = self.read(part)
+        if data is None:
             return None
-        if self._archive.getinfo(name).file_size > MAX_PART_BYTES:
-            raise DataError(f"part {name} unpacks to over {MAX_PART_BYTES:,} bytes", reason="too-large")
-        try:
-            data = self._archive.read(name)
-        except _BROKEN_ZIP as e:
-            raise DataError(f"part {name} cannot be unpacked ({e}); repair the file", reason="corrupt") from e
         if b"<!DOCTYPE" in data[:4096]:
-            raise DataError(f"part {name} declares a document type, which office files never do", reason="corrupt")
+            raise DataError(f"part {part} declares a document type, which office files never do", reason="corrupt")
         try:
             return etree.fromstring(data, etree.XMLParser(resolve_entities=False, no_network=True, recover=False))
         except etree.XMLSyntaxError as e:
             reason = "nesting" if "depth" in str(e).lower() else "corrupt"
-            raise DataError(f"part {name} is not sound XML ({e}); repair the file", reason=reason) from e
+            raise DataError(f"part {part} is not sound XML ({e}); repair the file", reason=reason) from e
 
     def related(self, part: str) -> Iterator[tuple[str, str, str]]:
         """(relationship id, last word of its type, target part) of ``part``, in file order; external ones left out."""

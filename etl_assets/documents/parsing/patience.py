@@ -1,6 +1,7 @@
 """How a parser says that it is getting on, where one page may take as long as a document usually does.
 
-Whoever set a time limit counts it anew from there: a document of many scanned pages is no document that hangs.
+Whoever set a time limit counts it anew from there: a document of many pages, or of some that are scanned, is no
+document that hangs.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ _listeners: list[Callable[[], None]] = []
 
 @contextmanager
 def heard_by(listener: Callable[[], None]) -> Iterator[None]:
-    """For the time of the context ``listener`` is called whenever a slow page is done."""
+    """For the time of the context ``listener`` is called whenever the parser has got on."""
     _listeners.append(listener)
     try:
         yield
@@ -21,7 +22,7 @@ def heard_by(listener: Callable[[], None]) -> Iterator[None]:
         _listeners.remove(listener)
 
 
-def slow_page_done() -> None:
-    """Tell whoever listens."""
+def getting_on() -> None:
+    """Tell whoever listens: a slow page is done, or hundreds of others."""
     for listener in _listeners:
         listener()

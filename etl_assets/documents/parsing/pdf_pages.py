@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from etl_assets.documents.parsing import ocr
 from etl_assets.documents.parsing.document import MAX_OUTLINE, TextBudget
 from etl_assets.documents.parsing.legibility import is_garbled, says_nothing
-from etl_assets.documents.parsing.patience import slow_page_done
+from etl_assets.documents.parsing.patience import getting_on
 from etl_assets.documents.parsing.pdf_flow import PageWords
 from etl_assets.documents.parsing.pdf_marks import Marks, marks_of
 from etl_assets.documents.parsing.pdf_text import PageText, Word, page_text, upright
@@ -25,6 +25,8 @@ MAX_HIDDEN = 20
 MAX_HIDDEN_CHARS = 200
 MAX_READ_PICTURES = 500
 """Pages of one document that are read from their pictures; a page takes seconds."""
+STRETCH = 500
+"""Pages after which a long document is seen to get on: ten thousand dense ones take more than a minute."""
 _COVERED = 0.25
 """A picture over this share of a page that has hardly any text may be the page's text."""
 _DRAWN = 30
@@ -70,6 +72,8 @@ def read_pages(document: pdfium.PdfDocument, count: int, notes: PageNotes) -> It
             notes.unreadable.append(number)
         else:
             budget.spend(sum(len(word.text) for line in page.lines for word in line))
+        if number % STRETCH == 0:
+            getting_on()
         yield page
 
 
@@ -117,7 +121,7 @@ def _read_picture(
     except DataError as e:
         notes.warnings.append(f"page {number} {problem}; {e}")
         return None
-    slow_page_done()
+    getting_on()
     notes.pictures_read.append(number)
     if tesseract.name not in notes.readers:
         notes.readers.append(tesseract.name)

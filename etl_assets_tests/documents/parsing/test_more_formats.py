@@ -260,3 +260,20 @@ def test_an_archive_that_cannot_be_read_says_why(parsed: Parsed, build: Callable
     with pytest.raises(DataError) as caught:
         parsed(build())
     assert caught.value.reason == reason
+
+
+def test_a_damaged_member_costs_itself_only(parsed: Parsed) -> None:
+    data = bytearray(zipped({"a.txt": b"some words of the first", "b.txt": b"others"}))
+    data[data.index(b"a.txt") + 10] ^= 0xFF
+    document = parsed(bytes(data))
+    members: Any = document.facts["members"]
+    assert [page.text for page in document.pages] == ["b.txt\n\nothers"]
+    assert [(m["name"], m.get("reason")) for m in members] == [("a.txt", "corrupt"), ("b.txt", None)]
+
+
+def test_a_damaged_book_says_so(parsed: Parsed) -> None:
+    data = bytearray(book())
+    data[data.index(b"OPS/two.xhtml") + 20] ^= 0xFF
+    with pytest.raises(DataError) as caught:
+        parsed(bytes(data))
+    assert caught.value.reason == "corrupt"
