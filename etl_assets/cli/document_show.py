@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from etl_assets.cli.output import instant, json_line, printable, say, table
+from etl_assets.cli.output import instant, json_line, printable, say, shortened, table
 from etl_assets.cli.session import as_json, opened, read_settings
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ _COMPARED_AT_ONCE = 2_000
 
 Record = dict[str, Any]
 
+_SENTENCES, _ENTITIES = 2, 20
+"""What is shown to people of each label, and of entities and relations; ``--json`` has all."""
+
 
 @click.command()
 @click.argument("name", metavar="ID|PATH")
@@ -29,6 +32,7 @@ def show(name: str, as_json: bool) -> None:
     with opened(settings) as platform:
         record = explained(platform, name)
         record["near_duplicates"] = _repeated(platform, settings, record)
+        record["findings"] = _found(platform, record)
     if as_json:
         json_line(record)
         return
@@ -56,6 +60,7 @@ def show(name: str, as_json: bool) -> None:
             ("similarity", "document"),
             [(f"{one['similarity']:.0%}", f"{one['collection']}/{one['path']}") for one in record["near_duplicates"]],
         )
+    _show_findings(record["findings"])
     say("", "published")
     table(
         ("publication", "version", "index generation", "model", "rows"),
@@ -134,6 +139,49 @@ def _repeated(platform: Platform, settings: Settings, record: Record) -> list[Re
     except SignaturesMissing:
         return None
     return [dict(one.as_json()) for one in near.of_document(record["document_id"])]
+
+
+def _found(platform: Platform, record: Record) -> Record:
+    """Labels, entities and relations of what searches show of it; who corrected it stands under ``corrections``."""
+    from etl_assets.bindings import search_places
+    from etl_assets.ledger.corrections import corrections
+    from etl_assets.search.findings import document_findings
+
+    with platform.ledger.reading() as connection:
+        made = corrections(connection, document_id=record["document_id"])
+    told = [{"kind": one.kind, "subject": one.subject, "value": dict(one.value), "made_by": one.made_by,
+             "made_at": instant(one.made_at)} for one in made]  # fmt: skip
+    live = [one for one in record["published"] if one["state"] == "live"]
+    if not live:
+        return {"labels": [], "entities": [], "relations": [], "corrections": told}
+    found = document_findings(search_places(platform), live[0]["generation_id"], live[0]["publication"])
+    return {**found, "corrections": told}
+
+
+def _show_findings(found: Record) -> None:
+    by = {one["subject"]: f"by a person: {one['made_by']}, {one['made_at']}" for one in found["corrections"]}
+    if found["labels"]:
+        say("", "labels")
+        for one in found["labels"]:
+            name = f"{one['kind']}:{one['label']}"
+            say(f"{printable(name)}  {one['score']:.2f}  {printable(by.get(name, ''))}".rstrip())
+            for behind in one["evidence"][:_SENTENCES]:
+                place = f"page {behind['page']}, characters {behind['start']} to {behind['end']}"
+                say(f"    “{shortened(behind['text'], 200)}” ({place})")
+    if found["entities"]:
+        say("", "entities")
+        table(
+            ("entity", "name", "times", "confidence", "first at"),
+            [(one["entity_id"], one["name"], one["count"], f"{one['confidence']:.2f}",
+              f"page {one['page']}, {one['start']}") for one in found["entities"][:_ENTITIES]],
+            numeric=("times",),
+        )  # fmt: skip
+    if found["relations"]:
+        say("", "relations")
+        for one in found["relations"][:_ENTITIES]:
+            said = "not " if one["negated"] else ""
+            say(f"{printable(one['subject_name'])} {said}{one['kind']} {printable(one['object_name'])} "
+                f"({one['certainty']}): “{shortened(one['sentence'], 200)}” (page {one['page']})")  # fmt: skip
 
 
 def told(platform: Platform, name: str) -> list[Record]:

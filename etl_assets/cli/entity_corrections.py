@@ -35,11 +35,11 @@ def merge(kept: str, merged: str, tenant: str | None, as_json: bool) -> None:
 
     with opened() as platform:
         owner, gone = _mentioned(platform, merged, tenant)
-        into = _meant(platform, kept, owner)
+        into = meant_entity(platform, kept, owner)
         if into.entity_id == gone.entity_id:
             raise ConfigError(f"entity merge: {printable(kept)} and {printable(merged)} are {into.entity_id} already")
         with platform.ledger.writing() as connection:
-            made = correct(connection, Place(owner), "merge", gone.entity_id, {"entity": _entity(into)}, by=_by())
+            made = correct(connection, Place(owner), "merge", gone.entity_id, {"entity": entity_value(into)}, by=_by())
     _tell(made, f"{gone.name} ({gone.entity_id}) is {into.name} ({into.entity_id}) in {owner}", as_json)
 
 
@@ -63,11 +63,11 @@ def split(name: str, text: str, into: str | None, tenant: str | None, as_json: b
     with opened() as platform:
         owner, one = _mentioned(platform, name, tenant)
         own = Entity(f"{one.entity_type}:{normal_name(text)}", one.entity_type, text.strip())
-        meant = own if into is None else _meant(platform, into, owner)
+        meant = own if into is None else meant_entity(platform, into, owner)
         if meant.entity_id == one.entity_id:
             raise ConfigError(f"entity split: {printable(text)} would stay {one.entity_id}; name another with --into")
         with platform.ledger.writing() as connection:
-            value = {"text": text.strip(), "entity": _entity(meant)}
+            value = {"text": text.strip(), "entity": entity_value(meant)}
             made = correct(connection, Place(owner), "split", one.entity_id, value, by=_by())
     _tell(made, f"“{text.strip()}”, taken for {one.entity_id}, is {meant.name} ({meant.entity_id}) in {owner}", as_json)
 
@@ -128,7 +128,7 @@ def _mentioned(platform: Platform, name: str, tenant: str | None) -> tuple[str, 
     return found[0]
 
 
-def _meant(platform: Platform, name: str, tenant: str) -> Entity:
+def meant_entity(platform: Platform, name: str, tenant: str) -> Entity:
     """The entity that people mean, whether documents of the tenant mention it yet or only the catalogue has it."""
     from etl_assets.documents.catalogues import catalogue_of
     from etl_assets.protocols.graph import Entity
@@ -142,7 +142,8 @@ def _meant(platform: Platform, name: str, tenant: str) -> Entity:
     return named[0] if len(named) == 1 else _mentioned(platform, name, tenant)[1]
 
 
-def _entity(entity: Entity) -> dict[str, str]:
+def entity_value(entity: Entity) -> dict[str, str]:
+    """An entity as corrections hold it."""
     return {"entity_id": entity.entity_id, "entity_type": entity.entity_type, "name": entity.name}
 
 

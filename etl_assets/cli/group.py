@@ -44,6 +44,18 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, about) for name, (_, about) in self._lazy.items()])
 
 
+class DocumentFirst(LazyGroup):
+    """A group whose commands may also be named after the document: ``label report.pdf add ransomware``."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As always, with the first two words exchanged where only the second one is a command."""
+        if len(args) > 1 and args[0] not in self._lazy and args[1] in self._lazy:
+            args = [args[1], args[0], *args[2:]]
+        return super().resolve_command(ctx, args)
+
+
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": ("etl_assets.cli.demo:demo", "Take bundled documents through every stage, to cited answers."),
     "init": ("etl_assets.cli.init:init", "Write a commented collections.yaml."),
@@ -63,6 +75,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "search": ("etl_assets.cli.search:search", "Find cited answers."),
     "searches": ("etl_assets.cli.group:searches", "List, run again and remove saved searches."),
     "entity": ("etl_assets.cli.group:entity", "Ask the graph: what is said of an entity, what is near it."),
+    "label": ("etl_assets.cli.group:label", "Correct labels and links of one document, and learn from it."),
     "catalogue": ("etl_assets.cli.group:catalogue", "Bring the names that documents are linked to."),
     "status": ("etl_assets.cli.status:status", "Show what is current, pending and quarantined."),
     "quarantine": ("etl_assets.cli.group:quarantine", "Show what could not be processed, and try it again."),
@@ -166,6 +179,16 @@ EXPORT: Mapping[str, tuple[str, str]] = {
     "parquet": ("etl_assets.cli.export:parquet", "Write mentions, relations, labels and entities as Parquet."),
 }
 
+LABEL: Mapping[str, tuple[str, str]] = {
+    "add": ("etl_assets.cli.label:add", "Say that a document has a label."),
+    "remove": ("etl_assets.cli.label:remove", "Say that a document does not have a label."),
+    "link": ("etl_assets.cli.label:link", "Say which entity a text in a document names."),
+    "unlink": ("etl_assets.cli.label:unlink", "Say that a text in a document names nothing."),
+    "list": ("etl_assets.cli.label:list_labels", "List what was corrected, by whom and when."),
+    "undo": ("etl_assets.cli.label:undo", "Take a correction back."),
+    "calibrate": ("etl_assets.cli.label:calibrate", "Learn from corrections how far scores are off."),
+}
+
 GENERATION: Mapping[str, tuple[str, str]] = {
     "build": ("etl_assets.cli.generation:build", "Build another index beside the live one."),
     "list": ("etl_assets.cli.generation:list_generations", "Show the index generations in use."),
@@ -239,6 +262,8 @@ runs = LazyGroup(RUNS, name="runs", help="List, show and cancel runs.")
 quarantine = LazyGroup(QUARANTINE, name="quarantine", help="Show what could not be processed, and try it again.")
 
 searches = LazyGroup(SEARCHES, name="searches", help="Searches that were saved with `search --save`.")
+
+label = DocumentFirst(LABEL, name="label", help="Correct labels and links of one document, and learn from it.")
 
 entity = LazyGroup(ENTITY, name="entity", help="Ask the graph of what documents name, and correct it.")
 

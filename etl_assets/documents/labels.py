@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from etl_assets.documents.classification import labelling, techniques
+from etl_assets.documents.classification import techniques
 from etl_assets.documents.classification.calibration import PlattLine
 from etl_assets.documents.classification.corrections import Correction, corrected
 from etl_assets.documents.classification.find import Classifying, classify_documents
@@ -12,7 +12,7 @@ from etl_assets.documents.knowledge import Outside, corrections_in
 from etl_assets.documents.parameters import Classification
 from etl_assets.ledger.corrections import Correction as Entered
 from etl_assets.protocols.classifier import Label, LabelSet
-from etl_assets.stages.spec import Computed, Json, Parameters, Task
+from etl_assets.stages.spec import Computed, Parameters, Task
 
 if TYPE_CHECKING:
     import polars as pl
@@ -42,21 +42,9 @@ def _own_sets(settings: Classification) -> list[LabelSet]:
 
 def classification_parameters(settings: Classification, outside: Outside) -> Parameters:
     """What the stage's result depends on beside its input: the label sets, the models, and what was calibrated."""
-    asked = classifying(settings)
-    sets: list[Json] = [
-        {
-            "name": one.name,
-            "labels": [[label.name, *label.keywords] for label in one.labels],
-        }
-        for one in asked.label_sets
-    ]
     lines = {f"{kind}:{label}": [line.slope, line.level] for (kind, label), line in calibration(outside).items()}
-    versions = [labelling.VERSION, techniques.VERSION]
     decided = {"threat": settings.threats, "sector": settings.sectors, "": settings.own}
-    return {
-        "sets": sets, "thresholds": decided, "techniques": asked.technique_threshold, "versions": versions,
-        "calibration": lines,
-    }  # fmt: skip
+    return {**classifying(settings).parameters(), "thresholds": decided, "calibration": lines}
 
 
 def calibration(outside: Outside) -> dict[tuple[str, str], PlattLine]:
