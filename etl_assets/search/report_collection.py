@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from etl_assets.protocols.graph import Entity
 from etl_assets.search.model import SearchPlaces
 from etl_assets.search.published_tables import Shown, table_batches, visible_of
-from etl_assets.search.report_style import page, section, table
+from etl_assets.search.report_style import long, page, section, table
 from etl_assets.search.safe_text import safe
 from etl_assets.search.svg import bars, colour_of, columns, matrix
 
@@ -91,8 +91,8 @@ def collection_page(one: Overview) -> str:
     about = f"<p class='muted'>{len(one.documents):,} published documents, {one.undated:,} of them without a date</p>"
     rows = [
         (
-            safe(document.path),
-            safe(str(document.record.get("title") or "")),
+            long(document.path),
+            long(str(document.record.get("title") or "")),
             safe(str(document.record.get("date") or "")),
         )
         for _, document in one.documents[:LISTED]

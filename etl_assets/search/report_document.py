@@ -8,9 +8,11 @@ from typing import Any
 
 from etl_assets.search.links import Link, ReadDocument
 from etl_assets.search.published_rows import Row
-from etl_assets.search.report_style import page, section, table
+from etl_assets.search.report_style import long, page, section, table
 from etl_assets.search.safe_text import safe
 from etl_assets.search.svg import colour_of, graph
+
+_NONE = "<p class='muted'>none</p>"
 
 MOST_CODE_POINTS = 400_000
 """So much text is shown; a report of 200 pages has it all."""
@@ -34,6 +36,7 @@ def document_page(read: ReadDocument, labels: Sequence[Row]) -> str:
         section("Labels", _labels(labels)),
         section("Relations", _drawing(stated), _statements(stated)),
         section("Entities", _entities(read)),
+        section("Techniques", _techniques(labels)),
         section("Text", *_texts(read)),
     ]
     return page(title, parts)
@@ -48,14 +51,14 @@ def _facts(read: ReadDocument) -> str:
         ("publication", str(read.document.publication)),
     ]  # fmt: skip
     return table(
-        ("", ""), [(f"<span class='muted'>{safe(name)}</span>", safe(value)) for name, value in facts if value]
+        ("", ""), [(f"<span class='muted'>{safe(name)}</span>", long(value)) for name, value in facts if value]
     )
 
 
 def _labels(labels: Sequence[Row]) -> str:
     rows = [one for one in labels if one["kind"] != "technique"]
     if not rows:
-        return "<p class='muted'>none</p>"
+        return _NONE
     rows = sorted(rows, key=lambda one: (not one["accepted"], one["kind"], -one["score"], one["label"]))
     return table(
         ("label", "score", "", "because of"),
@@ -63,9 +66,25 @@ def _labels(labels: Sequence[Row]) -> str:
           f"<span class='muted'>{safe(one['kind'])}: {safe(one['label'])}</span>",
           f"<span class='bar' style='width:{one['score'] * 60:.0f}px'></span> {one['score']:.2f}",
           "accepted" if one["accepted"] else "below its threshold",
-          "<br>".join(f"<q>{safe(_line(each['text']))}</q> <span class='muted'>page {each['page']}</span>"
+          "<br>".join(f"<q>{long(_line(each['text']))}</q> <span class='muted'>page {each['page']}</span>"
                       for each in one["evidence"] or ())) for one in rows],
     )  # fmt: skip
+
+
+def _techniques(labels: Sequence[Row]) -> str:
+    """The likeliest technique of each sentence that states one."""
+    rows = [
+        (
+            f"<b>{safe(one['label'])}</b>",
+            f"{one['score']:.2f}",
+            f"<q>{long(_line(each['text']))}</q>",
+            str(each["page"]),
+        )
+        for one in labels
+        if one["kind"] == "technique" and one["accepted"]
+        for each in one["evidence"] or ()
+    ]
+    return table(("technique", "score", "sentence", "page"), rows[:MOST_STATED]) if rows else _NONE
 
 
 def _drawing(stated: Sequence[Link]) -> str:
@@ -75,13 +94,12 @@ def _drawing(stated: Sequence[Link]) -> str:
     chosen = [name for name, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MOST_DRAWN]]
     ends = {end.entity_id: end for link in stated for end in (link.subject, link.object)}
     places = {name: at for at, name in enumerate(chosen)}
-    edges = sorted(
-        {
-            (places[link.subject.entity_id], places[link.object.entity_id], link.kind, link.negated)
-            for link in stated
-            if {link.subject.entity_id, link.object.entity_id} <= places.keys()
-        }
-    )
+    kinds: dict[tuple[int, int, bool], set[str]] = {}
+    for link in stated:
+        if {link.subject.entity_id, link.object.entity_id} <= places.keys():
+            arrow = places[link.subject.entity_id], places[link.object.entity_id], link.negated
+            kinds.setdefault(arrow, set()).add(link.kind)
+    edges = [(one, other, ", ".join(sorted(found)), no) for (one, other, no), found in sorted(kinds.items())]
     return graph("what its sentences state", [(ends[one].name, ends[one].entity_type) for one in chosen], edges)
 
 
@@ -91,7 +109,7 @@ def _statements(stated: Sequence[Link]) -> str:
     rows = [
         (_entity(link.subject.name, link.subject.entity_type), safe(link.kind) + (", denied" if link.negated else ""),
          _entity(link.object.name, link.object.entity_type), safe(link.certainty),
-         "<br>".join(f"<q>{safe(_line(one.quote))}</q> <span class='muted'>page {one.page}, characters {one.start} to "
+         "<br>".join(f"<q>{long(_line(one.quote))}</q> <span class='muted'>page {one.page}, characters {one.start} to "
                      f"{one.end}</span>" for one in link.citations))
         for link in stated[:MOST_STATED]
     ]  # fmt: skip
@@ -104,12 +122,12 @@ def _entities(read: ReadDocument) -> str:
     for (kind, name, _), count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
         by_type.setdefault(kind, []).append((count, name))
     rows = [
-        (_entity(kind, kind), ", ".join(f"{safe(name)} <span class='muted'>{count}</span>"
+        (_entity(kind, kind), ", ".join(f"{long(name)} <span class='muted'>{count}</span>"
                                         for count, name in named[:_SHOWN_TYPES])
          + (f" <span class='muted'>and {len(named) - _SHOWN_TYPES} more</span>" if len(named) > _SHOWN_TYPES else ""))
         for kind, named in sorted(by_type.items())
     ]  # fmt: skip
-    return table(("type", "named, and how often"), rows) if rows else "<p class='muted'>none</p>"
+    return table(("type", "named, and how often"), rows) if rows else _NONE
 
 
 def _texts(read: ReadDocument) -> Iterable[str]:

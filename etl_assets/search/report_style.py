@@ -11,8 +11,8 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-ur
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#1b2733;max-width:1000px;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.6rem;margin-bottom:.2rem}h2{font-size:1.15rem;margin-top:2rem;border-bottom:1px solid #d5dde5}
-table{border-collapse:collapse;width:100%;font-size:.92rem}td{overflow-wrap:anywhere}td:first-child{min-width:8rem}
-td,th{text-align:left;vertical-align:top;padding:.25rem .6rem
+table{border-collapse:collapse;width:100%;font-size:.92rem}td:first-child{min-width:8rem}
+.long{overflow-wrap:anywhere}td,th{text-align:left;vertical-align:top;padding:.25rem .6rem
 .25rem 0;border-bottom:1px solid #eef2f5}th{color:#5b6b7a;font-weight:600}.muted{color:#5b6b7a}
 pre{white-space:pre-wrap;overflow-wrap:anywhere;font:14px/1.55 ui-monospace,monospace;background:#f7f9fb;padding:1rem}
 mark{padding:0 .15em;border-radius:3px;color:inherit;background:#e4ebf1;border-bottom:2px solid var(--c,#5b6b7a)}
@@ -37,6 +37,11 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     head = "".join(f"<th>{safe(one)}</th>" for one in headings)
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def long(text: str) -> str:
+    """Words that may be broken anywhere, such as paths and sentences with addresses in them."""
+    return f"<span class='long'>{safe(text)}</span>"
 
 
 def section(title: str, *parts: str) -> str:

@@ -110,7 +110,10 @@ def _arrow(
 ) -> str:
     (x1, y1), (x2, y2) = start, end
     # Bent towards the centre, so that arrows between neighbours do not run along the ring.
-    bx, by = (x1 + x2) / 2 * 0.6 + centre[0] * 0.4, (y1 + y2) / 2 * 0.6 + centre[1] * 0.4
+    # And to the right of its way, so that the one back, or the denied one, is another line.
+    side = (26 if denied else 12) / (math.dist(start, end) or 1.0)
+    bx = (x1 + x2) / 2 * 0.6 + centre[0] * 0.4 - (y2 - y1) * side
+    by = (y1 + y2) / 2 * 0.6 + centre[1] * 0.4 + (x2 - x1) * side
     far = math.dist((bx, by), (x2, y2)) or 1.0
     x2, y2 = x2 - (x2 - bx) / far * 9, y2 - (y2 - by) / far * 9
     dash = " stroke-dasharray='5 4'" if denied else ""

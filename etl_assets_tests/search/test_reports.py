@@ -68,11 +68,16 @@ def test_a_page_shows_labels_relations_and_marked_text() -> None:
     text = "Bear used Emotet. It did not use TrickBot."
     labels = [{"kind": "threat", "label": "ransomware", "score": 0.83, "accepted": True, "rank": 1, "classifier": "x",
                "evidence": [{"page": 1, "start": 0, "end": 17, "text": text[:17], "contribution": 1.0}]}]  # fmt: skip
+    labels.append(labels[0] | {"kind": "technique", "label": "T1105"})
     mentions = [mention(0, 4, "Bear", "group"), mention(10, 16)]
     stated = [relation(text[:17]), relation(text[:17], negated=True)]
     page = document_page(document(text, mentions=mentions, relations=stated), labels)
-    assert "<mark" in page and "threat: <b>ransomware</b>" in page and "0.83" in page
-    assert "<q>Bear used Emotet.</q>" in page and "USES, denied" in page and "stroke-dasharray" in page
+    assert "<mark" in page and "threat: <b>ransomware</b>" in page and "0.83" in page and "<b>T1105</b>" in page
+    assert (
+        "<q><span class='long'>Bear used Emotet.</span></q>" in page
+        and "USES, denied" in page
+        and "stroke-dasharray" in page
+    )
     assert "<svg" in page and "likely" in page
 
 
