@@ -99,6 +99,15 @@ def _owners(outputs: Sequence[CurrentOutput]) -> _Owners:
     return _Owners(pa.array([one.output_id for one in outputs], pa.int64()), columns)
 
 
+def _column(batch: pa.RecordBatch, field: pa.Field) -> pa.Array:
+    """A column of rows; nulls where they were written before their stage had it."""
+    import pyarrow as pa
+
+    if field.name not in batch.schema.names:
+        return pa.nulls(batch.num_rows, field.type)
+    return batch.column(field.name).cast(field.type)
+
+
 def _segment_batches(lake: Lake, file: SegmentFile, owners: _Owners, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """Rows of the owners' outputs in one segment; what is dead in it is left out."""
     import pyarrow as pa
@@ -114,5 +123,5 @@ def _segment_batches(lake: Lake, file: SegmentFile, owners: _Owners, schema: pa.
         kept, owner = batch.filter(alive), owner.filter(alive)
         if kept.num_rows:
             before = [column.take(owner) for column in owners.columns]
-            after = [kept.column(field.name).cast(field.type) for field in list(schema)[own:]]
+            after = [_column(kept, field) for field in list(schema)[own:]]
             yield pa.record_batch([*before, *after], schema=schema)

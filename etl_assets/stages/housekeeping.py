@@ -163,7 +163,8 @@ def _merge_group(work: Work, stage: str, group: Sequence[_Candidate]) -> int:
     except SegmentLost as lost:
         strike_out(work, lost.segment_id)
         raise
-    rows = pl.concat(frames)
+    # Rows that were written before their stage had a column have none of it.
+    rows = pl.concat(frames, how="diagonal")
     if rows.height == 0:
         return 0
     with work.ledger.writing() as connection:

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from sqlalchemy import func, select
 
-from etl_assets.documents.model import STAGES, Stage, pages_columns
+from etl_assets.documents.model import PAGES, STAGES, Stage, pages_columns
 from etl_assets.errors import ConfigError
 from etl_assets.ledger import schema
 from etl_assets.ledger.export import table_names
@@ -165,6 +167,13 @@ def test_a_statement_that_stops_early_leaves_nothing_open(still: Home) -> None:
     assert len(rows(still, "select a.path from chunks a, chunks b limit 3")) == 3
     assert pins(still) == 0
     still.ledger.close()
+
+
+def test_rows_written_before_a_column_was_added_have_none_of_it(still: Home) -> None:
+    later = replace(PAGES, columns=lambda: pl.Schema({**pages_columns(), "later": pl.List(pl.Int32())}))
+    with opened_tables(still.ledger, still.lake, [later]) as tables:
+        found = answer(tables, "select distinct later, text is null from pages")
+    assert found == [(None, False)]
 
 
 def test_a_stage_may_not_hide_a_table_of_the_ledger(still: Home) -> None:
