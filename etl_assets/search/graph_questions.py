@@ -24,8 +24,10 @@ DOCUMENTS_PER_EDGE = 3
 FRONTIER = 2_000
 """How many entities of one hop a path is looked for through, those of most documents first."""
 PASSAGES = 3
+_POOL = 200
+"""So many more neighbours are read than are asked for, to bring forward those that a sentence relates."""
 NO_WAY = frozenset({"date"})
-"""Types that a path does not lead through: two things of one day have nothing to do with one another."""
+"""Types that nothing is near by, nor a path through: two things of one day have nothing to do with one another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +141,10 @@ class GraphQuestions:
         return EntityAnswer(entity, tenant, len(shown), documents, links)
 
     def neighbours(self, tenant: str, entity: Entity, *, hops: int = 1, limit: int = 20) -> list[Near]:
-        """Entities within ``hops``, nearest first, then by documents, then by id; each with the edges that lead there.
+        """Entities within ``hops``, nearest first, then by documents; each with the edges that lead there.
 
-        An entity two hops away has the edge from one that is one hop away.
+        Of as many documents, those that a sentence relates come first, then by id. Dates are left out. An entity two
+        hops away has the edge from one that is one hop away.
 
         Raises:
             ConfigError: ``hops`` or ``limit`` is out of its bounds.
@@ -149,15 +152,18 @@ class GraphQuestions:
         if not 1 <= hops <= MOST_HOPS or not 1 <= limit <= MOST_NEIGHBOURS:
             raise ConfigError(f"neighbours: hops from 1 to {MOST_HOPS}, and limit from 1 to {MOST_NEIGHBOURS}")
         self._look_now()
-        reached = self._in_time(lambda: self._walk(tenant, [entity.entity_id], hops, limit))
+        met = self._in_time(lambda: self._walk(tenant, [entity.entity_id], hops, limit + FRONTIER))
+        reached = [one for one in met if one.entity.entity_type not in NO_WAY]
         levels: list[Mapping[str, Entity]] = [{entity.entity_id: entity}]
         for hop in range(1, hops + 1):
             levels.append({one.entity.entity_id: one.entity for one in reached if one.hops == hop})
-        read = self._read(tenant, reached)
-        return [
+        pool = reached[: limit + _POOL]
+        read = self._read(tenant, pool)
+        near = [
             Near(one.entity, one.hops, one.weight, _best(self._of(one, read), levels[one.hops - 1], one.entity))
-            for one in reached
+            for one in pool
         ]
+        return sorted(near, key=_nearness)[:limit]
 
     def path(
         self, tenant: str, start: Entity, end: Entity, *, hops: int = LONGEST_PATH, through: Collection[str] = ()
@@ -237,6 +243,11 @@ class GraphQuestions:
 
     def _in_time(self, call: Callable[[], T]) -> T:
         return run_all({"graph": call}, self._deadline)["graph"].result()
+
+
+def _nearness(one: Near) -> tuple[int, int, bool, str]:
+    is_stated = bool(one.links) and one.links[0].kind != TOGETHER
+    return one.hops, -one.weight, not is_stated, one.entity.entity_id
 
 
 def _newest(one: Neighbour) -> list[tuple[str, int]]:
