@@ -13,12 +13,14 @@ def remove_collection(connection: Connection, tenant: str, collection: str) -> N
     owner, part = schema.collections, schema.partitions
     cid = connection.scalar(select(owner.c.cid).where(owner.c.tenant == tenant, owner.c.collection == collection))
     q, saved = schema.quarantine, schema.saved_searches
+    given = (schema.corrections, schema.given_catalogues)
     others = select(owner.c.cid).where(owner.c.tenant == tenant, owner.c.collection != collection)
     if connection.execute(others.limit(1)).first() is None:
-        connection.execute(delete(saved).where(saved.c.tenant == tenant))
+        for table in (saved, *given):
+            connection.execute(delete(table).where(table.c.tenant == tenant))
         controls.forget(connection, [tenant])
-    for known in (schema.corrections, schema.given_catalogues):
-        connection.execute(delete(known).where(known.c.tenant == tenant, known.c.collection == collection))
+    for table in given:
+        connection.execute(delete(table).where(table.c.tenant == tenant, table.c.collection == collection))
     connection.execute(delete(q).where(q.c.tenant == tenant, q.c.collection == collection))
     if cid is None:
         return

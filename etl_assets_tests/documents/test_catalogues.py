@@ -10,6 +10,9 @@ from etl_assets.documents.catalogues import bring, catalogue_digest, catalogue_o
 from etl_assets.documents.mentions.catalogue import Catalogue
 from etl_assets.errors import ConfigError, DataError
 from etl_assets.ledger import given_catalogues
+from etl_assets.ledger.catalogue import ensure_collection
+from etl_assets.ledger.collection_removal import remove_collection
+from etl_assets.ledger.corrections import Place, correct, corrections
 from etl_assets.ledger.database import Ledger
 
 PACKAGED = Catalogue.from_objects([{"type": "malware", "id": "one", "name": "Firstone"}])
@@ -94,3 +97,19 @@ def test_what_is_no_bundle_or_names_nothing_is_refused(ledger: Ledger) -> None:
     with pytest.raises(ConfigError, match="nothing that a document could name"):
         bring(ledger, bundle({"type": "note", "id": "note--1"}), name="a", mode="add", by="ann")
     assert names(ledger) == ["Firstone"]
+
+
+def test_a_deleted_collection_takes_what_was_given_to_it_and_the_last_one_what_its_tenant_was(ledger: Ledger) -> None:
+    for collection in ("reports", "mail"):
+        ensure_collection(ledger, "acme", collection, shards=1)
+    bring(ledger, bundle(group("Of All", 1)), name="a", mode="add", by="ann")
+    bring(ledger, bundle(group("Of Acme", 2)), name="b", mode="add", tenant="acme", by="ann")
+    bring(ledger, bundle(group("Of It", 3)), name="c", mode="add", tenant="acme", collection="reports", by="ann")
+    with ledger.writing() as connection:
+        correct(connection, Place("acme"), "merge", "malware:a", {"entity": {}}, by="ann")
+        remove_collection(connection, "acme", "reports")
+        assert [one.name for one in given_catalogues.given(connection, ended=True)] == ["a", "b"]
+        assert len(corrections(connection)) == 1
+        remove_collection(connection, "acme", "mail")
+        assert [one.name for one in given_catalogues.given(connection, ended=True)] == ["a"]
+        assert corrections(connection, ended=True) == []
