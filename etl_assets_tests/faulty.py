@@ -324,7 +324,8 @@ def _altered(rows: Any) -> Any:
     """The same rows with other vectors or other texts."""
     import pyarrow as pa
 
-    at, column = rows.num_columns - 1, rows.schema.field(rows.num_columns - 1)
+    at = rows.schema.get_field_index("vector" if "vector" in rows.schema.names else "text")
+    column = rows.schema.field(at)
     values = [value + " altered" if isinstance(value, str) else value[::-1] for value in rows[column.name].to_pylist()]
     return rows.set_column(at, column, pa.array(values, type=column.type))
 

@@ -84,6 +84,39 @@ def misplaced_mentions(mentions: "pl.DataFrame", chunks: "pl.DataFrame") -> Prob
     return wrong
 
 
+def unread_relations(relations: "pl.DataFrame", mentions: "pl.DataFrame") -> Problems:
+    """Documents with a relation of an entity that they do not mention, or whose confidence is not in (0, 1].
+
+    ``relations`` have ``document_id, subject_id, object_id, confidence``; ``mentions`` have ``document_id, entity_id``.
+    """
+    mentioned = set(mentions.select("document_id", "entity_id").rows())
+    wrong: Problems = {}
+    columns = ("document_id", "subject_id", "object_id", "confidence")
+    for document, subject, other, confidence in relations.select(columns).iter_rows():
+        for entity in (subject, other):
+            if (document, entity) not in mentioned:
+                wrong.setdefault(document, f"a relation names {entity}, which the document does not mention")
+        if not 0 < confidence <= 1:
+            wrong.setdefault(document, f"a relation of {subject} has the confidence {confidence}")
+    return wrong
+
+
+def unfounded_labels(labels: "pl.DataFrame") -> Problems:
+    """Documents with a label whose score is not in [0, 1], or that has one label of a set twice.
+
+    ``labels`` have ``document_id, kind, label, score``, without those of single sentences.
+    """
+    wrong: Problems = {}
+    seen: set[tuple[str, str, str]] = set()
+    for document, kind, label, score in labels.select("document_id", "kind", "label", "score").iter_rows():
+        if not 0 <= score <= 1:
+            wrong.setdefault(document, f"the score of {kind}:{label} is {score}")
+        if (document, kind, label) in seen:
+            wrong.setdefault(document, f"it has {kind}:{label} twice")
+        seen.add((document, kind, label))
+    return wrong
+
+
 def merged(*parts: Mapping[str, str]) -> Problems:
     """All problems, the first one of each document."""
     found: Problems = {}

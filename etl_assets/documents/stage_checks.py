@@ -4,13 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from etl_assets.documents.model import CHUNKS, EMBEDDINGS, MENTIONS, PAGES, STAGES
+from etl_assets.documents.labels import TECHNIQUE
+from etl_assets.documents.model import CHUNKS, CLASSIFICATIONS, EMBEDDINGS, MENTIONS, PAGES, RELATIONS, STAGES
 from etl_assets.documents.row_checks import (
     Problems,
     broken_spans,
     merged,
     misplaced_mentions,
     unfit_vectors,
+    unfounded_labels,
+    unread_relations,
     without_chunks,
 )
 from etl_assets.ledger.check_marks import Made
@@ -85,6 +88,30 @@ def mentions_hold(sample: Sample) -> Problems:
     chunks = sample.rows(CHUNKS.name, ["chunk_id", "page", "start", "end"])
     return merged(
         broken_spans(mentions, sample.rows(PAGES.name, ["page", "text"])), misplaced_mentions(mentions, chunks)
+    )
+
+
+def labels_hold(sample: Sample) -> Problems:
+    """Documents with a label out of bounds or given twice, or with evidence that its page does not hold."""
+    import polars as pl
+
+    rows = sample.rows(CLASSIFICATIONS.name, ["kind", "label", "score", "evidence"])
+    spans = rows.select("document_id", "evidence").explode("evidence").drop_nulls().unnest("evidence")
+    return merged(
+        unfounded_labels(rows.filter(pl.col("kind") != TECHNIQUE)),
+        broken_spans(spans, sample.rows(PAGES.name, ["page", "text"])),
+    )
+
+
+def relations_hold(sample: Sample) -> Problems:
+    """Documents with a relation whose sentence its page does not hold, or of an entity that is not mentioned."""
+    import polars as pl
+
+    columns = ["page", "start", "end", "sentence", "subject_id", "object_id", "confidence"]
+    rows = sample.rows(RELATIONS.name, columns).with_columns(pl.col("sentence").alias("text"))
+    return merged(
+        broken_spans(rows, sample.rows(PAGES.name, ["page", "text"])),
+        unread_relations(rows, sample.rows(MENTIONS.name, ["entity_id"])),
     )
 
 

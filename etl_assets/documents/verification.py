@@ -13,7 +13,7 @@ from typing import Any, Literal
 from etl_assets.documents import stage_checks
 from etl_assets.documents.file_checks import compare_originals, compare_segments
 from etl_assets.documents.generations import Served, distinct, known_recipe
-from etl_assets.documents.model import CHUNKS, EMBEDDINGS, MENTIONS, PAGES, slot_of
+from etl_assets.documents.model import CHUNKS, CLASSIFICATIONS, EMBEDDINGS, MENTIONS, PAGES, RELATIONS, slot_of
 from etl_assets.documents.partition_run import PartitionRun
 from etl_assets.documents.pending import is_up_to_date, reader
 from etl_assets.documents.platform import Platform
@@ -275,6 +275,16 @@ CHECKS: tuple[Check, ...] = (
     _stage_check(
         "every_mention_holds", MENTIONS.name,
         "page_text[start:end] is exactly the mention, and the chunk it names holds it.", stage_checks.mentions_hold,
+    ),
+    _stage_check(
+        "every_label_is_founded", CLASSIFICATIONS.name,
+        "Every score is from 0 to 1, and page_text[start:end] is exactly each sentence behind a label.",
+        stage_checks.labels_hold,
+    ),
+    _stage_check(
+        "every_relation_holds", RELATIONS.name,
+        "page_text[start:end] is exactly the sentence, and the document mentions both entities.",
+        stage_checks.relations_hold,
     ),
     _store_check("vector_index_equals_the_ledger", "vector_index", "vector", "The vector index"),
     _store_check("keyword_index_equals_the_ledger", "keyword_index", "keyword", "The keyword index"),

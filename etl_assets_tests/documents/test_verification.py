@@ -62,7 +62,7 @@ def first_only(change: Callable[[pl.Expr], pl.Expr], column: str) -> Callable[[p
 
 def finished(home: SmallHome) -> None:
     with PartitionRun(home.platform, home.key, run_id="first") as run:
-        stages(run, until="mentions")
+        stages(run, until="relations")
         for store in STORES:
             run.write_store(store)
         run.published_documents()
@@ -106,6 +106,7 @@ def not_finite(values: pl.Expr) -> pl.Expr:
         ("every_vector_is_whole", "embeddings", first_only(lambda chunk: chunk + "x", "chunk_id")),
         ("every_mention_holds", "mentions", first_only(lambda end: end + 1, "end")),
         ("every_mention_holds", "mentions", first_only(lambda chunk: pl.lit("no such chunk"), "chunk_id")),
+        ("every_label_is_founded", "classifications", first_only(lambda score: score + 2, "score")),
     ],
 )
 def test_a_document_whose_rows_break_a_check_is_held_and_its_neighbours_go_on(
@@ -117,7 +118,7 @@ def test_a_document_whose_rows_break_a_check_is_held_and_its_neighbours_go_on(
         result = check_named(check).in_run(check_named(check), run)
         assert result.passed and result.counts["quarantined"] == 1 and result.counts["documents"] == 3
         assert len(result.details) == 1 and "quarantined" in result.details[0]
-        stages(run, until="mentions")
+        stages(run, until="relations")
         for store in STORES:
             run.write_store(store)
         run.published_documents()
@@ -125,6 +126,25 @@ def test_a_document_whose_rows_break_a_check_is_held_and_its_neighbours_go_on(
     assert home.held()[held] == (until, CHECK_FAILED)
     assert set(home.published()) == {"bear.txt", "panda.md", "garden.txt"} - {held}
     assert check_named(check).verify(check_named(check), home.platform, home.partition()).passed
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        first_only(lambda _: pl.lit("group:nobody"), "object_id"), first_only(lambda end: end - 1, "end"),
+        first_only(lambda confidence: confidence * 0, "confidence"),
+    ],
+)  # fmt: skip
+def test_a_relation_that_its_sentence_or_its_mentions_do_not_hold_is_held(
+    home: SmallHome, damage: Callable[[pl.DataFrame], pl.DataFrame]
+) -> None:
+    home.write("states.txt", "APT28 used Emotet against banks. APT29 did not use TrickBot.")
+    with PartitionRun(home.platform, home.key, run_id="faulty") as run:
+        stages(run, until="relations")
+        home.rewrite("relations", damage)
+        check = check_named("every_relation_holds")
+        assert check.in_run(check, run).counts["quarantined"] == 1
+    assert home.held() == {"states.txt": ("relations", CHECK_FAILED)}
 
 
 def test_a_held_document_is_made_anew_once_it_is_released_and_never_copied_from_what_was_refused(
@@ -348,7 +368,7 @@ def test_rows_that_a_run_has_staged_are_no_drift(home: SmallHome) -> None:
     home.write("bear.txt", "The bear group used EMOTET and was never seen again.")
     with ExitStack() as stack:
         run = stack.enter_context(PartitionRun(home.platform, home.key, run_id="at work"))
-        stages(run, until="mentions")
+        stages(run, until="relations")
         for store in STORES:
             run.write_store(store)
         assert all(one.passed for one in verified(home, *STORE_CHECKS).values())
@@ -359,7 +379,7 @@ def test_a_store_that_took_rows_and_changed_them_stops_the_run_before_the_commit
     home: SmallHome, store: str, name: str
 ) -> None:
     with PartitionRun(home.platform, home.key, run_id="at work") as run:
-        stages(run, until="mentions")
+        stages(run, until="relations")
         for each in STORES:
             run.write_store(each)
         b = schema.outbox
@@ -377,7 +397,7 @@ def test_a_store_that_a_collection_does_not_publish_to_is_not_checked(tmp_path: 
         tmp_path / "home", collections=STATIC + "  publications: {vector: false, graph: false}\n"
     )  # fmt: skip
     with PartitionRun(home.platform, home.key, run_id="first") as run:
-        stages(run, until="mentions")
+        stages(run, until="relations")
         for store in STORES:
             run.write_store(store)
         counts = {check.name: check.in_run(check, run).counts for check in CHECKS}
