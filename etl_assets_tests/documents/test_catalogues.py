@@ -84,6 +84,18 @@ def test_broken_objects_are_named_and_their_neighbours_count(ledger: Ledger) -> 
     )
 
 
+def test_nothing_that_json_may_hold_in_an_object_keeps_its_neighbours_out(ledger: Ledger) -> None:
+    odd: list[Any] = [None, 1, 1.5, True, "", "\ud800", [], {}, [["a", {}]], {"a": 1}, "a" * 300]
+    fields = ("type", "id", "name", "aliases", "external_references", "kill_chain_phases", "x_mitre_domains", "country")
+    objects = [group("Odd", at) | {name: value} for name in fields for at, value in enumerate(odd)]
+    stated = [{"type": "relationship", "source_ref": one["id"], "target_ref": value, "relationship_type": value,
+               "description": "\ud800"} for one in objects for value in odd]  # fmt: skip
+    made, read = bring(ledger, bundle(*objects, *stated, group("Whole", 999)), name="a", mode="add", by="ann")
+    assert read.refused and "Whole" in names(ledger)
+    hit = catalogue_of(ledger, PACKAGED, "acme", "reports").names.hits("The group Whole was seen.")
+    assert hit and made.entries < len(objects)
+
+
 def test_the_digest_is_of_what_is_read_not_of_how_it_is_written(ledger: Ledger) -> None:
     one, _ = bring(ledger, bundle(group("A", 1)), name="a", mode="add", by="ann")
     spaced = json.dumps(json.loads(bundle(group("A", 1))), indent=3).encode()

@@ -5,6 +5,7 @@ STIX 2.1: docs.oasis-open.org/cti/stix/v2.1; what MITRE adds to it: github.com/m
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _LONGEST_NAME = 200
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def read_bundle(data: bytes) -> Bundle:
     refused: list[Refused] = []
     for place, one in enumerate(bundle["objects"]):
         kind = one.get("type") if isinstance(one, dict) else None
-        if kind not in ENTITY_TYPES and isinstance(kind, str):
+        if isinstance(kind, str) and kind not in ENTITY_TYPES:
             continue
         try:
             record = _record(one)
@@ -115,7 +117,10 @@ def _record(one: object) -> dict[str, Any] | None:
         "domains": _texts(one, "x_mitre_domains"), "tactics": _tactics(one), "modified": str(one.get("modified") or ""),
     }  # fmt: skip
     entity_id = _entity_id(one, record)
-    return {**record, "entity_id": entity_id} if entity_id else record
+    made = {**record, "entity_id": entity_id} if entity_id else record
+    if _SURROGATE.search(json.dumps(made, ensure_ascii=False)):
+        raise ValueError("its text has half a character, a lone surrogate")
+    return made
 
 
 def _texts(one: Mapping[str, Any], field: str) -> list[str]:
@@ -166,7 +171,7 @@ def _relationships(objects: Iterable[object], records: Mapping[str, Mapping[str,
             if source and target and isinstance(one.get("relationship_type"), str):
                 text = one.get("description")
                 yield {"source_id": source, "type": one["relationship_type"], "target_id": target,
-                       "text": text if isinstance(text, str) else ""}  # fmt: skip
+                       "text": _SURROGATE.sub("\ufffd", text) if isinstance(text, str) else ""}  # fmt: skip
 
 
 def _bare(entity_id: str) -> str:
