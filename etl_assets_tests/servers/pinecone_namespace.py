@@ -118,9 +118,9 @@ def _comparison(operator: str, wanted: Any) -> Callable[[Any], bool]:
         if any(not isinstance(value, str | int | float) or isinstance(value, bool) for value in wanted):
             raise BadFilter(f"{operator} takes strings and numbers")
         values = frozenset(wanted)
-        return (lambda held: held in values) if operator == "$in" else (lambda held: held not in values)
+        return lambda held: values.isdisjoint(_values(held)) is (operator == "$nin")
     if operator in ("$eq", "$ne"):
-        return (lambda held: held == wanted) if operator == "$eq" else (lambda held: held != wanted)
+        return lambda held: (wanted in _values(held)) is (operator == "$eq")
     if operator == "$exists":
         return lambda held: (held is not None) is bool(wanted)
     if operator not in ("$gt", "$gte", "$lt", "$lte"):
@@ -133,3 +133,8 @@ def _comparison(operator: str, wanted: Any) -> Callable[[Any], bool]:
     }  # fmt: skip
     ordered = compare[operator]
     return lambda held: isinstance(held, int | float) and ordered(held)
+
+
+def _values(held: Any) -> list[Any]:
+    """A field holds one value or a list of strings, which matches by any of them."""
+    return held if isinstance(held, list) else [held]
