@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-from etl_assets.documents.model import STAGES
 from etl_assets.documents.parameters import Publications
 from etl_assets.documents.publication import Publisher, Stores, document_record
 from etl_assets.errors import TransientError
@@ -21,7 +20,7 @@ from etl_assets.stages import housekeeping
 from etl_assets.stages.engine import Work
 from etl_assets_tests.faults.chains import ShapedChain, die_holding, quick_home, untidy
 from etl_assets_tests.faulty import Fault, Faults, FaultyGraph, FaultyRows
-from etl_assets_tests.trivial import Home, contents
+from etl_assets_tests.trivial import STAGES, Home, contents
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from etl_assets.search.sql import TableSource, run_select
 from etl_assets.search.tables import opened_tables
 from etl_assets.stages import housekeeping
 from etl_assets_tests.search.small_home import REPORTS, published
+from etl_assets_tests.trivial import STAGES as CHAIN
 from etl_assets_tests.trivial import Chain, Home
 
 
@@ -122,7 +123,7 @@ def test_every_table_of_the_ledger_can_be_read(still: Home, name: str) -> None:
 
 def test_rows_of_the_ledger_name_their_collection(still: Home) -> None:
     query = "select distinct tenant, collection, stage from outputs join producers using (producer_id) order by stage"
-    assert rows(still, query) == [("acme", "reports", stage.name) for stage in sorted(STAGES, key=lambda s: s.name)]
+    assert rows(still, query) == [("acme", "reports", stage.name) for stage in sorted(CHAIN, key=lambda s: s.name)]
     assert rows(still, "select count(*) from outputs where facts is null") == [(12,)]
     assert rows(still, "select distinct json_type(outputs->'chunks') from publications") == [("UBIGINT",)]
 
