@@ -90,7 +90,7 @@ def test_another_chunking_recomputes_from_there_on(etl: Command, home: Path) -> 
     listed = etl("document", "list", "--state", "pending", "--json", home=home).records
     assert {one["reason"] for one in listed} == {"not-computed"} and len(listed) == 5
     reports, mail = etl("sync", "--dry-run", "--json", home=home).records
-    assert reports["compute"] == {**dict.fromkeys(STAGES, 4), "pages": 0}
+    assert reports["compute"] == {**dict.fromkeys(STAGES, 4), "pages": 0, "knowledge": 0, "classifications": 0}
     assert mail["compute"]["chunks"] == 1
     assert "compute chunks of 4, embeddings of 4, mentions of 4" in etl("sync", "--dry-run", home=home).out
     assert etl("sync", "--tenant", "zeta", home=home).code == 0
