@@ -119,10 +119,11 @@ class LoggedChain(ShapedChain):
 
 def use_small_batches() -> None:
     """From here on this process's trivial stages have batches of a few documents."""
-    small = {one: replace(one, batch_documents=BATCH_DOCUMENTS, batch_rows=BATCH_TEXTS) for one in trivial.STAGES}
-    trivial.STAGES = tuple(small.values())  # type: ignore[assignment]
-    for name in ("PAGES", "CHUNKS", "EMBEDDINGS", "MENTIONS"):
-        setattr(trivial, name, small[getattr(trivial, name)])
+    trivial.STAGES = tuple(
+        replace(one, batch_documents=BATCH_DOCUMENTS, batch_rows=BATCH_TEXTS) for one in trivial.STAGES
+    )  # type: ignore[assignment]
+    for stage in trivial.STAGES:
+        setattr(trivial, stage.name.upper(), stage)
 
 
 def _work(order: Order, line: Connection) -> None:
