@@ -1,6 +1,7 @@
 """Listing, showing and canceling runs by command."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -97,17 +98,30 @@ def test_the_monitor_draws_in_a_terminal_and_ends_with_ctrl_c(home: Path) -> Non
     leader, follower = pty.openpty()
     env = {**os.environ, "ETL_HOME": str(home), "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"}
     command = [sys.executable, "-m", "etl_assets.cli", "monitor", "--every", "0.2"]
-    with subprocess.Popen(command, env=env, stdin=follower, stdout=follower, stderr=follower) as shown:
+    # A test that is run in the background has SIGINT ignored, and its children would have.
+    with subprocess.Popen(
+        command, env=env, stdin=follower, stdout=follower, stderr=follower,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as shown:  # fmt: skip
         os.close(follower)
-        drawn = b""
-        while drawn.count(b"last hour: 2 succeeded") < 2:
-            drawn += os.read(leader, 4096)
-        shown.send_signal(signal.SIGINT)
-        while True:
-            try:
-                if not os.read(leader, 4096):
-                    break
-            except OSError:  # the other end is closed
-                break
-        assert shown.wait(DEADLINE_S) == 0
+        try:
+            drawn = b""
+            while drawn.count(b"last hour: 2 succeeded") < 2:
+                drawn += _read(leader)
+            shown.send_signal(signal.SIGINT)
+            while _read(leader):
+                pass
+            assert shown.wait(DEADLINE_S) == 0
+        finally:
+            shown.kill()
     os.close(leader)
+
+
+def _read(terminal: int) -> bytes:
+    """What a terminal shows next; nothing when its other end is closed."""
+    ready, _, _ = select.select([terminal], [], [], DEADLINE_S)
+    assert ready, "nothing was drawn"
+    try:
+        return os.read(terminal, 4096)
+    except OSError:
+        return b""
