@@ -27,8 +27,8 @@ def test_a_home_moves_by_backups_to_hosted_backends_and_back(tmp_path: Path, mon
         assert hosted.s3 is not None
         bucket = f"s3://{hosted.s3.bucket}/kept"
         with open_places(home.settings) as places, open_target(hosted, bucket) as target:
-            make_backup(places, target)
-            assert make_backup(places, target).files == 7
+            first = make_backup(places, target)
+            assert make_backup(places, target).files == first.files > 3, "originals and segments"
         bring_back(hosted, bucket)
         with opened(hosted) as there:
             assert shown(there.platform) == expected and differences(there.platform) == []
