@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 from sqlalchemy import func, select
 
+from etl_assets.documents.model import STAGES
 from etl_assets.documents.platform import Platform
 from etl_assets.ledger import schema
 from etl_assets.resources.run_heart import WORKER_TAG
@@ -24,8 +25,6 @@ from etl_assets_tests.servers.model import Server
 SUCCESS, FAILURE, CANCELED = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED
 AT_WORK = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED)
 ENDED = {SUCCESS, FAILURE, CANCELED}
-STAGES = 4
-"""Pages, chunks, embeddings and mentions."""
 
 
 @pytest.fixture
@@ -62,7 +61,7 @@ def done_once(platform: Platform, documents: int) -> bool:
     with platform.ledger.reading() as connection:
         outputs = connection.scalar(select(func.count()).select_from(schema.outputs))
         publications = connection.scalar(select(func.count()).select_from(schema.publications))
-    return outputs == documents * STAGES and publications == documents
+    return outputs == documents * len(STAGES) and publications == documents
 
 
 def run_of(instance: dg.DagsterInstance, collection: str) -> dg.DagsterRun | None:
