@@ -53,7 +53,7 @@ def test_partitions_are_brought_up_to_date_and_the_ui_shows_it(tmp_path: Path) -
     assert [(one.partition, one.state, one.error) for one in outcomes] == [(key, "succeeded", None) for key in keys]
     assert done == outcomes and {one.stage for one in seen} >= {"pages", "chunks", "embeddings", "mentions"}
     assert sum(one.report["pages"]["computed"] for one in outcomes) == 3
-    assert all(check.passed for one in outcomes for check in one.checks) and len(outcomes[0].checks) == 11
+    assert all(check.passed for one in outcomes for check in one.checks) and len(outcomes[0].checks) == 13
     with instance_of(home) as instance:
         assert sorted(instance.get_dynamic_partitions(DOCUMENT_SHARDS)) == keys
         asset = dg.AssetKey("published_documents")
