@@ -1,6 +1,8 @@
 """What every test may use: the shared data in place, and one Hypothesis profile."""
 
 import os
+import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +12,10 @@ from hypothesis import HealthCheck, settings
 # Machines differ and are busy: no test may fail for being slow, and a failing example must fail again.
 settings.register_profile("etl", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("etl")
+
+# A shell has jobs in the background ignore SIGINT, and what they start; Dagster then ignores SIGTERM as well.
+if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
