@@ -13,6 +13,7 @@ from etl_assets.documents.parsing.workers import ParseRequest, ParserPool
 from etl_assets_tests.documents.parsing.pdf_files import line, pdf, picture_of, scanned
 from etl_assets_tests.servers.model import Unavailable
 from etl_assets_tests.servers.packages import debian
+from etl_assets_tests.servers.sharing import required
 
 WORDS = line("Quarterly report on water pumps", 700, 24) + line("Pressure was kept by three engines.", 640, 18)
 
@@ -22,7 +23,9 @@ def tesseract() -> ocr.Engine:
     try:
         debian("tesseract", ["tesseract-ocr", "tesseract-ocr-eng", "tesseract-ocr-osd"])
     except Unavailable as e:
-        pytest.skip(str(e))
+        if required():
+            pytest.fail(f"tesseract is needed (ETL_TEST_REQUIRE_SERVERS) and cannot be had: {e}", pytrace=False)
+        pytest.skip(f"tesseract cannot be had: {e}")
     found = ocr.engine()
     assert found is not None
     return found

@@ -91,7 +91,8 @@ def test_edges_count_the_mentions_and_keep_the_first() -> None:
 
 def test_every_cve_and_attack_id_of_the_cisa_advisories_is_found(shared_data: Any) -> None:
     """The truth was taken from another library's text of the same PDFs."""
-    pdfium = pytest.importorskip("pypdfium2")
+    import pypdfium2 as pdfium
+
     facts = shared_data("documents", "truth", "cisa_advisory_facts.jsonl")
     documents: Path = shared_data("documents")
     for line in facts.read_text("utf-8").splitlines():
