@@ -51,15 +51,6 @@ def bring(
         return given_catalogues.give(connection, new, by=by), bundle
 
 
-def catalogue_digest(ledger: Ledger, packaged: Catalogue, tenant: str, collection: str) -> str:
-    """Digest of the catalogue that a collection uses, without reading it: the packaged one's own where nothing else is.
-
-    Two collections with the same digest have the same catalogue.
-    """
-    with ledger.reading() as connection:
-        return _digest(packaged, given_catalogues.in_use(connection, tenant, collection))
-
-
 def catalogue_of(ledger: Ledger, packaged: Catalogue, tenant: str, collection: str) -> Catalogue:
     """The catalogue that a collection uses now. Kept in memory while it is used.
 

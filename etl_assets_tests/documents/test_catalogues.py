@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from etl_assets.documents.catalogues import bring, catalogue_digest, catalogue_of
+from etl_assets.documents.catalogues import bring, catalogue_of
 from etl_assets.documents.mentions.catalogue import Catalogue
 from etl_assets.errors import ConfigError, DataError
 from etl_assets.ledger import given_catalogues
@@ -38,7 +38,6 @@ def names(ledger: Ledger, tenant: str = "acme", collection: str = "reports") -> 
 
 def test_without_anything_brought_the_packaged_catalogue_serves(ledger: Ledger) -> None:
     assert catalogue_of(ledger, PACKAGED, "acme", "reports") is PACKAGED
-    assert catalogue_digest(ledger, PACKAGED, "acme", "reports") == PACKAGED.digest
 
 
 def test_one_may_be_added_for_all_for_a_tenant_and_for_a_collection(ledger: Ledger) -> None:
@@ -48,8 +47,10 @@ def test_one_may_be_added_for_all_for_a_tenant_and_for_a_collection(ledger: Ledg
     assert names(ledger) == ["Firstone", "Of Acme", "Of All", "Of Reports"]
     assert names(ledger, collection="mail") == ["Firstone", "Of Acme", "Of All"]
     assert names(ledger, tenant="zeta") == ["Firstone", "Of All"]
-    digests = [catalogue_digest(ledger, PACKAGED, *place) for place in (("acme", "reports"), ("acme", "x"), ("z", "x"))]
-    assert len(set(digests)) == 3 and catalogue_digest(ledger, PACKAGED, "acme", "y") == digests[1]
+    digests = [
+        catalogue_of(ledger, PACKAGED, *place).digest for place in (("acme", "reports"), ("acme", "x"), ("z", "x"))
+    ]
+    assert len(set(digests)) == 3 and catalogue_of(ledger, PACKAGED, "acme", "y").digest == digests[1]
 
 
 def test_one_that_replaces_takes_the_place_of_the_packaged_one_and_of_wider_ones(ledger: Ledger) -> None:
@@ -63,7 +64,7 @@ def test_one_that_replaces_takes_the_place_of_the_packaged_one_and_of_wider_ones
 
 
 def test_the_same_name_brought_again_is_the_newer_one_and_removing_it_brings_back_what_was(ledger: Ledger) -> None:
-    before = catalogue_digest(ledger, PACKAGED, "acme", "reports")
+    before = catalogue_of(ledger, PACKAGED, "acme", "reports").digest
     bring(ledger, bundle(group("Old", 1)), name="ours", mode="add", by="ann")
     made, _ = bring(ledger, bundle(group("New", 2)), name="ours", mode="add", by="bob")
     assert names(ledger) == ["Firstone", "New"]
@@ -71,7 +72,7 @@ def test_the_same_name_brought_again_is_the_newer_one_and_removing_it_brings_bac
         assert given_catalogues.remove(connection, made.catalogue_id, by="bob") is not None
         assert given_catalogues.remove(connection, made.catalogue_id, by="bob") is None
         assert [one.ended_by for one in given_catalogues.given(connection, ended=True)] == ["bob", "bob"]
-    assert catalogue_digest(ledger, PACKAGED, "acme", "reports") == before and names(ledger) == ["Firstone"]
+    assert catalogue_of(ledger, PACKAGED, "acme", "reports").digest == before and names(ledger) == ["Firstone"]
 
 
 def test_broken_objects_are_named_and_their_neighbours_count(ledger: Ledger) -> None:

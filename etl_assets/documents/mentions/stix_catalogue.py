@@ -1,23 +1,20 @@
-"""A catalogue from any STIX 2.1 bundle, alone or beside another one; and which texts a change of it can touch.
+"""A catalogue from any STIX 2.1 bundle, alone or beside another one.
 
 STIX 2.1: docs.oasis-open.org/cti/stix/v2.1; what MITRE adds to it: github.com/mitre/cti, USAGE.md.
 """
 
-import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from etl_assets.documents.mentions.catalogue import ENTITY_TYPES, Catalogue, Entry
-from etl_assets.documents.mentions.linking import attack_ids
 from etl_assets.documents.mentions.written import normal_name
 from etl_assets.errors import DataError
-from etl_assets.stages.spec import Computed, Task
 
 if TYPE_CHECKING:
-    import polars as pl
+    pass
 
 _LONGEST_NAME = 200
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -50,7 +47,7 @@ class Bundle:
     def added_to(self, base: Catalogue) -> Catalogue:
         """The bundle's objects beside those of ``base``; where both have one of the same id, the bundle's counts."""
         mine = {entry.entity_id for entry in self.catalogue().entries}
-        kept = [record_of(entry) for entry in base.entries if entry.entity_id not in mine]
+        kept = [_record_of(entry) for entry in base.entries if entry.entity_id not in mine]
         stated = [
             {"source_id": _bare(one.source_id), "type": one.kind, "target_id": _bare(one.target_id), "text": one.text}
             for one in base.relationships
@@ -178,7 +175,7 @@ def _bare(entity_id: str) -> str:
     return entity_id.partition(":")[2]
 
 
-def record_of(entry: Entry) -> dict[str, Any]:
+def _record_of(entry: Entry) -> dict[str, Any]:
     """An entry as the record that gives it again."""
     kinds = {kind: stix for stix, kind in ENTITY_TYPES.items()} | {"cve": "vulnerability"}
     return {
@@ -186,62 +183,3 @@ def record_of(entry: Entry) -> dict[str, Any]:
         "name": entry.name, "attack_id": entry.attack_id, "aliases": list(entry.aliases),
         "domains": list(entry.domains), "tactics": list(entry.tactics),
     }  # fmt: skip
-
-
-def changed_entries(old: Catalogue, new: Catalogue) -> Catalogue:
-    """A catalogue of the entries that one has and the other has not, or not alike: what a change is about."""
-    mine, theirs = set(old.entries), set(new.entries)
-    different = sorted(mine ^ theirs, key=lambda entry: (entry.entity_id, entry.name, entry.aliases, entry.domains))
-    return Catalogue.from_objects([record_of(entry) for entry in different])
-
-
-def names_occur(pages: Sequence[str], catalogue: Catalogue) -> bool:
-    """Whether any page holds a spelling or an id of the catalogue; with ``changed_entries``: whether to link again."""
-    return bool(catalogue.entries) and any(
-        catalogue.names.hits(text) or any(found.confidence > 0.6 for found in attack_ids(text, catalogue))
-        for text in pages
-    )
-
-
-def names_digest(pages: Sequence[str], catalogue: Catalogue) -> str:
-    """Digest of the part of a catalogue that can bear on a text: the entries whose names or ids occur in it.
-
-    Two catalogues that agree on that part give the same mentions. BLAKE2b-128 in hex; the same for no names at all.
-    """
-    near: set[str] = set()
-    for text in pages:
-        for hit in catalogue.names.hits(text):
-            near.update(repr((name.written, name.derived, name.proof, name.entry)) for name in hit.names)
-        for found in attack_ids(text, catalogue):
-            near.add(repr(catalogue.by_attack_id.get(found.entity_id.partition(":")[2])))
-    state = hashlib.blake2b(digest_size=16)
-    for one in sorted(near):
-        state.update(one.encode("utf-8", "surrogatepass") + b"\n")
-    return state.hexdigest()
-
-
-def catalogue_names_columns() -> "pl.Schema":
-    """One row per document: ``names_digest``, see there."""
-    import polars as pl
-
-    return pl.Schema({"names_digest": pl.String()})
-
-
-def find_catalogue_names(tasks: Sequence[Task], pages: "pl.DataFrame", *, catalogue: Catalogue) -> Computed:
-    """A row of ``catalogue_names_columns`` for every task that has pages.
-
-    A stage of this between ``pages`` and ``mentions`` lets a change of the catalogue travel to the documents that name
-    what changed, and no further: the catalogue is then a parameter of this stage alone.
-    """
-    import polars as pl
-
-    texts: dict[str, list[tuple[int, str]]] = {}
-    for document, page, text in pages.select("document_id", "page", "text").iter_rows():
-        texts.setdefault(document, []).append((page, text))
-    rows = [
-        (task.document_id, names_digest([text for _, text in sorted(texts[task.document_id])], catalogue))
-        for task in tasks
-        if task.document_id in texts
-    ]
-    schema = pl.Schema([("document_id", pl.String()), *catalogue_names_columns().items()])
-    return Computed(pl.DataFrame(rows, schema=schema, orient="row"))
