@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pycrfsuite
 
+from etl_assets.documents.link_targets import without_targets
 from etl_assets.documents.mentions import labeller
 from etl_assets.documents.mentions.catalogue import Catalogue
 from etl_assets.documents.mentions.features import NEIGHBOURS, at_distance, in_document, of_tag, of_word, pairs
@@ -40,7 +41,7 @@ SETTINGS = {"c1": 0.1, "c2": 0.02, "max_iterations": 120, "feature.minfreq": 2}
 def seen(text: str, catalogue: Catalogue, *, hidden: float, seed: str) -> tuple[list[list[Token]], list[list[str]]]:
     """A text as the product sees it, with a share of the names in the lists hidden."""
     by_pattern, named, hits = known_names([text], catalogue)
-    tokens = sequences(text, by_pattern[0])
+    tokens = sequences(without_targets(text), by_pattern[0])
     shown = [
         [one for one in page if _draw(f"{seed} {text[one.start : one.end].lower()}") >= hidden]
         for page in (named[0], hits[0])

@@ -154,12 +154,12 @@ KNOWLEDGE = Stage(
     input_columns=(pages_columns,),
 )  # fmt: skip
 MENTIONS = Stage(
-    "mentions", ("pages", "chunks", "knowledge"), "2", mentions_columns,
+    "mentions", ("pages", "chunks", "knowledge"), "3", mentions_columns,
     ("page", "start", "end", "entity_id", "name", "chunk_id", "confidence"), batch_documents=1024,
     input_columns=(pages_columns, chunks_columns, knowledge_columns),
 )  # fmt: skip
 CLASSIFICATIONS = Stage(
-    "classifications", ("pages", "knowledge"), "1", classifications_columns,
+    "classifications", ("pages", "knowledge"), "2", classifications_columns,
     ("kind", "label", "rank", "score", "accepted", "evidence", "classifier"), batch_documents=256,
     input_columns=(pages_columns, knowledge_columns),
 )  # fmt: skip

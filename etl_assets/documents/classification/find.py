@@ -15,6 +15,7 @@ from etl_assets.documents.classification.labelling import Scored, labels_of
 from etl_assets.documents.classification.scoring import SCORES_SHA256
 from etl_assets.documents.classification.serving import Served
 from etl_assets.documents.classification.techniques import ranked
+from etl_assets.documents.link_targets import without_targets
 from etl_assets.documents.sentences import units
 from etl_assets.protocols.classifier import LabelSet
 from etl_assets.stages.spec import Computed, Parameters, Task
@@ -131,8 +132,9 @@ def _label_row(labels: LabelSet, one: Scored, texts: dict[int, str], classifier:
 
 def _technique_rows(pages: Iterable[Page], threshold: float) -> Iterator[tuple[object, ...]]:
     for page in pages:
-        spans = [one for one in units(page.text, page.headings) if one.end - one.start >= SHORTEST]
-        sentences = [page.text[one.start : one.end] for one in spans]
+        read = without_targets(page.text)
+        spans = [one for one in units(page.text, page.headings) if len(read[one.start : one.end].strip()) >= SHORTEST]
+        sentences = [read[one.start : one.end] for one in spans]
         for span, found in zip(spans, ranked(sentences), strict=True):
             if found.scores[0][1] < threshold:
                 continue

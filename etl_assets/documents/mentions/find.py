@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
+from etl_assets.documents.link_targets import without_paths, without_targets
 from etl_assets.documents.mentions.catalogue import Catalogue
 from etl_assets.documents.mentions.dates import dates
 from etl_assets.documents.mentions.found import Found, longest
@@ -30,13 +31,15 @@ _Chunk = tuple[int, int, str]
 def mentions_in(pages: Sequence[str], catalogue: Catalogue) -> list[list[Found]]:
     """The mentions of one document, one list a page, in order; none overlaps another.
 
-    A name is judged in its whole document: what one page settles holds on the others.
+    A name is judged in its whole document: what one page settles holds on the others. Where links lead is not read,
+    but addresses that stand there are mentions as well.
     """
     patterns, named, hits = known_names(pages, catalogue)
-    names = recognised(pages, patterns, named, hits)
+    read = [without_targets(text) for text in pages]
+    names = recognised(read, patterns, named, hits)
     return [
         _together(by_pattern, by_name, [*of_day, *severities(text), *longest(sectors(text))])
-        for text, by_pattern, by_name, of_day in zip(pages, patterns, names, dates(pages), strict=True)
+        for text, by_pattern, by_name, of_day in zip(read, patterns, names, dates(read), strict=True)
     ]
 
 
@@ -55,9 +58,13 @@ def known_names(
     pages: Sequence[str], catalogue: Catalogue
 ) -> tuple[list[list[Found]], list[list[Found]], list[list[Hit]]]:
     """By page: what patterns find, the catalogue's names that are judged right, and all that is spelled like one."""
-    patterns = [longest([*indicators(text), *attack_ids(text, catalogue)]) for text in pages]
-    hits = [outside(catalogue.names.hits(text), taken) for text, taken in zip(pages, patterns, strict=True)]
-    return patterns, judged(pages, patterns, hits), hits
+    read = [without_targets(text) for text in pages]
+    patterns = [
+        longest([*indicators(without_paths(text)), *attack_ids(plain, catalogue)])
+        for text, plain in zip(pages, read, strict=True)
+    ]
+    hits = [outside(catalogue.names.hits(text), taken) for text, taken in zip(read, patterns, strict=True)]
+    return patterns, judged(read, patterns, hits), hits
 
 
 def find_mentions(

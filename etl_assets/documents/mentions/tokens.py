@@ -43,6 +43,9 @@ def _tokens(text: str, taken: Sequence[Found]) -> list[Token]:
     tokens: list[Token] = []
     position = 0
     for mention in taken:
+        if text[mention.start : mention.end].isspace():
+            # It stands where a link leads, which was taken out of the text, and is no word of a sentence.
+            continue
         tokens += _words(text, position, mention.start)
         glued = mention.start > 0 and not text[mention.start - 1].isspace()
         tokens.append(Token(mention.start, mention.end, f"<{mention.entity_type}>", glued))
