@@ -2,11 +2,13 @@
 
 Dagster puts handlers of its own in place while a step runs, and its retry policy may try an interrupted step again; so
 what a handler of ours would raise is not enough. Every handled signal also writes its number to a pipe, which is asked
-here between batches.
+here between batches. And what a handler raises is lost where it came while a callback of the garbage collector ran:
+Python prints it and goes on; that is noted here instead.
 """
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +16,8 @@ from typing import NoReturn
 
 ENDING = (signal.SIGINT, signal.SIGTERM)
 TERMINATED = 143
+INTERRUPTIONS = {"KeyboardInterrupt", "DagsterExecutionInterruptedError"}
+"""What handlers of signals raise, by the names of their classes: Dagster may not be imported here."""
 
 
 @contextmanager
@@ -37,7 +41,8 @@ def watched_signals() -> Iterator[Callable[[], int | None]]:
         return seen[0] if seen else None
 
     try:
-        yield asked
+        with _lost_interruptions(seen):
+            yield asked
         asked()
     finally:
         signal.set_wakeup_fd(previous)
@@ -45,6 +50,24 @@ def watched_signals() -> Iterator[Callable[[], int | None]]:
         os.close(writing)
     if seen:
         end(seen[0])
+
+
+@contextmanager
+def _lost_interruptions(seen: list[int]) -> Iterator[None]:
+    """Enter a SIGINT where an interruption was raised and could not be; any other error is told as it was before."""
+    before = sys.unraisablehook
+
+    def note(lost: "sys.UnraisableHookArgs") -> None:
+        if lost.exc_type.__name__ in INTERRUPTIONS:
+            seen.append(signal.SIGINT)
+        else:
+            before(lost)
+
+    sys.unraisablehook = note
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def end(number: int) -> NoReturn:

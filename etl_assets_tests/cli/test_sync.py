@@ -4,12 +4,15 @@ import os
 import signal
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dagster._core.errors import DagsterExecutionInterruptedError
+from dagster._utils.interrupts import raise_interrupts_as
 
 from etl_assets.cli.interrupts import watched_signals
 from etl_assets.documents.model import STAGES as MODEL_STAGES
@@ -208,6 +211,32 @@ def test_a_signal_that_another_handler_took_is_still_acted_on(
             assert asked_to_stop() == number
     finally:
         signal.signal(number, previous)
+
+
+def test_an_interruption_in_a_callback_of_the_collector_is_quiet_and_acted_on(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda lost: told.append(lost.exc_value))
+    other = ValueError("not an interruption")
+
+    def wrong(_: object) -> None:
+        raise other
+
+    with pytest.raises(KeyboardInterrupt), watched_signals() as asked_to_stop:
+        with raise_interrupts_as(DagsterExecutionInterruptedError):
+            collected(lambda _: signal.raise_signal(signal.SIGINT))
+        collected(wrong)
+        assert asked_to_stop() == signal.SIGINT
+    assert told == [other] and capfd.readouterr().err == ""
+
+
+def collected(callback: Callable[[object], None]) -> None:
+    """Call it as the garbage collector does when something ends."""
+    ended = type("Ended", (), {})()
+    kept = weakref.ref(ended, callback)
+    del ended
+    assert kept() is None
 
 
 def wait_until(happened: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
