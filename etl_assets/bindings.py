@@ -8,7 +8,7 @@ from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from etl_assets.documents.parameters import EmbedderChoice
+from etl_assets.documents.parameters import Classification, EmbedderChoice
 from etl_assets.documents.platform import Platform
 from etl_assets.errors import ConfigError
 from etl_assets.protocols.embedder import Embedder, HostedEmbedder, for_tenant
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from etl_assets.hosted_bindings import Connections
     from etl_assets.ledger.database import Ledger
     from etl_assets.ledger.snapshots import CollectionView
+    from etl_assets.protocols.classifier import HostedClassifier
     from etl_assets.protocols.comparison import Compare, Judgement, Quality
     from etl_assets.protocols.erasure import Certificates
     from etl_assets.protocols.graph import KnowledgeGraph
@@ -72,6 +73,7 @@ def _assembled(settings: Settings, hosted: Connections, ledger: Ledger) -> Platf
         stores=Stores(_vectors(hosted), LanceKeywords(_tables(hosted, "keywords")), _graph(hosted)),
         collections=Collections.read(home.collections_file),
         embedder=_embedders(hosted),
+        classifier=_classifiers(hosted),
         reranker=lru_cache(hosted.reranker),
         patient_reranker=partial(hosted.reranker, patient=True),
         parsers=lru_cache(lambda: ParserPool(processes=settings.parser_processes)),
@@ -267,6 +269,15 @@ def search_places(platform: Platform) -> SearchPlaces:
         embedder_for=embedder_for, time_limit_s=platform.search_time_limit_s, reranker=platform.reranker(),
         at=platform.places,
     )  # fmt: skip
+
+
+def _classifiers(hosted: Connections) -> Callable[[Classification], HostedClassifier | None]:
+    jina = cache(hosted.classifier)
+
+    def opened(choice: Classification) -> HostedClassifier | None:
+        return jina(choice.model) if choice.classifier == "jina" else None
+
+    return opened
 
 
 def _embedders(hosted: Connections) -> Callable[[EmbedderChoice], Embedder]:

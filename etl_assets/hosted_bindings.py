@@ -17,6 +17,7 @@ from etl_assets.variables import SECRET_REFERENCE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from etl_assets.backends.cached_classifier import CachedClassifier
     from etl_assets.backends.cached_models import CachedReranker
     from etl_assets.backends.circuit import CircuitBreaker, Opening
     from etl_assets.backends.hosted_models import HostedModels, Vendor
@@ -293,6 +294,21 @@ class Connections:
         # The vendor counts reranking by itself, so all of it is one budget beside those of embedding.
         budget = self._budget("jina-reranking", _limits(place))
         return self.models.reranker(place.reranker, Vendor(self.jina_api(timeout_s=limit_s), budget), patient=patient)
+
+    def classifier(self, model: str | None) -> CachedClassifier:
+        """Jina's classifier by this model, or its default, for no tenant yet. Raises as ``jina_api``."""
+        api, place = self.jina_api(), self.settings.jina
+        assert place is not None  # jina_api says what is missing
+        from etl_assets.backends.cached_classifier import CachedClassifier
+        from etl_assets.backends.jina_classifier import PATIENCE, JinaClassifier
+        from etl_assets.backends.rate_budget import Limits
+        from etl_assets.protocols.hosted_models import JINA_CLASSIFIERS
+
+        # The vendor counts classifying by itself, so all of it is one budget.
+        limits = Limits(place.classifier_requests_per_minute, place.classifier_tokens_per_minute)
+        budget = self._budget("jina-classifier", limits)
+        opened = JinaClassifier(api, model or JINA_CLASSIFIERS[0], budget=budget, patience=PATIENCE)
+        return CachedClassifier(opened, self.results, scope="")
 
     def _jina_vendor(self) -> Vendor:
         from etl_assets.backends.hosted_models import Vendor

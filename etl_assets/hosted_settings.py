@@ -61,15 +61,18 @@ class Neo4jPlace:
 
 @dataclass(frozen=True, slots=True)
 class JinaPlace:
-    """Jina AI's embeddings, for collections that choose them, and its reranker when ``reranker`` names one.
+    """Jina AI's embeddings and classifier, for collections that choose them, and its reranker when one is named.
 
-    Limits are requests and tokens a minute of the account, shared by all processes of the home.
+    Limits are requests and tokens a minute of the account, shared by all processes of the home. The vendor counts
+    classifying by itself.
     """
 
     api_key: str = field(repr=False)
     base_url: str = "https://api.jina.ai/v1"
     requests_per_minute: int = 500
     tokens_per_minute: int = 2_000_000
+    classifier_requests_per_minute: int = 125
+    classifier_tokens_per_minute: int = 500_000
     reranker: str | None = None
 
 
@@ -287,6 +290,14 @@ _JINA: Mapping[str, Variable] = {
     ),
     "tokens_per_minute": Variable(
         ("ETL_JINA_TOKENS_PER_MINUTE",), Field(Whole(1, 10**12), "Tokens that the account allows.", "a minute")
+    ),
+    "classifier_requests_per_minute": Variable(
+        ("ETL_JINA_CLASSIFIER_REQUESTS_PER_MINUTE",),
+        Field(Whole(1, 10**9), "Requests of the classifier that the account allows; a free one 25.", "a minute"),
+    ),
+    "classifier_tokens_per_minute": Variable(
+        ("ETL_JINA_CLASSIFIER_TOKENS_PER_MINUTE",),
+        Field(Whole(1, 10**12), "Tokens of the classifier that the account allows; a free one 25,000.", "a minute"),
     ),
     "reranker": _words("ETL_JINA_RERANKER", meaning="Model that reranks search hits.", unset="no reranking"),
 }

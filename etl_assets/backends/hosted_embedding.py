@@ -155,7 +155,8 @@ class EmbeddingCalls:
     ) -> "NDArray[np.float32]":
         request = Request(
             "POST", self._path, body([text for text, _ in texts]),
-            tokens=sum(tokens for _, tokens in texts), spent=tokens_spent, refusal=self._refusal(len(texts)),
+            tokens=sum(tokens for _, tokens in texts), spent=tokens_spent,
+            refusal=text_refusal(self._api.name, len(texts)),
         )  # fmt: skip
         return self._api.call(
             request, lambda answer: self._vectors(answer, len(texts)), budget=budget, patience=patience, stop=stop
@@ -164,16 +165,17 @@ class EmbeddingCalls:
     def _vectors(self, answer: Answer, count: int) -> "NDArray[np.float32]":
         return vectors_of(answer, count=count, model=self.model, names=self._names, api=self._api.name)
 
-    def _refusal(self, count: int) -> Callable[[int, str], EtlAssetsError | None]:
-        """A text that the model cannot read is that document's fault; everything else is the configuration's."""
 
-        def error(status: int, words: str) -> EtlAssetsError | None:
-            if status not in (400, 413, 422) or not _blames_text(words):
-                return None
-            which = "the text" if count == 1 else f"one of {count} texts"
-            return DataError(f"{self._api.name}: refused {which} (HTTP {status}: {words})", reason="refused-text")
+def text_refusal(api: str, count: int) -> Callable[[int, str], EtlAssetsError | None]:
+    """A text that the model cannot read is that document's fault; everything else is the configuration's."""
 
-        return error
+    def error(status: int, words: str) -> EtlAssetsError | None:
+        if status not in (400, 413, 422) or not _blames_text(words):
+            return None
+        which = "the text" if count == 1 else f"one of {count} texts"
+        return DataError(f"{api}: refused {which} (HTTP {status}: {words})", reason="refused-text")
+
+    return error
 
 
 def _blames_text(words: str) -> bool:

@@ -9,22 +9,26 @@ from collections.abc import Sequence
 from typing import Any
 
 from etl_assets.backends.estimated_tokens import EstimatedTokenizer
-from etl_assets.backends.hosted_embedding import encodable, tokens_spent
+from etl_assets.backends.hosted_embedding import batches, encodable, text_refusal, tokens_spent
 from etl_assets.backends.http_calls import Answer, HttpApi, Patience, Request, UnusableAnswer
 from etl_assets.backends.jina import head_of
-from etl_assets.backends.rate_budget import Budget, Limits
+from etl_assets.backends.rate_budget import Budget
 from etl_assets.errors import ConfigError, TransientError
-from etl_assets.protocols.classifier import LabelSet
-
-MODELS = ("jina-embeddings-v3", "jina-embeddings-v4")
-FREE, PAID, PREMIUM = Limits(25, 25_000), Limits(125, 500_000), Limits(1_250, 12_000_000)
-"""Requests and tokens (of inputs and labels) a minute, by the kind of account."""
+from etl_assets.protocols.classifier import Asking, LabelSet
+from etl_assets.protocols.hosted_models import JINA_CLASSIFIERS, jina_classifier_name
 
 TEXT_TOKENS = 2_000
 """What is sent of a text: its beginning says what it is about, and longer ones would use up a free account."""
 
 TEXTS_MAX = 64
 """Texts in one request; the vendor takes 512 and more, an answer lost then costs more."""
+
+TOKENS_MAX = 16_000
+"""Of texts in one request, unless one text alone has more: the least account may send 25,000 in a minute."""
+
+
+PATIENCE = Patience(attempts=4, total_s=180.0)
+"""A turn comes within a minute of it; past that the account is used up, and another classifier serves."""
 
 
 class JinaClassifier:
@@ -38,22 +42,30 @@ class JinaClassifier:
     def __init__(
         self,
         api: HttpApi,
-        model: str = "jina-embeddings-v3",
+        model: str = JINA_CLASSIFIERS[0],
         *,
         budget: Budget | None = None,
         patience: Patience | None = None,
     ) -> None:
-        if model not in MODELS:
-            raise ConfigError(f"Jina classifier model {model!r}: use one of {', '.join(MODELS)}")
+        if model not in JINA_CLASSIFIERS:
+            raise ConfigError(f"Jina classifier model {model!r}: use one of {', '.join(JINA_CLASSIFIERS)}")
         self._api = api
         self._model = model
         self._budget = budget
         self._patience = patience
 
+    def for_scope(self, scope: str) -> "JinaClassifier":
+        """Itself: nothing is kept here."""
+        return self
+
+    def known(self, texts: Sequence[str], labels: LabelSet) -> list[tuple[float, ...] | None]:
+        """Nothing is: see ``CachedClassifier``."""
+        return [None for _ in texts]
+
     @property
     def name(self) -> str:
         """Vendor and model, as records name it."""
-        return f"jina/{self._model}/classify-1"
+        return jina_classifier_name(self._model)
 
     def scores(self, texts: Sequence[str], labels: LabelSet) -> list[tuple[float, ...]]:
         """One score in [0, 1] for each label of each text, in the orders given; an empty text scores 0 and is not sent.
@@ -62,26 +74,34 @@ class JinaClassifier:
             ConfigError: the set has under two labels: there is nothing to choose between.
             TransientError: no answer in time, a rate limit, an open circuit, or the budget is used up.
             PermanentError: the API refuses, as with an exhausted account (402).
+            DataError: the API refuses one of the texts.
         """
         if len(labels.labels) < 2:
             raise ConfigError(f"label set {labels.name!r}: Jina's classifier needs two labels or more")
-        sent = [row for row, text in enumerate(texts) if text.strip()]
         found = [tuple(0.0 for _ in labels.labels) for _ in texts]
-        for start in range(0, len(sent), TEXTS_MAX):
-            rows = sent[start : start + TEXTS_MAX]
-            for row, scores in zip(rows, self._part([texts[row] for row in rows], labels), strict=True):
+        sent = _sent(texts)
+        for asking in self.requests(texts, labels):
+            rows = [sent[place] for place in asking.texts]
+            answers = self._part([text for _, text, _ in rows], labels, asking.tokens)
+            for (row, _, _), scores in zip(rows, answers, strict=True):
                 found[row] = scores
         return found
 
-    def _part(self, texts: Sequence[str], labels: LabelSet) -> list[tuple[float, ...]]:
-        wanted = [_said(one.name, one.description) for one in labels.labels]
-        inputs = [encodable(head_of(text, TEXT_TOKENS)) for text in texts]
+    def requests(self, texts: Sequence[str], labels: LabelSet) -> list[Asking]:
+        """The requests that ``scores`` makes; the ``texts`` of each are places among those that are not empty."""
         count = EstimatedTokenizer().token_spans
-        tokens = sum(len(count(text)) for text in (*inputs, *wanted))
-        body = {"model": self._model, "input": inputs, "labels": wanted}
-        request = Request("POST", "/classify", body, tokens=tokens, spent=tokens_spent)
+        of_labels = sum(len(count(_said(one.name, one.description))) for one in labels.labels)
+        sizes = [tokens for _, _, tokens in _sent(texts)]
+        parts = batches(sizes, texts=TEXTS_MAX, tokens=TOKENS_MAX)
+        return [Asking(part, of_labels + sum(sizes[place] for place in part)) for part in parts]
+
+    def _part(self, inputs: Sequence[str], labels: LabelSet, tokens: int) -> list[tuple[float, ...]]:
+        wanted = [_said(one.name, one.description) for one in labels.labels]
+        body = {"model": self._model, "input": list(inputs), "labels": wanted}
+        refusal = text_refusal(self._api.name, len(inputs))
+        request = Request("POST", "/classify", body, tokens=tokens, spent=tokens_spent, refusal=refusal)
         return self._api.call(
-            request, lambda answer: self._read(answer, len(texts), wanted),
+            request, lambda answer: self._read(answer, len(inputs), wanted),
             budget=self._budget, patience=self._patience,
         )  # fmt: skip
 
@@ -95,6 +115,13 @@ class JinaClassifier:
                 TransientError(f"{self._api.name}: {len(by_index)} usable classifications for {count} texts")
             )
         return [tuple(_score(share, len(wanted)) for share in by_index[row]) for row in range(count)]
+
+
+def _sent(texts: Sequence[str]) -> list[tuple[int, str, int]]:
+    """(place, what is sent of it, its tokens) of each text that is not empty."""
+    count = EstimatedTokenizer().token_spans
+    heads = [(place, encodable(head_of(text, TEXT_TOKENS))) for place, text in enumerate(texts) if text.strip()]
+    return [(place, head, len(count(head))) for place, head in heads]
 
 
 def _said(name: str, description: str) -> str:

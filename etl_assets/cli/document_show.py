@@ -159,12 +159,17 @@ def _found(platform: Platform, record: Record) -> Record:
 
 
 def _show_findings(found: Record) -> None:
+    from etl_assets.documents.classification.labelling import VERSION as PACKAGED
+    from etl_assets.documents.labels import TECHNIQUE
+
     by = {one["subject"]: f"by a person: {one['made_by']}, {one['made_at']}" for one in found["corrections"]}
     if found["labels"]:
         say("", "labels")
         for one in found["labels"]:
             name = f"{one['kind']}:{one['label']}"
-            say(f"{printable(name)}  {one['score']:.2f}  {printable(by.get(name, ''))}".rstrip())
+            who = by.get(name) or ("" if one["kind"] == TECHNIQUE or one["classifier"] == PACKAGED
+                                   else f"by {one['classifier']}")  # fmt: skip
+            say(f"{printable(name)}  {one['score']:.2f}  {printable(who)}".rstrip())
             for behind in one["evidence"][:_SENTENCES]:
                 place = f"page {behind['page']}, characters {behind['start']} to {behind['end']}"
                 say(f"    “{shortened(behind['text'], 200)}” ({place})")

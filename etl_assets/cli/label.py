@@ -119,9 +119,11 @@ def calibrate(collection: str, as_json: bool) -> None:
     """Learn from what people corrected how far the scores of a collection's labels are off.
 
     A label needs ten corrections, some that say yes and some that say no. What was learned holds from the next sync on.
+    Each classifier learns from its own scores. Nothing is sent: of a hosted one, those that are kept here are read.
     """
     from etl_assets.bindings import search_places
     from etl_assets.documents.label_corrections import ENOUGH, corrected_documents, keep_calibration, learned
+    from etl_assets.documents.label_spend import kept_answers
     from etl_assets.documents.model import pages_columns
     from etl_assets.search.published_tables import visible_of, whole_table
 
@@ -131,7 +133,8 @@ def calibrate(collection: str, as_json: bool) -> None:
         known = corrected_documents(platform.ledger, tenant, name)
         places, documents = search_places(platform), {one.document_id for one in known}
         shown = [one for one in visible_of(places, tenant, name) if one[1].document_id in documents]
-        lines = learned(known, whole_table(places, shown, "pages", pages_columns()), settings)
+        pages = whole_table(places, shown, "pages", pages_columns())
+        lines = learned(known, pages, settings, kept_answers(platform, tenant, settings))
         keep_calibration(platform.ledger, tenant, name, lines, by=acting_person())
     if as_json:
         for line in lines:

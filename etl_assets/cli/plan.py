@@ -59,6 +59,12 @@ def plan(
 def show(plan: CollectionPlan) -> None:
     """One plan, for people."""
     name = f"{plan.tenant}/{plan.collection}"
+    for why, count in sorted(plan.standing_in.items()):
+        say(
+            f"{name}: {count:,} documents have labels of the packaged classifier in place of the chosen one ({why}); "
+            f"to ask again: etl-assets sync --tenant {plan.tenant} --collection {plan.collection} --force "
+            "--stage classifications"
+        )
     if not plan.partitions:
         say(f"{name}: nothing to do")
         return

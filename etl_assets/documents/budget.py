@@ -44,9 +44,9 @@ def refuse_beyond(ledger: Ledger, place: Partition, budget: Budget, tariff: Tari
     if lacking:
         name = f"tenant {place.tenant}" if whose is None else f"collection {place.tenant}/{place.collection}"
         raise OverBudget(
-            f"partition {place.key}: embedding by {tariff.model} needs {' and '.join(lacking)} of the budget of {name} "
-            f"for this {budget.per}; nothing was sent and the documents wait. Raise budget.money or budget.tokens in "
-            f"collections.yaml, or wait for the next {budget.per} (UTC)"
+            f"partition {place.key}: what is due for {tariff.model} needs {' and '.join(lacking)} of the budget of "
+            f"{name} for this {budget.per}; nothing was sent and the documents wait. Raise budget.money or "
+            f"budget.tokens in collections.yaml, or wait for the next {budget.per} (UTC)"
         )
 
 

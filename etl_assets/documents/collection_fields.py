@@ -10,7 +10,7 @@ from types import MappingProxyType
 from etl_assets.documents.model import SLOTS
 from etl_assets.documents.parameters import UPDATE_MODES, CollectionSettings
 from etl_assets.fields import Choice, Field, FolderPath, Line, Matching, Owner, Real, Switch, Whole
-from etl_assets.protocols.hosted_models import JINA_DEFAULT, JINA_MODELS
+from etl_assets.protocols.hosted_models import JINA_CLASSIFIERS, JINA_DEFAULT, JINA_MODELS
 
 MINILM_TOKENS = 254
 """What all-MiniLM-L6-v2 reads of a text: 256 positions, two of which are special tokens."""
@@ -111,6 +111,16 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
             Line(500), "For kind openai: put before every question, for models trained with it.", unset="none"
         ),
         "classification.enabled": Field(Switch(), "Find labels at all."),
+        "classification.classifier": Field(
+            Choice(("local", "jina")),
+            "Who scores the labels of a document: local is in the package; jina sends the beginning of every document "
+            "to Jina AI, which is paid for within the budget, and the packaged one serves while it cannot be had. The "
+            "sentences behind a label, and techniques, are the packaged one's. The key is a variable of the "
+            "environment.",
+        ),
+        "classification.model": Field(
+            Choice(JINA_CLASSIFIERS), "Which of Jina's models, for classifier jina.", unset=JINA_CLASSIFIERS[0]
+        ),
         "classification.threats": Field(Real(0.01, 0.99), "Least score at which a document is about a threat."),
         "classification.sectors": Field(Real(0.01, 0.99), "Least score at which a document concerns a sector."),
         "classification.own": Field(Real(0.01, 0.99), "Least score at which a document has a label of your own."),
@@ -167,6 +177,12 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
             "What the collection's hosted model costs, where you pay another price than the vendor's list.",
             "in budget.currency",
             unset="the vendor's list price",
+        ),
+        "budget.classifier_price_per_million_tokens": Field(
+            Real(0, 1e6),
+            "What classifier jina costs, where that is another price than price_per_million_tokens.",
+            "in budget.currency",
+            unset="price_per_million_tokens",
         ),
         "retention.history_days": Field(
             Whole(1, 36_500), "Versions that were replaced or removed, with their originals.", "days"

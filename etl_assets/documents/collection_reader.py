@@ -211,6 +211,9 @@ def _contradictions(values: Mapping[str, object]) -> Iterator[tuple[tuple[str, .
             f"max_tokens {longest} is more than the {MINILM_TOKENS} the minilm embedder reads; lower it",
         )
     yield from _embedder_contradictions(values)
+    if values["classification.model"] is not None and values["classification.classifier"] == "local":
+        named = ("classification.classifier", "classification.model")
+        yield named, "classifier local takes no model; remove model, or choose classifier jina"
 
 
 _OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(

@@ -18,6 +18,7 @@ from etl_assets.ledger.database import digest_of
 from etl_assets.ledger.generations import BY_SETTINGS, Definition, Generation
 from etl_assets.ledger.outputs import Recipe, Step
 from etl_assets.ledger.saved_queries import saved_queries
+from etl_assets.protocols.classifier import HostedClassifier
 from etl_assets.protocols.comparison import Judgement
 from etl_assets.protocols.embedder import for_tenant
 from etl_assets.stages.spec import Parameters, Stage
@@ -33,7 +34,8 @@ NOT_BEGUN = -1
 class Served:
     """One generation that a run keeps up to date. ``settings`` are the collection's, with what defines this one.
 
-    ``outside`` is what its stages are told beside the documents.
+    ``outside`` is what its stages are told beside the documents; ``classifier`` scores labels in place of the packaged
+    one.
     """
 
     generation_id: int
@@ -41,6 +43,7 @@ class Served:
     settings: CollectionSettings
     embedder: "Embedder"
     outside: Outside
+    classifier: HostedClassifier | None = None
 
     def parameters(self) -> Mapping[str, tuple[Stage, Parameters]]:
         """What each stage's result depends on beside its input, in order."""
@@ -124,7 +127,8 @@ def in_use(platform: Platform, place: Partition, settings: CollectionSettings, o
     begins = not any((one.recipe or wanted.recipe) == wanted.recipe for one in known)
     if not known or (begins and not followed):
         embedder = _opened(platform, place.tenant, settings)
-        served.append(Served(NOT_BEGUN, "building" if known else "live", settings, embedder, told))
+        labels = _classifier(platform, place.tenant, settings)
+        served.append(Served(NOT_BEGUN, "building" if known else "live", settings, embedder, told, labels))
     served.sort(key=lambda one: (one.state != "live", one.state != "previous", one.generation_id))
     if not served:
         raise ConfigError("; ".join(problems.values()))
@@ -205,7 +209,8 @@ def _served(
     digest = one.embedding_digest if one.made_by is None else one.made_by.digest
     if own is not settings and embedder.model.digest != digest:
         raise ConfigError(f"it was made by {one.embedding_model}, and its settings name another model by now")
-    return Served(one.generation_id, one.state, own, embedder, outside)
+    labels = _classifier(platform, place.tenant, own)
+    return Served(one.generation_id, one.state, own, embedder, outside, labels)
 
 
 def _note_recipe(
@@ -226,6 +231,11 @@ def _is_given_up(one: Generation, wanted: Definition) -> bool:
 
 def _opened(platform: Platform, tenant: str, settings: CollectionSettings) -> "Embedder":
     return for_tenant(platform.embedder(settings.embedder), tenant)
+
+
+def _classifier(platform: Platform, tenant: str, settings: CollectionSettings) -> HostedClassifier | None:
+    opened = platform.classifier(settings.classification) if settings.classification.enabled else None
+    return opened.for_scope(tenant) if opened is not None else None
 
 
 def _chunking_parameters(settings: CollectionSettings, embedder: "Embedder") -> Parameters:

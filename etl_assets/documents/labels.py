@@ -8,10 +8,12 @@ from etl_assets.documents.classification.calibration import PlattLine
 from etl_assets.documents.classification.corrections import Correction, corrected
 from etl_assets.documents.classification.find import Classifying, classify_documents
 from etl_assets.documents.classification.label_sets import sectors, threats
+from etl_assets.documents.classification.serving import Served
 from etl_assets.documents.knowledge import Outside, corrections_in
 from etl_assets.documents.parameters import Classification
 from etl_assets.ledger.corrections import Correction as Entered
 from etl_assets.protocols.classifier import Label, LabelSet
+from etl_assets.protocols.hosted_models import jina_classifier_name
 from etl_assets.stages.spec import Computed, Parameters, Task
 
 if TYPE_CHECKING:
@@ -40,39 +42,67 @@ def _own_sets(settings: Classification) -> list[LabelSet]:
     return [LabelSet(kind, tuple(labels)) for kind, labels in found.items()]
 
 
+def other_classifier(settings: Classification) -> str:
+    """The name of the classifier that scores the labels in place of the packaged one; "" where that does."""
+    return jina_classifier_name(settings.model) if settings.classifier == "jina" else ""
+
+
 def classification_parameters(settings: Classification, outside: Outside) -> Parameters:
     """What the stage's result depends on beside its input: the label sets, the models, and what was calibrated."""
-    lines = {f"{kind}:{label}": [line.slope, line.level] for (kind, label), line in calibration(outside).items()}
+    other = other_classifier(settings)
+    lines = {
+        calibrated_subject(*key): [line.slope, line.level]
+        for key, line in calibration(outside).items()
+        if key[2] in ("", other)
+    }
     decided = {"threat": settings.threats, "sector": settings.sectors, "": settings.own}
-    return {**classifying(settings).parameters(), "thresholds": decided, "calibration": lines}
+    asked = {**classifying(settings).parameters(), "thresholds": decided, "calibration": lines}
+    return {**asked, "classifier": other} if other else asked
 
 
-def calibration(outside: Outside) -> dict[tuple[str, str], PlattLine]:
-    """The line of each (set, label) that was learned from what people decided, by set and label."""
+def calibration(outside: Outside) -> dict[tuple[str, str, str], PlattLine]:
+    """The line of each set, label and classifier ("" for the packaged one) that was learned from what people decided.
+
+    Classifiers err in different ways, so each has lines of its own.
+    """
     found = {
         one.subject: PlattLine(float(one.value["slope"]), float(one.value["level"]))
         for one in outside.corrections
         if one.kind == "calibration"
     }
-    return {_parted(subject): found[subject] for subject in sorted(found)}
+    return {_calibrated(subject): found[subject] for subject in sorted(found)}
+
+
+def calibrated_subject(kind: str, label: str, classifier: str) -> str:
+    """What a calibration is about, as it is kept: ``set:label``, and ``@classifier`` of another than the packaged."""
+    return f"{kind}:{label}@{classifier}" if classifier else f"{kind}:{label}"
+
+
+def _calibrated(subject: str) -> tuple[str, str, str]:
+    named, _, classifier = subject.partition("@")
+    return (*_parted(named), classifier)
 
 
 def classify(
     tasks: Sequence[Task], pages: "pl.DataFrame", knowledge: "pl.DataFrame", *, settings: Classification,
-    outside: Outside,
+    outside: Outside, served: Served | None = None,
 ) -> Computed:  # fmt: skip
     """Rows of ``model.CLASSIFICATIONS`` for every task, as people corrected them.
 
-    The facts of a document are its ``labels``: set -> accepted label -> score.
+    The facts of a document are its ``labels``: set -> accepted label -> score; and, where another classifier is
+    ``served``, who scored them: see ``classify_documents``.
     """
     asked = classifying(settings)
-    made = classify_documents(tasks, pages, classifying=asked)
+    made = classify_documents(tasks, pages, classifying=asked, served=served)
     rows = _decided(made.rows, calibration(outside), settings)
     rows = corrected(rows, corrections_of(corrections_in(knowledge)))
     order = {task.document_id: place for place, task in enumerate(tasks)}
     made.rows = _ordered(rows, order)
     found = accepted_labels(made.rows)
-    made.facts = {task.document_id: {"labels": found.get(task.document_id, {})} for task in tasks}
+    made.facts = {
+        task.document_id: {"labels": found.get(task.document_id, {}), **made.facts.get(task.document_id, {})}
+        for task in tasks
+    }
     return made
 
 
@@ -107,7 +137,7 @@ def accepted_labels(rows: "pl.DataFrame") -> dict[str, dict[str, dict[str, float
 
 
 def _decided(
-    rows: "pl.DataFrame", lines: Mapping[tuple[str, str], PlattLine], settings: Classification
+    rows: "pl.DataFrame", lines: Mapping[tuple[str, str, str], PlattLine], settings: Classification
 ) -> "pl.DataFrame":
     """Scores as they were calibrated, and accepted as the collection's thresholds have it."""
     import polars as pl
@@ -115,8 +145,10 @@ def _decided(
     thresholds = {"threat": settings.threats, "sector": settings.sectors}
     scores: list[float] = []
     accepted: list[bool] = []
-    for kind, label, score, was in rows.select("kind", "label", "score", "accepted").iter_rows():
-        line = lines.get((kind, label))
+    other = other_classifier(settings)
+    columns = ("kind", "label", "score", "accepted", "classifier")
+    for kind, label, score, was, classifier in rows.select(columns).iter_rows():
+        line = lines.get((kind, label, other if classifier == other else ""))
         scores.append(score if line is None else line.of(score))
         accepted.append(was if kind == TECHNIQUE else scores[-1] >= thresholds.get(kind, settings.own))
     return rows.with_columns(

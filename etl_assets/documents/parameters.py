@@ -89,6 +89,7 @@ class Budget:
     scope: Literal["tenant", "collection"] = "tenant"
     currency: str = "USD"
     price_per_million_tokens: float | None = None
+    classifier_price_per_million_tokens: float | None = None
 
     @property
     def is_limited(self) -> bool:
@@ -130,10 +131,13 @@ class Retention:
 class Classification:
     """What documents are said to be about. A score (0 to 1) of a set's threshold or more is a yes.
 
-    ``labels`` are a collection's own, each ``set/label: keyword, keyword``; ``own`` is their threshold.
+    ``labels`` are a collection's own, each ``set/label: keyword, keyword``; ``own`` is their threshold. ``local`` is
+    the packaged classifier; ``jina`` may have a ``model``.
     """
 
     enabled: bool = True
+    classifier: Literal["local", "jina"] = "local"
+    model: str | None = None
     threats: float = 0.7
     sectors: float = 0.6
     own: float = 0.6

@@ -14,7 +14,7 @@ from typing import Any
 from etl_assets.documents.arrivals import Changes, Sighting, arrivals_seen, survey
 from etl_assets.documents.generation_work import overridden
 from etl_assets.documents.generations import distinct, in_use, known_recipe
-from etl_assets.documents.model import CHUNKS, EMBEDDINGS, document_id, slot_of
+from etl_assets.documents.model import CHUNKS, CLASSIFICATIONS, EMBEDDINGS, document_id, slot_of
 from etl_assets.documents.moves import moved_stores
 from etl_assets.documents.parameters import CollectionSettings
 from etl_assets.documents.plan_costs import Costs, StagePlan
@@ -29,6 +29,8 @@ from etl_assets.ledger.catalogue import SLOTS, Partition, partition_key, partiti
 from etl_assets.ledger.outlook import Candidate
 from etl_assets.protocols.objects import UnusableKey
 
+LABELS_BY_LOCAL = "labels: the packaged classifier would serve, and its records say so"
+
 NOT_ENTERED = -1
 """Number of a collection that the ledger does not know yet."""
 
@@ -38,7 +40,9 @@ class CollectionPlan:
     """What the runs of a collection would do. ``partitions`` are those with work; ``stages`` are in order of the run.
 
     ``documents`` would be computed or published anew, ``repointed`` have the contents that are published already.
-    ``budget`` says by how much a budget would be exceeded, "" if it would not.
+    ``budget`` says by how much a budget would be exceeded, "" if it would not. ``standing_in`` counts, by the reason
+    why, documents whose labels are the packaged classifier's in place of the chosen one's: they stay so until somebody
+    asks for them again.
     """
 
     tenant: str
@@ -55,6 +59,7 @@ class CollectionPlan:
     stages: list[StagePlan] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     budget: str = ""
+    standing_in: dict[str, int] = field(default_factory=dict)
 
     def stage(self, name: str) -> StagePlan:
         """The plan of one stage or store; one without work where there is nothing to do."""
@@ -82,9 +87,9 @@ class CollectionPlan:
     def as_json(self) -> dict[str, Any]:
         """Plain values, for ``--json`` and Dagster's metadata."""
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "stages"}
-        embedded = self.stage(EMBEDDINGS.name)
         totals = {
-            "chunks": self.chunks, "tokens": embedded.tokens, "calls": embedded.calls,
+            "chunks": self.chunks, "tokens": sum(one.tokens for one in self.stages),
+            "calls": sum(one.calls for one in self.stages),
             "size_bytes": sum(one.size_bytes for one in self.stages), "seconds": round(self.seconds, 3),
             "money": dict(self.money),
         }  # fmt: skip
@@ -113,8 +118,11 @@ def plan_collection(
     costs = Costs(platform.ledger, settings)
     for changes in chosen:
         _PartitionPlan(platform, settings, changes, plan, costs, full, {} if seen is None else seen).add()
+    if found:
+        plan.budget = costs.over_budget(found[0].partition)
+        if not plan.budget and (why := costs.labels_over_budget(found[0].partition)):
+            plan.notes.append(f"{LABELS_BY_LOCAL}: {why}")
     plan.stages = costs.stages()
-    plan.budget = costs.over_budget(found[0].partition) if found else ""
     return plan
 
 
@@ -187,6 +195,7 @@ class _PartitionPlan:
     def add(self) -> None:
         """Count everything of the partition."""
         plan = self._plan
+        self._stand_ins()
         before = (plan.added, plan.changed, plan.published, plan.repointed, plan.withdrawn, plan.documents)
         entered: set[str] = set()
         for wanted in self._arriving():
@@ -203,6 +212,15 @@ class _PartitionPlan:
         if self._moved() or before != after:
             plan.partitions.append(self._place.key)
             self._costs.add_run(self._place)
+
+    def _stand_ins(self) -> None:
+        """Documents whose labels wait for the classifier that was chosen."""
+        if self._served[0].classifier is None or CLASSIFICATIONS.name not in self._recipes[0]:
+            return
+        with self._platform.ledger.reading() as connection:
+            found = outlook.standing_in(connection, self._place, self._recipes[0][CLASSIFICATIONS.name].producer_id)
+        for why, count in found.items():
+            self._plan.standing_in[why] = self._plan.standing_in.get(why, 0) + count
 
     def _arriving(self) -> Iterator[list[Wanted]]:
         """What the store has new or changed, with its bytes, a part at a time."""

@@ -1,13 +1,14 @@
 """From counted work to seconds, calls, bytes and money."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from etl_assets.documents.budget import OverBudget, refuse_beyond
 from etl_assets.documents.generations import Served
-from etl_assets.documents.model import EMBEDDINGS, HOSTED_EMBEDDINGS, STAGES
+from etl_assets.documents.model import CLASSIFICATIONS, EMBEDDINGS, HOSTED_EMBEDDINGS, STAGES
 from etl_assets.documents.parameters import CollectionSettings
-from etl_assets.documents.prices import tariff_of
+from etl_assets.documents.prices import label_tariff, tariff_of
 from etl_assets.documents.stage_outlook import StageOutlook
 from etl_assets.errors import ConfigError
 from etl_assets.ledger.catalogue import Partition
@@ -25,7 +26,8 @@ _ORDER = (RAW, *(stage.name for stage in STAGES), *STORES, COMMIT)
 
 @dataclass(slots=True)
 class StagePlan:
-    """Work of one step. ``rows`` are written, ``rows_computed`` of them computed; ``tokens`` are embedded in ``calls``.
+    """Work of one step. ``rows`` are written, ``rows_computed`` of them computed; ``tokens`` are embedded, or sent
+    to a classifier, in ``calls``.
 
     ``size_bytes`` are stored. ``measured`` is false where ``seconds`` rest on an assumption. ``why`` is reason ->
     documents. ``currency`` is "" where nothing is paid, "?" where nobody gave a price.
@@ -65,7 +67,7 @@ class Costs:
         self._settings = settings
         self._steps: dict[str, StagePlan] = {}
         self._rates: dict[str, Rate] | None = None
-        self._tariff: Tariff = FREE
+        self._tariffs: dict[str, Tariff] = {}
 
     def stages(self) -> list[StagePlan]:
         """Every step with work, in the order of a run."""
@@ -88,14 +90,17 @@ class Costs:
             setattr(step, name, getattr(step, name) + getattr(found, name))
         for reason, count in found.why.items():
             step.why[reason] = step.why.get(reason, 0) + count
-        tariff = tariff_of(served.embedder, served.settings) if found.stage == EMBEDDINGS.name else FREE
+        tariff = _tariff(found.stage, served)
         with self._ledger.reading() as connection:
-            rate = stage_rate(connection, place, found.stage, tariff.model)
             step.size_bytes += round(found.rows * row_bytes(connection, place, found.stage))
-        units = found.tokens if found.stage == EMBEDDINGS.name else found.rows_computed
-        step.take(rate.seconds(units), rate)
+            if found.stage != EMBEDDINGS.name:
+                rate = stage_rate(connection, place, found.stage, "")
+                step.take(rate.seconds(found.rows_computed), rate)
+            if tariff.model:
+                rate = stage_rate(connection, place, found.stage, tariff.model)
+                step.take(rate.seconds(found.tokens), rate)
         if tariff.is_paid:
-            self._tariff = tariff
+            self._tariffs[found.stage] = tariff
             step.calls += _calls(found, served)
             step.money += found.tokens * tariff.money / 1e6
             step.currency = tariff.currency
@@ -119,13 +124,27 @@ class Costs:
         step.take(rates["commit"].start_s, rates["commit"])
 
     def over_budget(self, place: Partition) -> str:
-        """Why the paid stage would stop before its first call; "" if it would not."""
-        budget = self._settings.budget
-        if not (self._tariff.is_paid and budget.is_limited):
+        """Why the run would stop before it embeds the first text; "" if it would not."""
+        return self._lacking(place, (EMBEDDINGS.name,))
+
+    def labels_over_budget(self, place: Partition) -> str:
+        """Why the packaged classifier would serve in place of one that is paid for, which is then planned; else ""."""
+        why = "" if CLASSIFICATIONS.name not in self._tariffs else self._lacking(place, tuple(self._tariffs))
+        if why:
+            step = self._steps[CLASSIFICATIONS.name]
+            step.tokens, step.calls, step.money, step.currency = 0, 0, 0.0, ""
+        return why
+
+    def _lacking(self, place: Partition, stages: Sequence[str]) -> str:
+        """What the budget lacks for the tokens of these stages together."""
+        budget, paid = self._settings.budget, [name for name in stages if name in self._tariffs]
+        tokens = sum(self._steps[name].tokens for name in paid)
+        if not (tokens and budget.is_limited):
             return ""
-        tokens = self._steps[EMBEDDINGS.name].tokens
+        last = self._tariffs[paid[-1]]
+        money = sum(self._steps[name].money for name in paid) * 1e6 / tokens
         try:
-            refuse_beyond(self._ledger, place, budget, self._tariff, tokens)
+            refuse_beyond(self._ledger, place, budget, replace(last, money=money), tokens)
         except (OverBudget, ConfigError) as e:
             return str(e)
         return ""
@@ -140,10 +159,17 @@ class Costs:
         return self._rates
 
 
+def _tariff(stage: str, served: Served) -> Tariff:
+    """By which model a stage computes, and what that costs."""
+    if stage == CLASSIFICATIONS.name:
+        return label_tariff(served.classifier, served.settings)
+    return tariff_of(served.embedder, served.settings) if stage == EMBEDDINGS.name else FREE
+
+
 def _calls(found: StageOutlook, served: Served) -> int:
     """Requests to the vendor: one for each window that is read in its context, else as the embedder packs texts."""
-    if found.windows:
-        return found.windows
+    if found.windows or found.calls:
+        return found.windows or found.calls
     embedder = served.embedder
     if not isinstance(embedder, CountsRequests):
         return 0

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 
 from etl_assets.documents.collections import Collections
 from etl_assets.documents.mentions.catalogue import Catalogue
-from etl_assets.documents.parameters import EmbedderChoice
+from etl_assets.documents.parameters import Classification, EmbedderChoice
 from etl_assets.documents.parsing.workers import ParserPool
 from etl_assets.documents.publication import Stores
 from etl_assets.ledger.database import Ledger
+from etl_assets.protocols.classifier import HostedClassifier
 from etl_assets.protocols.comparison import Compare
 from etl_assets.protocols.embedder import Embedder
 from etl_assets.protocols.erasure import Backups, Certificates, Traces
@@ -23,6 +24,7 @@ class Platform:
 
     ``destroy_key`` makes the originals of ``tenant/document id`` unreadable for ever, where they are encrypted;
     ``destroy_lake_key`` the segments of ``tenant/collection``.
+    ``classifier`` opens what scores the labels of a collection in place of the packaged one, ``None`` where that does.
     ``places`` says where each store is, by role, without credentials; a role that is left out is never said to move.
     """
 
@@ -37,6 +39,7 @@ class Platform:
     catalogue: Callable[[], Catalogue]
     search_time_limit_s: float
     lease_s: float
+    classifier: Callable[[Classification], HostedClassifier | None] = lambda choice: None
     patient_reranker: Callable[[], Reranker | None] = lambda: None
     reranker: Callable[[], Reranker | None] = lambda: None
     compare: Compare | None = None

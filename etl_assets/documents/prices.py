@@ -6,7 +6,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from etl_assets.documents.parameters import CollectionSettings
-from etl_assets.ledger.spend import Tariff
+from etl_assets.ledger.spend import FREE, Tariff
+from etl_assets.protocols.classifier import HostedClassifier
 from etl_assets.protocols.embedder import HostedEmbedder
 
 if TYPE_CHECKING:
@@ -50,7 +51,18 @@ def tariff_of(embedder: "Embedder", settings: CollectionSettings) -> Tariff:
     name = embedder.model.name
     if not isinstance(embedder, HostedEmbedder):
         return Tariff(name)
-    own = settings.budget.price_per_million_tokens
+    return _tariff(name, settings.budget.price_per_million_tokens, settings)
+
+
+def label_tariff(classifier: HostedClassifier | None, settings: CollectionSettings) -> Tariff:
+    """What a collection pays for the scores of its labels; nothing where the packaged classifier gives them."""
+    if classifier is None:
+        return FREE
+    own = settings.budget.classifier_price_per_million_tokens
+    return _tariff(classifier.name, settings.budget.price_per_million_tokens if own is None else own, settings)
+
+
+def _tariff(name: str, own: float | None, settings: CollectionSettings) -> Tariff:
     if own is not None:
         return Tariff(name, own, settings.budget.currency)
     listed = PRICES.get(name.partition("+")[0].partition("@")[0])

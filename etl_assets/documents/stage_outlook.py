@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from etl_assets.documents.chunking import chunk_pages
+from etl_assets.documents.classification.serving import Served as LabelsServed
 from etl_assets.documents.corrected import corrected_mentions
 from etl_assets.documents.embedding import WindowedRows, embed_rows
 from etl_assets.documents.generations import Served
 from etl_assets.documents.given_vectors import GivenRows, keyed_chunks, salted_pages
+from etl_assets.documents.index_rows import RELATION_KEY
 from etl_assets.documents.knowledge import known
+from etl_assets.documents.label_spend import NOT_ASKED, CountingTill
 from etl_assets.documents.labels import classify
 from etl_assets.documents.model import (
     CHUNKS,
@@ -57,7 +60,9 @@ class StageOutlook:
     """Work of one stage. ``documents`` lack an output; ``reused`` of them copy an equal result.
 
     ``rows`` are written in all, ``rows_computed`` are computed, ``tokens`` of them are embedded; ``sent`` holds, for
-    each document, its input rows and the tokens of each text that is embedded. ``why`` counts reasons.
+    each document, its input rows and the tokens of each text that is embedded. Labels that another classifier has to
+    be asked for take ``calls`` and ``tokens``, and their rows are counted as the packaged one gives them. ``why``
+    counts reasons.
     """
 
     stage: str
@@ -68,6 +73,7 @@ class StageOutlook:
     rows_computed: int = 0
     tokens: int = 0
     windows: int = 0
+    calls: int = 0
     sent: list[tuple[int, list[int]]] = field(default_factory=list)
     why: dict[str, int] = field(default_factory=dict)
 
@@ -123,6 +129,8 @@ class StagesOutlook:
         self._seen = seen.setdefault((place.tenant, model), set())
         contextual = in_context(served.embedder)
         self._windows = WindowedRows(contextual) if contextual is not None else None
+        self._till = CountingTill()
+        self._labels = None if served.classifier is None else LabelsServed(served.classifier, self._till)
         self._wanted: Mapping[str, Wanted] = {}
         self._frames: dict[str, pl.DataFrame] = {}
         self._state: dict[str, dict[str, _Rows]] = {}
@@ -202,7 +210,8 @@ class StagesOutlook:
             count = counts.get(document, 0)
             found.rows += count
             found.rows_computed += count
-            self._state[document][stage.name] = _Rows(digests.get(document, EMPTY), count)
+            is_open = made.facts.get(document, {}).get("standing_in") == NOT_ASKED
+            self._state[document][stage.name] = _Rows("" if is_open else digests.get(document, EMPTY), count)
         self._frames[stage.name] = rows
 
     def _made(self, stage: Stage, step: Step, fresh: Sequence[Wanted]) -> Computed:
@@ -223,10 +232,18 @@ class StagesOutlook:
         if stage.name == KNOWLEDGE.name:
             return known(tasks, inputs[0], outside=self._served.outside)
         if stage.name == CLASSIFICATIONS.name:
-            return classify(tasks, *inputs, settings=settings.classification, outside=self._served.outside)
+            return self._classified(tasks, *inputs)
         if stage.name == RELATIONS.name:
             return find_relations(tasks, *inputs)
         return corrected_mentions(tasks, *inputs, catalogue=self._served.outside.catalogue)
+
+    def _classified(self, tasks: Sequence[Task], *inputs: "pl.DataFrame") -> Computed:
+        served, found = self._served, self.stages[CLASSIFICATIONS.name]
+        made = classify(
+            tasks, *inputs, settings=served.settings.classification, outside=served.outside, served=self._labels
+        )  # fmt: skip
+        found.tokens, found.calls = self._till.tokens, self._till.calls
+        return made
 
     def _original(self, document: str) -> AbstractContextManager[Path]:
         one = self._wanted[document]
@@ -305,13 +322,20 @@ class StagesOutlook:
         return owners.join(source, on="output_id", how="inner", maintain_order="left_right").drop("output_id")
 
     def _edges(self) -> dict[str, int]:
-        """Entities of each document that got through to its mentions."""
+        """Edges that each document has in the graph: the entities that it mentions, and what it states of two."""
+        edges = self._distinct(MENTIONS.name, ("entity_id",))
+        for document, count in self._distinct(RELATIONS.name, RELATION_KEY).items():
+            edges[document] = edges.get(document, 0) + count
+        return edges
+
+    def _distinct(self, stage: str, key: Sequence[str]) -> dict[str, int]:
+        """How many different ``key`` each document has that got through to a stage."""
         import polars as pl
 
-        documents = [document for document, state in self._state.items() if MENTIONS.name in state]
+        documents = [document for document, state in self._state.items() if stage in state]
         frames = [
-            frame.filter(pl.col("document_id").is_in(documents)).select("document_id", "entity_id")
-            for frame in (self._frames.get(MENTIONS.name), self._kept_rows(MENTIONS.name, documents))
+            frame.filter(pl.col("document_id").is_in(documents)).select("document_id", *key)
+            for frame in (self._frames.get(stage), self._kept_rows(stage, documents))
             if frame is not None
         ]
         if not frames:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from etl_assets.documents.budget import keep_within, needs_asking, refuse_beyond
 from etl_assets.documents.chunking import chunk_pages
+from etl_assets.documents.classification.serving import Served as LabelsServed
 from etl_assets.documents.corrected import corrected_mentions
 from etl_assets.documents.embedding import WindowedRows, embed_rows
 from etl_assets.documents.generations import Served
 from etl_assets.documents.given_vectors import GivenRows, keyed_chunks, salted_pages
 from etl_assets.documents.knowledge import known
+from etl_assets.documents.label_spend import LabelTill, tokens_of
 from etl_assets.documents.labels import classify
 from etl_assets.documents.model import (
     CHUNKS,
@@ -27,11 +29,12 @@ from etl_assets.documents.model import (
 from etl_assets.documents.original_keys import original_key
 from etl_assets.documents.pages import parse_documents
 from etl_assets.documents.platform import Platform
+from etl_assets.documents.prices import label_tariff
 from etl_assets.documents.publication import Target
 from etl_assets.documents.relations.find import find_relations
 from etl_assets.ledger.objects import objects_of
 from etl_assets.protocols.embedder import HostedEmbedder, in_context
-from etl_assets.stages.engine import ComputeRows, Work, advance, strike_out
+from etl_assets.stages.engine import ComputeRows, Work, advance, strike_out, unmade
 from etl_assets.stages.lake import SegmentLost
 from etl_assets.stages.report import StageReport
 from etl_assets.stages.spec import Computed, Stage, Task
@@ -141,11 +144,28 @@ class StageWork:
         return self._advance(MENTIONS, compute=find)
 
     def _classifications(self) -> StageReport:
+        served, by = self.served, self._labels_served()
+
         def label(tasks: Sequence[Task], *inputs: "pl.DataFrame") -> Computed:
-            served = self.served
-            return classify(tasks, *inputs, settings=served.settings.classification, outside=served.outside)
+            return classify(tasks, *inputs, settings=served.settings.classification, outside=served.outside, served=by)
 
         return self._advance(CLASSIFICATIONS, compute=label)
+
+    def _labels_served(self) -> LabelsServed | None:
+        """Another classifier for the labels; it is sent nothing where all that is due is beyond the budget."""
+        work, settings, classifier = self.work, self.served.settings, self.served.classifier
+        if classifier is None:
+            return None
+        tariff = label_tariff(classifier, settings)
+        till = LabelTill(work.ledger, work.lease, work.partition, work.run_id, tariff, settings.budget)
+        if needs_asking(settings, tariff):
+            due = ((tasks, inputs[0]) for tasks, inputs in unmade(work, CLASSIFICATIONS))
+            try:
+                till.closed = bool(till.refusal(tokens_of(classifier, settings.classification, due)))
+            except SegmentLost as lost:
+                strike_out(work, lost.segment_id)
+                raise
+        return LabelsServed(classifier, till)
 
     def _relations(self) -> StageReport:
         return self._advance(RELATIONS, compute=find_relations)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from etl_assets.ledger import schema
 from etl_assets.ledger.catalogue import Partition
@@ -66,6 +66,17 @@ def finished(connection: Connection, producer_id: int, documents: Sequence[str])
         )
         found.update(((row[0], row[1], row[2]), Twin(*row[3:])) for row in connection.execute(query).all())
     return found
+
+
+def standing_in(connection: Connection, partition: Partition, producer_id: int) -> dict[str, int]:
+    """Open outputs of a producer in a partition that another one served for, counted by the reason why."""
+    x = schema.outputs
+    why = x.c.facts["standing_in"].as_string()
+    query = select(why, func.count()).where(
+        x.c.cid == partition.cid, x.c.slot.between(partition.slot_low, partition.slot_high), x.c.end_seq.is_(None),
+        x.c.producer_id == producer_id, why.is_not(None),
+    ).group_by(why)  # fmt: skip
+    return {str(row[0]): int(row[1]) for row in connection.execute(query)}
 
 
 def held_inputs(connection: Connection, stage: str, producer_id: int, documents: Sequence[str]) -> set[Input]:

@@ -41,8 +41,8 @@ STARTS: Mapping[str, float] = MappingProxyType(
 )
 """Seconds that the first batch of a process takes to load parsers, models, names and libraries."""
 
-UNITS: Mapping[str, str] = MappingProxyType({"embeddings": "tokens"})
-"""What a stage's rate is for: rows, where nothing else is said."""
+SENT_S = 0.0002
+"""Seconds of a token that is sent to a hosted classifier, where nothing was measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +77,12 @@ def fitted(runs: Sequence[Sequence[tuple[float, float]]], start_s: float) -> Rat
 
 
 def stage_rate(connection: Connection, place: Partition, stage: str, model: str) -> Rate:
-    """Of a stage, by the last batches of the collection, else of any collection that used the same model."""
+    """Of a stage, by the last batches of the collection, else of any collection that used the same model.
+
+    For a token where a model computes, else for a row.
+    """
     table = schema.spend
-    amount = table.c.tokens if UNITS.get(stage) == "tokens" else table.c.rows_computed
+    amount = table.c.tokens if model else table.c.rows_computed
     base = select(table.c.run_id, amount, table.c.seconds).where(
         table.c.stage == stage, table.c.model == model, amount > 0
     )
@@ -91,7 +94,7 @@ def stage_rate(connection: Connection, place: Partition, stage: str, model: str)
         rate = fitted(list(found.values()), STARTS.get(stage, 0.0))
         if rate is not None:
             return rate
-    return Rate(ASSUMED.get(stage, 0.001), measured=False)
+    return Rate(SENT_S if model and stage != "embeddings" else ASSUMED.get(stage, 0.001), measured=False)
 
 
 def run_rates(connection: Connection, place: Partition) -> dict[str, Rate]:

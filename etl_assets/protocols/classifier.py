@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,4 +40,29 @@ class Classifier(Protocol):
 
     def scores(self, texts: Sequence[str], labels: LabelSet) -> Sequence[Sequence[float]]:
         """For each text, in the order given, one score in [0, 1] for each label, in theirs. An empty text scores 0."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """One request to a vendor: which of the texts that are given it holds, and the tokens that it is charged for."""
+
+    texts: range
+    tokens: int
+
+
+@runtime_checkable
+class HostedClassifier(Classifier, Protocol):
+    """A classifier that is paid for by the token, and keeps what it was answered, tenant by tenant."""
+
+    def for_scope(self, scope: str) -> "HostedClassifier":
+        """The same classifier for another tenant: what is kept for one is never seen by another."""
+        ...
+
+    def known(self, texts: Sequence[str], labels: LabelSet) -> Sequence[Sequence[float] | None]:
+        """For each text the scores that are kept, ``None`` where it would have to be sent. Nothing is sent."""
+        ...
+
+    def requests(self, texts: Sequence[str], labels: LabelSet) -> Sequence[Asking]:
+        """The requests that ``scores`` makes of texts none of which is kept, in their order. Nothing is sent."""
         ...

@@ -40,6 +40,14 @@ JINA_MODELS: Mapping[str, JinaFamily] = MappingProxyType(
 )
 """By name. Source: github.com/jina-ai/meta-prompt, the vendor's guide."""
 
+JINA_CLASSIFIERS = ("jina-embeddings-v3", "jina-embeddings-v4")
+"""Models that classify texts without examples; the first one where none is chosen. Same source, edition of 2025."""
+
+
+def jina_classifier_name(model: str | None) -> str:
+    """How records name Jina's classifier by this model; its end changes when its scores do."""
+    return f"jina/{model or JINA_CLASSIFIERS[0]}/classify-1"
+
 
 def checked_jina(name: str, dimension: int | None) -> JinaFamily:
     """The facts of a model that can give such vectors.

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from etl_assets.errors import DataError
 from etl_assets.ledger import outputs as ledger_outputs
 from etl_assets.ledger import quarantine
 from etl_assets.ledger import segments as ledger_segments
@@ -109,6 +108,18 @@ def uncomputed(work: Work, stage: Stage, keyed: ComputeRows | None = None) -> It
         yield _Batch(work, stage, batch, StageReport(stage.name), 0, 0).unknown(keyed, seen)
 
 
+def unmade(work: Work, stage: Stage) -> "Iterator[tuple[list[Task], list[pl.DataFrame]]]":
+    """Tasks and input rows that ``advance`` would hand to ``compute``, batch by batch. It writes nothing.
+
+    Raises:
+        SegmentLost: as ``advance``, which strikes out what rests on the segment.
+    """
+    with work.ledger.reading() as connection:
+        todo = ledger_outputs.missing(connection, work.partition, work.recipe, stage.name)
+    for batch in _batches(stage, todo):
+        yield _Batch(work, stage, batch, StageReport(stage.name), 0, 0).unmade()
+
+
 def strike_out(work: Work, segment_id: int) -> None:
     """End every output that rests on a lost segment, so that it is made again."""
     with work.lease.writing() as connection:
@@ -161,6 +172,12 @@ class _Batch:
         rows = keyed(rows) if keyed is not None else rows
         work = self._work
         return unknown_rows(work.ledger, work.partition.tenant, self._stage, self._step.producer_id, rows, seen)
+
+    def unmade(self) -> "tuple[list[Task], list[pl.DataFrame]]":
+        """Tasks of the batch that no equal result is known of, and their input rows."""
+        twins = self._twins()
+        fresh = [one for one in self._todo if one.input_digest not in twins]
+        return self._tasks(fresh), [self._input_rows(fresh, i) for i in range(len(self._step.inputs))]
 
     def run(self, compute: Compute | None, compute_rows: ComputeRows | None, keyed: ComputeRows | None = None) -> None:
         twins = self._twins()
@@ -252,7 +269,7 @@ class _Batch:
                 self._output(one, ids[one.document_id], twin.output_digest, twin.row_count, 0.0, 0, segment, twin.facts)
             )
         try:
-            self._record(done, segment, made.failures, fresh, results, made.rows.height)
+            self._record(done, segment, made, fresh, results)
         except LeaseLost:
             # Whoever has the partition now may have tidied it already, and would not look for this file again.
             if segment is not None:
@@ -314,14 +331,14 @@ class _Batch:
         )
 
     def _record(
-        self, done: Sequence[Output], segment: Segment | None, failures: Mapping[str, DataError],
-        fresh: Sequence[Missing], results: RowResults | None, rows: int,
+        self, done: Sequence[Output], segment: Segment | None, made: Computed, fresh: Sequence[Missing],
+        results: RowResults | None,
     ) -> None:  # fmt: skip
         work, step = self._work, self._step
         by_id = {one.document_id: one for one in fresh}
         held = [
             quarantine.Held(one.document_id, one.path, one.version, error, input_digest=one.input_digest)
-            for one, error in ((by_id[document], error) for document, error in failures.items())
+            for one, error in ((by_id[document], error) for document, error in made.failures.items())
         ]
         with work.lease.writing() as connection:
             if segment is not None:
@@ -333,18 +350,18 @@ class _Batch:
             if self._anew:
                 ledger_outputs.end_replaced(connection, step.producer_id, done)
             ledger_outputs.record_outputs(connection, work.partition, step.producer_id, work.run_id, done)
-            made = [(one.document_id, one.version, one.input_digest) for one in done]
-            quarantine.settle(connection, step.stage, step.producer_id, made)
+            settled = [(one.document_id, one.version, one.input_digest) for one in done]
+            quarantine.settle(connection, step.stage, step.producer_id, settled)
             quarantine.hold(connection, work.partition, step.stage, step.producer_id, held)
             if fresh:
                 tariff = work.tariff if self._stage.memo is not None else FREE
-                record_spend(connection, work.partition, step.stage, tariff, work.run_id, self._used(rows, results))
+                record_spend(connection, work.partition, step.stage, tariff, work.run_id, self._used(made, results))
 
-    def _used(self, rows: int, results: RowResults | None) -> Used:
+    def _used(self, made: Computed, results: RowResults | None) -> Used:
         """What the batch took beside what was entered with the slices of it."""
         seconds = time.monotonic() - self._began
         if results is None:
-            return Used(rows, 0, seconds)
+            return Used(made.rows.height, 0, seconds - made.entered_s)
         kept = results.kept
         return Used(results.computed_rows - kept.rows, results.computed_tokens - kept.tokens, seconds - kept.seconds)
 

@@ -82,7 +82,8 @@ class Computed:
     ``rows`` has ``document_id`` and the stage's columns. A document of the batch that is neither in ``rows`` nor in
     ``failures`` has zero rows, which is a valid output. ``facts`` are small JSON records about a document, kept in
     the ledger with its output; ``seconds`` and ``tokens`` are what it cost. ``salts`` are digests of what later
-    stages read of a document beside these rows: when one changes, so does the output's digest.
+    stages read of a document beside these rows: when one changes, so does the output's digest. ``entered_s`` of all
+    seconds were entered in the ledger by the computation itself.
     """
 
     rows: "pl.DataFrame"
@@ -91,6 +92,7 @@ class Computed:
     seconds: Mapping[str, float] = field(default_factory=dict)
     tokens: Mapping[str, int] = field(default_factory=dict)
     salts: Mapping[str, str] = field(default_factory=dict)
+    entered_s: float = 0.0
 
 
 class Compute(Protocol):

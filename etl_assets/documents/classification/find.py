@@ -13,12 +13,12 @@ from etl_assets.documents.classification.evidence import Page, Span
 from etl_assets.documents.classification.label_sets import VOCABULARY_SHA256, sectors, threats
 from etl_assets.documents.classification.labelling import Scored, labels_of
 from etl_assets.documents.classification.scoring import SCORES_SHA256
-from etl_assets.documents.classification.serving import Served
+from etl_assets.documents.classification.serving import OWN, Answered, Served
 from etl_assets.documents.classification.techniques import ranked
 from etl_assets.documents.link_targets import without_targets
 from etl_assets.documents.sentences import units
 from etl_assets.protocols.classifier import LabelSet
-from etl_assets.stages.spec import Computed, Parameters, Task
+from etl_assets.stages.spec import Computed, Json, Parameters, Task
 
 if TYPE_CHECKING:
     import polars as pl
@@ -78,42 +78,74 @@ def default_classifying() -> Classifying:
 
 
 def classify_documents(
-    tasks: Sequence[Task], pages: "pl.DataFrame", *, classifying: Classifying, served: "Served | None" = None
+    tasks: Sequence[Task], pages: "pl.DataFrame", *, classifying: Classifying, served: Served | None = None
 ) -> Computed:
     """Rows of ``classifications_columns`` for every task: labels by set, then techniques by sentence.
 
     ``served`` scores the label sets by another classifier than the packaged one (sentences behind a label are the
-    packaged one's all the same). Nothing here fails for a document: any text is valid input.
+    packaged one's all the same); the facts of a document are then its ``classifiers``, by set, and why the packaged
+    one is ``standing_in`` for another, if it is. Nothing here fails for a document: any text is valid input.
 
     Raises:
-        ConfigError: a packaged model is damaged.
+        ConfigError: a packaged model is damaged; and as ``Served.answers``.
     """
     import polars as pl
 
     read = _pages_of(pages)
+    entered_before = 0.0 if served is None else served.entered_s
+    answered = [{}] * len(tasks) if served is None else _answers(tasks, read, classifying, served)
     rows: list[tuple[object, ...]] = []
     seconds: dict[str, float] = {}
-    for task in tasks:
+    for task, answers in zip(tasks, answered, strict=True):
         begun = time.perf_counter()
         of_task = read.get(task.document_id, [])
-        rows.extend((task.document_id, *row) for row in classified(of_task, classifying, served))
+        rows.extend((task.document_id, *row) for row in classified(of_task, classifying, answers))
         seconds[task.document_id] = time.perf_counter() - begun
     schema = pl.Schema([("document_id", pl.String()), *classifications_columns().items()])
-    return Computed(pl.DataFrame(rows, schema=schema, orient="row"), seconds=seconds)
+    facts = {} if served is None else {
+        task.document_id: _who_answered(answers) for task, answers in zip(tasks, answered, strict=True)
+    }  # fmt: skip
+    entered_s = 0.0 if served is None else served.entered_s - entered_before
+    return Computed(pl.DataFrame(rows, schema=schema, orient="row"), facts=facts, seconds=seconds, entered_s=entered_s)
+
+
+def _answers(
+    tasks: Sequence[Task], read: Mapping[str, list[Page]], classifying: Classifying, served: Served
+) -> list[dict[str, Answered]]:  # fmt: skip
+    """For each task what its label sets were answered, by set: all documents of a set in one go."""
+    texts = _texts(tasks, read)
+    found: list[dict[str, Answered]] = [{} for _ in tasks]
+    for labels in classifying.label_sets:
+        for answers, answered in zip(found, served.answers(texts, labels), strict=True):
+            answers[labels.name] = answered
+    return found
+
+
+def asked_texts(tasks: Sequence[Task], pages: "pl.DataFrame") -> list[str]:
+    """What another classifier is given of each task."""
+    return _texts(tasks, _pages_of(pages))
+
+
+def _texts(tasks: Sequence[Task], read: Mapping[str, list[Page]]) -> list[str]:
+    return ["\n".join(page.text for page in read.get(task.document_id, ())) for task in tasks]
+
+
+def _who_answered(answers: Mapping[str, Answered]) -> dict[str, Json]:
+    who: dict[str, Json] = {"classifiers": {name: one.classifier for name, one in answers.items()}}
+    whys = sorted({one.why for one in answers.values()} - {""})
+    return {**who, "standing_in": ", ".join(whys)} if whys else who
 
 
 def classified(
-    pages: Sequence[Page], classifying: Classifying, served: "Served | None" = None
+    pages: Sequence[Page], classifying: Classifying, answers: Mapping[str, Answered] = MappingProxyType({})
 ) -> Iterator[tuple[object, ...]]:
-    """The rows of one document, without its id."""
+    """The rows of one document, without its id. ``answers`` are those of another classifier, by label set."""
     texts = {page.page: page.text for page in pages}
     for labels in classifying.label_sets:
-        scored, classifier = _calibrated(labels_of(pages, labels), labels, classifying), labelling.VERSION
-        if served is not None:
-            scored, classifier = served.rescored(pages, labels, scored)
-        for one in scored:
+        answered = answers.get(labels.name, OWN)
+        for one in answered.rescored(_calibrated(labels_of(pages, labels), labels, classifying)):
             if one.score >= LEAST_SHOWN:
-                yield _label_row(labels, one, texts, classifier)
+                yield _label_row(labels, one, texts, answered.classifier)
     if classifying.technique_threshold is not None:
         yield from _technique_rows(pages, classifying.technique_threshold)
 
