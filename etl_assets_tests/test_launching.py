@@ -19,7 +19,6 @@ from etl_assets.asset_keys import DOCUMENT_SHARDS
 from etl_assets.errors import ConfigError, PermanentError, TransientError
 from etl_assets.launching import PartitionOutcome, run_partitions
 from etl_assets.ledger import runs
-from etl_assets.resources import event_log
 from etl_assets.resources.event_log import PooledSqliteEventLogStorage
 from etl_assets.serving import render_instance, serve
 from etl_assets.settings import Settings
@@ -180,22 +179,6 @@ def test_the_instance_of_a_home_is_written_and_kept_when_a_person_owns_it(tmp_pa
     config.write_text("no_such_setting: 1\n")
     with pytest.raises(ConfigError, match="dagster.yaml"):
         run_partitions(home.settings, ["acme.reports.00-of-01"], platform=home.platform)
-
-
-def test_the_event_log_is_dagsters_own_and_keeps_few_files_open(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from dagster._core.storage.event_log import SqliteEventLogStorage
-
-    monkeypatch.setattr(event_log, "KEPT_SHARDS", 2)
-    pooled = PooledSqliteEventLogStorage(str(tmp_path / "events"))
-    for run in ("a", "b", "c", "a"):
-        with pooled.run_connection(run):
-            pass
-    assert list(pooled._engines) == ["c", "a"]
-    assert sorted(SqliteEventLogStorage(str(tmp_path / "events")).get_all_run_ids()) == ["a", "b", "c"]
-    pooled.dispose()
-    assert not pooled._engines
 
 
 def test_a_port_that_is_taken_is_told_before_anything_starts(tmp_path: Path) -> None:
