@@ -48,14 +48,17 @@ def entity_facets(
     confirmed: Confirmed, graph: KnowledgeGraph, hits: Iterable[PoolHit]
 ) -> dict[str, tuple[FacetValue, ...]]:
     """By entity type, the entities that most of the hits' documents mention, and how many do."""
-    counts: Counter[tuple[str, str, str]] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
+    names: dict[tuple[str, str], str] = {}  # tenants may write the name of one entity differently
     for tenant, publications in _by_tenant(hits).items():
         reached, _ = _mentioned(confirmed, graph, tenant, publications, ENTITIES_COUNTED)
         for one in reached:
-            counts[one.entity.entity_type, one.entity.entity_id, one.entity.name] += one.weight
+            key = one.entity.entity_type, one.entity.entity_id
+            counts[key] += one.weight
+            names.setdefault(key, one.entity.name)
     by_type: dict[str, list[FacetValue]] = {}
-    for (kind, entity_id, name), count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
-        by_type.setdefault(kind, []).append(FacetValue(entity_id, name, count))
+    for key, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+        by_type.setdefault(key[0], []).append(FacetValue(key[1], names[key], count))
     return {kind: tuple(by_type[kind][:VALUES_PER_ENTITY_TYPE]) for kind in sorted(by_type)}
 
 

@@ -1,11 +1,13 @@
 """Names that no list holds, and names that only their sentence tells apart: what was read, linked.
 
 A finding that is spelled like a thing of the catalogue of the same kind is that thing. Any other is an entity of its
-own (NIL): its id is its type and its name in small letters, and it is less sure.
+own (NIL): its id is its type and its name in small letters, it is shown as the document writes it most often, and it
+is less sure.
 """
 
 import re
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 
@@ -17,7 +19,7 @@ from etl_assets.documents.mentions.places import place_of
 from etl_assets.documents.mentions.readings import THREATS, counting, key_of, readings, settled_kinds, threats_alone
 from etl_assets.documents.mentions.tagging import DOUBTFUL
 from etl_assets.documents.mentions.vocabulary import kind_of
-from etl_assets.documents.mentions.written import POSSESSIVE
+from etl_assets.documents.mentions.written import POSSESSIVE, shown_name
 from etl_assets.documents.mentions.written import normal_name as normal_name
 
 ALONE = 0.9
@@ -45,7 +47,21 @@ def recognised(
         spelled = Overlaps(hits[page])
         own = [_linked(text, one, spelled) for one in findings[page] if kinds[key_of(text, one)] == one.kind]
         found.append(_merged(credible[page], own, taken[page]))
-    return _repeated(pages, found, taken)
+    return _as_written(pages, _repeated(pages, found, taken))
+
+
+def _as_written(pages: Sequence[str], found: Sequence[Sequence[Found]]) -> list[list[Found]]:
+    """Names of no catalogue in the form that the document writes most often, the first of equals.
+
+    Another document may write the name otherwise: the id is the same, and each states its own form.
+    """
+    forms: dict[str, Counter[str]] = {}
+    for text, page in zip(pages, found, strict=True):
+        for one in page:
+            if one.method == "context" and one.entity_id == f"{one.entity_type}:{one.name}":
+                forms.setdefault(one.entity_id, Counter())[shown_name(text[one.start : one.end])] += 1
+    shown = {entity_id: counted.most_common(1)[0][0] for entity_id, counted in forms.items()}
+    return [[one._replace(name=shown.get(one.entity_id, one.name)) for one in page] for page in found]
 
 
 def _in_company(
@@ -123,7 +139,6 @@ def _linked(text: str, one: Finding, spelled: Overlaps[Hit]) -> Found:
         return Found(entry.start, entry.end, entry.entity_id, entry.entity_type, entry.name, sure, "context")
     name = normal_name(written)
     sure = round(0.2 + one.probability * 0.6, 3)
-    # Two documents may write a name differently: what is shown must come of the id alone.
     return Found(one.start, one.end, f"{one.kind}:{name}", one.kind, name, sure, "context")
 
 

@@ -14,6 +14,11 @@ _KIND_WORDS = re.compile(
 
 def normal_name(written: str) -> str:
     """A name in small letters on one line, without quotes, a possessive and a word for its kind."""
-    plain = " ".join(folded(written).strip(OUTER).split())
+    return shown_name(folded(written))
+
+
+def shown_name(written: str) -> str:
+    """The same in the letters of the text: what people are shown."""
+    plain = " ".join(written.strip(OUTER).split())
     plain = POSSESSIVE.sub("", plain)
     return _KIND_WORDS.sub("", plain) or plain

@@ -119,3 +119,9 @@ def test_groups_and_malware_of_unseen_reports_are_found(shared_data: Any) -> Non
             mine = {(one.start, one.end) for one in mentions if one.entity_type == kind}
             right, found_count, marked = right + len(gold & mine), found_count + len(mine), marked + len(gold)
         assert 2 * right / (found_count + marked) > floor, kind
+
+
+def test_a_name_of_no_catalogue_is_shown_as_the_document_writes_it_most_often() -> None:
+    text = REPORT + "ZORBLAX malware was seen again. Zorblax\u2019s operators wait."
+    assert {one.name for one in found(text) if one.entity_id == "malware:zorblax"} == {"Zorblax"}
+    assert {one.name for one in found(REPORT) if one.entity_id == "group:ta9453"} == {"TA9453"}
