@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 from typing import TYPE_CHECKING
 
 from etl_assets.protocols.graph import Entity
+from etl_assets.search.entity_ranking import RankedEntity, ranked, surroundings, together
 from etl_assets.search.model import SearchPlaces
 from etl_assets.search.published_tables import Shown, table_batches, visible_of
 from etl_assets.search.report_style import long, page, section, table
@@ -45,8 +45,8 @@ class Overview:
     periods: list[tuple[str, int]] = field(default_factory=list)
     undated: int = 0
     labels: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
-    entities: list[tuple[Entity, int]] = field(default_factory=list)
-    indicators: list[tuple[Entity, int]] = field(default_factory=list)
+    entities: list[RankedEntity] = field(default_factory=list)
+    indicators: list[RankedEntity] = field(default_factory=list)
     actors: list[Entity] = field(default_factory=list)
     together: dict[tuple[int, int], int] = field(default_factory=dict)
 
@@ -74,15 +74,19 @@ def plots(one: Overview) -> dict[str, str]:
     drawn = {"time": columns("documents over time", one.periods)}
     for name, counts in sorted(one.labels.items()):
         drawn[name] = bars(f"documents by {name}", counts)
-    drawn["entities"] = _named("documents that name", one.entities)
-    drawn["indicators"] = _named("documents with an indicator", one.indicators)
+    drawn["entities"] = _named("documents that name, in words of their own", one.entities)
+    drawn["indicators"] = _named("documents with an indicator, in words of their own", one.indicators)
     drawn["together"] = matrix("named by the same documents", [entity.name for entity in one.actors], one.together)
     return drawn
 
 
-def _named(title: str, counted: Sequence[tuple[Entity, int]]) -> str:
-    rows = [(f"{entity.name} ({entity.entity_type})", float(count)) for entity, count in counted]
-    return bars(title, rows, colours=[colour_of(entity.entity_type) for entity, _ in counted])
+def _named(title: str, counted: Sequence[RankedEntity]) -> str:
+    """Bars as long as the count in own words; where others repeat a sentence, the label has the count of all."""
+    rows = [
+        (f"{one.entity.name} ({one.entity.entity_type}{f', of {one.documents:,}' if one.own < one.documents else ''})",
+         round(one.own, 1)) for one in counted
+    ]  # fmt: skip
+    return bars(title, rows, colours=[colour_of(one.entity.entity_type) for one in counted])
 
 
 def collection_page(one: Overview) -> str:
@@ -126,35 +130,14 @@ def _month(name: str) -> int:
 
 
 def _count_entities(made: Overview, places: SearchPlaces, schema: pl.Schema) -> None:
-    counts: Counter[str] = Counter()
-    names: dict[str, Entity] = {}
-    of_document: list[list[str]] = []
-    for batch in table_batches(places, made.documents, "mentions", schema):
-        distinct = (
-            batch.select("document_id", "entity_id", "entity_type", "name").unique().sort("document_id", "entity_id")
-        )
-        by_document: dict[str, list[str]] = {}
-        for document, entity_id, kind, name in distinct.iter_rows():
-            known = by_document.setdefault(document, [])
-            if kind != "date" and entity_id not in known:
-                counts[entity_id] += 1
-                known.append(entity_id)
-                names.setdefault(entity_id, Entity(entity_id, kind, name))
-        of_document += by_document.values()
-    ordered = sorted(counts, key=lambda entity_id: (-counts[entity_id], entity_id))
-    counted = [(names[one], counts[one]) for one in ordered]
-    made.entities = [pair for pair in counted if pair[0].entity_type not in INDICATORS][:TOP_ENTITIES]
-    made.indicators = [pair for pair in counted if pair[0].entity_type in INDICATORS][:TOP_ENTITIES]
-    made.actors = [names[one] for one in ordered if names[one].entity_type in ACTORS][:TOGETHER]
-    made.together = _together(made.actors, of_document)
+    import polars as pl
 
-
-def _together(actors: Sequence[Entity], of_document: Sequence[Sequence[str]]) -> dict[tuple[int, int], int]:
-    places = {entity.entity_id: at for at, entity in enumerate(actors)}
-    pairs: Counter[tuple[int, int]] = Counter()
-    for named in of_document:
-        pairs.update(combinations(sorted(places[one] for one in named if one in places), 2))
-    return dict(pairs)
+    said = pl.concat([surroundings(batch) for batch in table_batches(places, made.documents, "mentions", schema)])
+    counted = ranked(said.filter(pl.col("entity_type") != "date"))
+    made.entities = [one for one in counted if one.entity.entity_type not in INDICATORS][:TOP_ENTITIES]
+    made.indicators = [one for one in counted if one.entity.entity_type in INDICATORS][:TOP_ENTITIES]
+    made.actors = [one.entity for one in counted if one.entity.entity_type in ACTORS][:TOGETHER]
+    made.together = together(said, made.actors)
 
 
 def _count_labels(made: Overview, places: SearchPlaces, schema: pl.Schema) -> None:

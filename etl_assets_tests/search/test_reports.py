@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from etl_assets.ledger.snapshots import CollectionView, VisibleDocument
 from etl_assets.protocols.graph import Entity
 from etl_assets.protocols.visibility import Visibility
+from etl_assets.search.entity_ranking import RankedEntity
 from etl_assets.search.links import ReadDocument, passage
 from etl_assets.search.report_collection import Overview, _periods, collection_page, plots
 from etl_assets.search.report_document import document_page, highlighted
@@ -86,7 +87,14 @@ def test_nothing_of_a_document_runs_or_loads_in_its_page() -> None:
     stated = [relation(EVIL) | {"subject_name": EVIL, "object_name": EVIL, "certainty": EVIL, "kind": EVIL}]
     labels = [{"kind": EVIL, "label": EVIL, "score": 0.9, "accepted": True, "evidence": [{"text": EVIL, "page": 1}]}]
     one = document(EVIL, EVIL, path=EVIL, mentions=rows, relations=[*stated])
-    over = Overview(EVIL, [(VIEW, one.document)], [(EVIL, 1)], 0, {EVIL: [(EVIL, 2)]}, [(Entity("a", EVIL, EVIL), 3)])
+    over = Overview(
+        EVIL,
+        [(VIEW, one.document)],
+        [(EVIL, 1)],
+        0,
+        {EVIL: [(EVIL, 2)]},
+        [RankedEntity(Entity("a", EVIL, EVIL), 3, 1.5)],
+    )
     over.actors, over.together = [Entity("a", "group", EVIL), Entity("b", "group", EVIL)], {(0, 1): 2}
     for page in (document_page(one, labels), collection_page(over)):
         found = Tags(page)
