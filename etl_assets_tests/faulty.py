@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from etl_assets.errors import TransientError
-from etl_assets.protocols.graph import MentionEdge
+from etl_assets.protocols.graph import MentionEdge, RelationEdge
 from etl_assets.protocols.objects import (
     Arrivals,
     Blobs,
@@ -308,9 +308,13 @@ class FaultyGraph(_FaultyStore):
     A write is one store transaction, so a HALF_WRITE keeps nothing.
     """
 
-    def write(self, edges: Sequence[MentionEdge]) -> None:
+    def write(self, edges: Sequence[MentionEdge], relations: Sequence[RelationEdge] = ()) -> None:
         other = [replace(edge, count=edge.count + 1) for edge in edges]
-        self._write("write", lambda: self._inner.write(edges), lambda: None, lambda: self._inner.write(other))
+        denied = [replace(one, negated=not one.negated) for one in relations]
+        self._write(
+            "write", lambda: self._inner.write(edges, relations), lambda: None,
+            lambda: self._inner.write(other, denied),
+        )  # fmt: skip
 
     def remove(self, publications: Sequence[int]) -> None:
         self._write("remove", lambda: self._inner.remove(publications), lambda: None)

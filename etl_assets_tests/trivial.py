@@ -323,6 +323,6 @@ def contents(home: Home, tenant: str = "acme", collection: str = "reports") -> d
                 ]
         shown[store] = sorted(found)
     edges = home.stores.graph.edges(tenant, collection)
-    shown["graph"] = sorted((names.get(e.publication, f"?{e.publication}"), e.entity_id) for e in edges)
+    shown["graph"] = sorted((names.get(e.publication, f"?{e.publication}"), e.edge_id) for e in edges)
     shown["orphans"] = list(home.stores.graph.orphans(tenant))
     return shown

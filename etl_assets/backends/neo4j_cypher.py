@@ -3,13 +3,22 @@
 import hashlib
 import json
 
-from etl_assets.protocols.graph import MentionEdge, Scope
+from etl_assets.protocols.graph import MentionEdge, RelationEdge, Scope
 
-# ``$visible`` is a list of {collection, highest, hidden: [[low, high], ...]}; ``m`` is the edge that is walked.
-_SEEN = """
-m.tenant = $tenant AND any(v IN $visible WHERE v.collection = m.collection AND m.publication <= v.highest
-    AND none(r IN v.hidden WHERE r[0] <= m.publication AND m.publication <= r[1]))
-"""
+
+def seen(edge: str) -> str:
+    """The condition under which the reader sees the relationship that a statement calls ``edge``.
+
+    ``$visible`` is a list of {collection, highest, hidden: [[low, high], ...]}, see ``visible_parameters``.
+    """
+    return (
+        f"{edge}.tenant = $tenant AND any(v IN $visible WHERE v.collection = {edge}.collection "
+        f"AND {edge}.publication <= v.highest "
+        f"AND none(r IN v.hidden WHERE r[0] <= {edge}.publication AND {edge}.publication <= r[1]))"
+    )
+
+
+_SEEN = seen("m")
 MERGE_ENTITIES = """
 UNWIND $rows AS r MERGE (e:Entity {key: r.key})
 ON CREATE SET e.tenant = r.tenant, e.entity_id = r.entity_id, e.folded = r.folded
@@ -28,20 +37,20 @@ COUNTS = """
 MATCH (d:Document) WHERE d.publication IN $publications
 MATCH (d)-[m:MENTIONS]->() RETURN d.publication, count(m)
 """
+MENTIONED = """
+MATCH (d:Document) WHERE d.publication IN $publications MATCH (d)-[:MENTIONS]->(e:Entity) RETURN DISTINCT e.key
+"""
 # A property written is a lock held until the commit: two removals that take the last two edges of one entity would each
 # see the other's, and both would leave the entity behind. In order of the keys, so that they do not deadlock.
-LOCK_ENTITIES = """
-MATCH (d:Document) WHERE d.publication IN $publications
-MATCH (d)-[:MENTIONS]->(e:Entity) WITH DISTINCT e ORDER BY e.key SET e.tenant = e.tenant RETURN e.key
-"""
+LOCK_ENTITIES = "UNWIND $keys AS key MATCH (e:Entity {key: key}) SET e.tenant = e.tenant"
 DELETE_EDGES = "MATCH (d:Document)-[m:MENTIONS]->() WHERE d.publication IN $publications DELETE m"
 DELETE_DOCUMENTS = "MATCH (d:Document) WHERE d.publication IN $publications DELETE d"
 # No DETACH: an edge that another transaction adds meanwhile makes this one fail and be run again.
 DELETE_ENTITIES = """
-UNWIND $keys AS key MATCH (e:Entity {key: key}) WHERE NOT EXISTS { (e)<-[:MENTIONS]-() } DELETE e
+UNWIND $keys AS key MATCH (e:Entity {key: key}) WHERE NOT EXISTS { (e)--() } DELETE e
 """
 ORPHANS = """
-MATCH (e:Entity) WHERE e.tenant = $tenant AND NOT EXISTS { (e)<-[:MENTIONS]-() } RETURN e.entity_id
+MATCH (e:Entity) WHERE e.tenant = $tenant AND NOT EXISTS { (e)--() } RETURN e.entity_id
 """
 DOCUMENT_PAGE = """
 MATCH (d:Document) WHERE d.place = $place AND d.key > $after
@@ -93,8 +102,8 @@ def key_of(*parts: str | int) -> str:
     return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
 
 
-def document_key(edge: MentionEdge) -> str:
-    """Identity of the document node an edge starts from: one publication of one document."""
+def document_key(edge: MentionEdge | RelationEdge) -> str:
+    """Identity of the document node that an edge is of: one publication of one document."""
     return key_of(edge.tenant, edge.collection, edge.document_id, edge.publication)
 
 
@@ -108,18 +117,17 @@ def place_of(tenant: str, collection: str) -> str:
     return f"{tenant}/{collection}"
 
 
-def entity_row(edge: MentionEdge) -> dict[str, object]:
+def entity_row(tenant: str, entity_id: str) -> dict[str, object]:
     """A row for MERGE_ENTITIES."""
-    entity_id = edge.entity.entity_id
     return {
-        "key": key_of(edge.tenant, entity_id),
-        "tenant": edge.tenant,
+        "key": key_of(tenant, entity_id),
+        "tenant": tenant,
         "entity_id": entity_id,
-        "folded": folded_key(edge.tenant, entity_id),
+        "folded": folded_key(tenant, entity_id),
     }
 
 
-def document_row(edge: MentionEdge) -> dict[str, object]:
+def document_row(edge: MentionEdge | RelationEdge) -> dict[str, object]:
     """A row for MERGE_DOCUMENTS."""
     return {
         "key": document_key(edge),

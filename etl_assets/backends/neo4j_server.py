@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from etl_assets.backends.circuit import CircuitBreaker, Unavailable
 from etl_assets.backends.neo4j_driver import Neo4jAccess, Neo4jDrivers
+from etl_assets.backends.neo4j_relations import SCHEMA as RELATIONS_SCHEMA
 from etl_assets.backends.ownership import Installation, foreign
 from etl_assets.errors import ConfigError, PermanentError, TransientError
 
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 1
-"""Version of the constraints and indexes below, kept in the node ``(:EtlAssetsSchema {name: 'graph'})``."""
+SCHEMA_VERSION = 2
+"""Version of the constraints and indexes below, kept in the node ``(:EtlAssetsSchema {name: 'graph'})``.
+
+1 had no relations between entities: such a database gets their indexes, and the next run publishes what they serve.
+"""
 
 SCHEMES = ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc")
 
@@ -38,6 +42,7 @@ SCHEMA = (
     "CREATE INDEX etl_entity_tenant IF NOT EXISTS FOR (e:Entity) ON (e.tenant)",
     "CREATE INDEX etl_entity_folded IF NOT EXISTS FOR (e:Entity) ON (e.folded)",
     "CREATE INDEX etl_mention_folded IF NOT EXISTS FOR ()-[m:MENTIONS]-() ON (m.folded)",
+    *RELATIONS_SCHEMA,
 )
 _SCHEMA_VERSION = "MATCH (s:EtlAssetsSchema {name: 'graph'}) RETURN s.version"
 _SET_SCHEMA_VERSION = "MERGE (s:EtlAssetsSchema {name: 'graph'}) SET s.version = $version"
@@ -145,7 +150,8 @@ class Neo4jServer:
             PermanentError: a newer release made the schema, the server is too old, or as for ``read``.
         """
         self.version()
-        if self._schema_version() is None:
+        held = self._schema_version()
+        if held is None or held < SCHEMA_VERSION:
             for statement in SCHEMA:
                 self._alter(statement)
             self._wait_for_indexes()

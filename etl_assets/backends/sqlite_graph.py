@@ -4,16 +4,39 @@ Tables, bound parameters and short transactions only; what a walk means is said 
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from json import dumps
 from pathlib import Path
-from typing import TypeVar
 
 from etl_assets.backends.sqlite_graph_file import GraphFile
-from etl_assets.protocols.graph import Entity, MentionEdge, Neighbour, Scope, StoredEdge, edge_digest
-
-Identity = TypeVar("Identity", bound=tuple[str | int, ...])
+from etl_assets.backends.sqlite_graph_keys import (
+    document_keys,
+    document_of,
+    entity_keys,
+    keys_of,
+    label_keys,
+    label_of,
+    sweep,
+)
+from etl_assets.backends.sqlite_relations import (
+    READ_ROWS,
+    count_relations,
+    insert_relations,
+    relations_of,
+    remove_relations,
+    stored_relations,
+)
+from etl_assets.protocols.graph import (
+    Entity,
+    MentionEdge,
+    Neighbour,
+    RelationEdge,
+    Scope,
+    StoredEdge,
+    edge_digest,
+    relation_order,
+)
 
 DOCUMENTS_PER_HOP = 2_000
 """How many documents one hop walks through, shared evenly among the entities it starts from, newest first.
@@ -27,14 +50,6 @@ DOCUMENTS_PER_ENTITY = 20
 EDGES_PER_HOP = 100_000
 """A hop stops after the document that passes this number of edges."""
 
-READ_ROWS = 4_096
-
-# Asked one by one: SQLite's JSON functions cut a text at its first NUL.
-_ENTITY_KEY = "SELECT entity_key FROM entities WHERE tenant = ? AND entity_id = ?"
-_LABEL_KEY = "SELECT label_key FROM labels WHERE entity_key = ? AND entity_type = ? AND name = ?"
-_DOCUMENT_KEY = """
-SELECT document_key FROM documents WHERE publication = ? AND document_id = ? AND tenant = ? AND collection = ?
-"""
 _ENTITY_DOCUMENTS = """
 SELECT d.document_key, d.publication, d.document_id, d.collection FROM edges e
 JOIN documents d ON d.document_key = e.document_key
@@ -99,27 +114,30 @@ class SqliteGraph:
         """Close the idle connections. The graph may be used again afterwards."""
         self._file.close()
 
-    def write(self, edges: Sequence[MentionEdge]) -> None:
+    def write(self, edges: Sequence[MentionEdge], relations: Sequence[RelationEdge] = ()) -> None:
         """See ``KnowledgeGraph.write``: durable on return."""
-        if not edges:
+        if not edges and not relations:
             return
+        named = [(edge.tenant, edge.entity) for edge in edges]
+        named += [(one.tenant, entity) for one in relations for entity in (one.subject, one.object)]
         with self._file.writing() as db:
             known = db.execute("SELECT coalesce(max(document_key), 0) FROM documents").fetchone()[0]
-            entities = _entity_keys(db, edges)
-            labels = _label_keys(db, edges, entities)
-            documents = _document_keys(db, edges)
+            entities = entity_keys(db, named)
+            labels = label_keys(db, named, entities)
+            documents = document_keys(db, [*map(document_of, edges), *map(document_of, relations)])
             rows = [
                 (
-                    documents[_document_of(edge)], entities[edge.tenant, edge.entity.entity_id], edge.publication,
-                    labels[_label_of(edge, entities)], edge.count, float(edge.confidence), edge.chunk_id,
-                    edge.page, edge.start, edge.end,
+                    documents[document_of(edge)], entities[edge.tenant, edge.entity.entity_id], edge.publication,
+                    labels[label_of(edge.tenant, edge.entity, entities)], edge.count, float(edge.confidence),
+                    edge.chunk_id, edge.page, edge.start, edge.end,
                 )
                 for edge in edges
             ]  # fmt: skip
             db.executemany("INSERT OR REPLACE INTO edges VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            insert_relations(db, relations, documents, entities, labels)
             # Only a repeated write can leave a name behind that no edge states any more.
             if any(key <= known for key in documents.values()):
-                _sweep(db, set(entities.values()))
+                sweep(db, set(entities.values()))
 
     def counts(self, publications: Sequence[int]) -> Mapping[int, int]:
         """See ``KnowledgeGraph.counts``."""
@@ -128,8 +146,14 @@ class SqliteGraph:
             JOIN documents d ON d.publication = x.value JOIN edges e ON e.document_key = d.document_key
             GROUP BY d.publication
         """
+        numbers = _numbers(publications)
         with self._file.reading() as db:
-            return dict(db.execute(statement, (_numbers(publications),))) if db else {}
+            if db is None:
+                return {}
+            held: dict[int, int] = dict(db.execute(statement, (numbers,)))
+            for number, count in count_relations(db, numbers).items():
+                held[number] = held.get(number, 0) + count
+            return held
 
     def remove(self, publications: Sequence[int]) -> None:
         """See ``KnowledgeGraph.remove``."""
@@ -144,14 +168,17 @@ class SqliteGraph:
         with self._file.writing() as db:
             touched = {row[0] for row in db.execute("SELECT DISTINCT entity_key FROM edges WHERE " + of_gone, gone)}
             db.execute("DELETE FROM edges WHERE " + of_gone, gone)
+            touched |= remove_relations(db, of_gone, *gone)
             db.execute("DELETE FROM documents WHERE publication IN (SELECT value FROM json_each(?))", gone)
-            _sweep(db, touched)
+            sweep(db, touched)
 
     def orphans(self, tenant: str) -> Sequence[str]:
         """See ``KnowledgeGraph.orphans``; ascending."""
         statement = """
-            SELECT entity_id FROM entities n
-            WHERE tenant = ? AND NOT EXISTS (SELECT 1 FROM edges e WHERE e.entity_key = n.entity_key) ORDER BY 1
+            SELECT entity_id FROM entities n WHERE tenant = ?
+            AND NOT EXISTS (SELECT 1 FROM edges e WHERE e.entity_key = n.entity_key)
+            AND NOT EXISTS (SELECT 1 FROM relations r WHERE r.subject_key = n.entity_key)
+            AND NOT EXISTS (SELECT 1 FROM relations r WHERE r.object_key = n.entity_key) ORDER BY 1
         """
         with self._file.reading() as db:
             return [row[0] for row in db.execute(statement, (tenant,))] if db else []
@@ -164,7 +191,7 @@ class SqliteGraph:
         count = "SELECT count(*) FROM entities WHERE tenant = ?"
         with self._file.writing() as db:
             before = db.execute(count, (tenant,)).fetchone()[0]
-            _sweep(db, {row[0] for row in db.execute(keys, (tenant,))})
+            sweep(db, {row[0] for row in db.execute(keys, (tenant,))})
             return int(before - db.execute(count, (tenant,)).fetchone()[0])
 
     def discard(self) -> None:
@@ -182,15 +209,17 @@ class SqliteGraph:
                 return
             statement = _STORED_EDGES
             bound: tuple[str, ...] = (tenant, collection)
-            if publications is not None:
+            numbers = None if publications is None else _numbers(publications)
+            if numbers is not None:
                 statement += "AND d.publication IN (SELECT value FROM json_each(?))"
-                bound = (*bound, _numbers(publications))
+                bound = (*bound, numbers)
             cursor = db.execute(statement, bound)
             while rows := cursor.fetchmany(READ_ROWS):
                 for publication, document, entity_id, entity_type, name, *rest in rows:
                     entity = Entity(entity_id, entity_type, name)
                     edge = MentionEdge(tenant, collection, document, publication, entity, *rest)
                     yield StoredEdge(publication, document, entity_id, edge_digest(edge))
+            yield from stored_relations(db, tenant, collection, numbers)
 
     def entities_of(self, scope: Scope, publications: Sequence[int], *, limit: int) -> list[Neighbour]:
         """See ``KnowledgeGraph.entities_of``."""
@@ -212,7 +241,7 @@ class SqliteGraph:
         with self._file.reading(scope) as db:
             if db is None:
                 return []
-            frontier = _keys_of(db, scope.tenant, entity_ids)
+            frontier = keys_of(db, scope.tenant, entity_ids)
             seen = set(frontier)
             for hop in range(1, hops + 1):
                 # Nearer entities come first, so once the limit is reached no further hop can add a row.
@@ -246,75 +275,27 @@ class SqliteGraph:
         found: set[tuple[str, int]] = set()
         with self._file.reading(scope) as db:
             if db is not None:
-                for key in _keys_of(db, scope.tenant, entity_ids):
+                for key in keys_of(db, scope.tenant, entity_ids):
                     rows = db.execute(_ENTITY_DOCUMENTS, (key, scope.tenant))
                     found.update((collection, publication) for _, publication, _, collection in rows)
         return sorted(found)
 
+    def relations(
+        self, scope: Scope, entity_ids: Sequence[str], *, among: Collection[str] | None = None,
+        kinds: Collection[str] = (), each: int,
+    ) -> list[RelationEdge]:  # fmt: skip
+        """See ``KnowledgeGraph.relations``."""
+        found: set[RelationEdge] = set()
+        with self._file.reading(scope) as db:
+            if db is not None:
+                others = None if among is None else keys_of(db, scope.tenant, sorted(among))
+                for key in keys_of(db, scope.tenant, entity_ids):
+                    found.update(relations_of(db, scope, key, among=others, kinds=kinds, each=max(each, 0)))
+        return sorted(found, key=relation_order)
+
 
 def _numbers(publications: Iterable[int]) -> str:
     return dumps(sorted({int(number) for number in publications}))
-
-
-def _document_of(edge: MentionEdge) -> tuple[int, str, str, str]:
-    return edge.publication, edge.document_id, edge.tenant, edge.collection
-
-
-def _label_of(edge: MentionEdge, entities: Mapping[tuple[str, str], int]) -> tuple[int, str, str]:
-    return entities[edge.tenant, edge.entity.entity_id], edge.entity.entity_type, edge.entity.name
-
-
-def _keys(db: sqlite3.Connection, statement: str, wanted: Iterable[Identity]) -> dict[Identity, int]:
-    """The key of each of ``wanted`` that the store holds."""
-    found = ((identity, db.execute(statement, identity).fetchone()) for identity in wanted)
-    return {identity: row[0] for identity, row in found if row is not None}
-
-
-def _entity_keys(db: sqlite3.Connection, edges: Sequence[MentionEdge]) -> dict[tuple[str, str], int]:
-    wanted = list(dict.fromkeys((edge.tenant, edge.entity.entity_id) for edge in edges))
-    rows = [(tenant, entity_id, entity_id.casefold()) for tenant, entity_id in wanted]
-    db.executemany("INSERT OR IGNORE INTO entities (tenant, entity_id, folded) VALUES (?, ?, ?)", rows)
-    return _keys(db, _ENTITY_KEY, wanted)
-
-
-def _label_keys(
-    db: sqlite3.Connection, edges: Sequence[MentionEdge], entities: Mapping[tuple[str, str], int]
-) -> dict[tuple[int, str, str], int]:
-    wanted = list(dict.fromkeys(_label_of(edge, entities) for edge in edges))
-    rows = [(*label, label[2].casefold()) for label in wanted]
-    db.executemany("INSERT OR IGNORE INTO labels (entity_key, entity_type, name, folded) VALUES (?, ?, ?, ?)", rows)
-    return _keys(db, _LABEL_KEY, wanted)
-
-
-def _document_keys(db: sqlite3.Connection, edges: Sequence[MentionEdge]) -> dict[tuple[int, str, str, str], int]:
-    wanted = list(dict.fromkeys(_document_of(edge) for edge in edges))
-    statement = "INSERT OR IGNORE INTO documents (publication, document_id, tenant, collection) VALUES (?, ?, ?, ?)"
-    db.executemany(statement, wanted)
-    return _keys(db, _DOCUMENT_KEY, wanted)
-
-
-def _sweep(db: sqlite3.Connection, entity_keys: set[int]) -> None:
-    """Delete the names of these entities that no edge states, and those of the entities that no edge refers to."""
-    touched = (dumps(sorted(entity_keys)),)
-    db.execute(
-        """
-        DELETE FROM labels WHERE entity_key IN (SELECT value FROM json_each(?)) AND NOT EXISTS (
-            SELECT 1 FROM edges e WHERE e.entity_key = labels.entity_key AND e.label_key = labels.label_key)
-        """,
-        touched,
-    )
-    db.execute(
-        """
-        DELETE FROM entities WHERE entity_key IN (SELECT value FROM json_each(?))
-        AND NOT EXISTS (SELECT 1 FROM edges e WHERE e.entity_key = entities.entity_key)
-        """,
-        touched,
-    )
-
-
-def _keys_of(db: sqlite3.Connection, tenant: str, entity_ids: Sequence[str]) -> list[int]:
-    wanted = [(tenant, entity_id) for entity_id in dict.fromkeys(entity_ids)]
-    return sorted(_keys(db, _ENTITY_KEY, wanted).values())
 
 
 def _documents_of(db: sqlite3.Connection, scope: Scope, entity_keys: Sequence[int]) -> list[_Document]:

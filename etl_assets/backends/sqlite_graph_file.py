@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from etl_assets.backends.sqlite_relations import SCHEMA as RELATIONS_SCHEMA
 from etl_assets.errors import PermanentError, TransientError
 from etl_assets.ledger.erasing import rewrite_sqlite
 from etl_assets.protocols.damage import DamagedError
 from etl_assets.protocols.graph import Scope
 from etl_assets.protocols.visibility import Visibility
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""1 had no relations: such a file gets their table, and the next run publishes what goes into it."""
 
 BUSY_TIMEOUT_S = 30.0
 """How long a call waits for another process's write transaction before it raises TransientError."""
@@ -171,13 +173,13 @@ class GraphFile:
 
     def _prepare_schema(self, db: sqlite3.Connection) -> None:
         version = _schema_version(db)
-        if version is None:
+        if version is None or version < SCHEMA_VERSION:
             db.execute("BEGIN IMMEDIATE")
             try:
                 # Another process may have made the tables while this one waited for the lock.
                 version = _schema_version(db)
-                if version is None:
-                    version = _made_schema(db)
+                if version is None or version < SCHEMA_VERSION:
+                    version = _made_schema(db, version)
                 db.commit()
             except BaseException:
                 db.rollback()
@@ -227,9 +229,11 @@ def _schema_version(db: sqlite3.Connection) -> int | None:
     return int(db.execute("SELECT version FROM schema_version").fetchone()[0])
 
 
-def _made_schema(db: sqlite3.Connection) -> int:
-    for statement in SCHEMA.split(";\n"):
+def _made_schema(db: sqlite3.Connection, version: int | None) -> int:
+    missing = [SCHEMA, RELATIONS_SCHEMA] if version is None else [RELATIONS_SCHEMA]
+    for statement in ";\n".join(one.strip().removesuffix(";") for one in missing).split(";\n"):
         db.execute(statement)
+    db.execute("DELETE FROM schema_version")
     db.execute("INSERT INTO schema_version VALUES (?)", (SCHEMA_VERSION,))
     return SCHEMA_VERSION
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from etl_assets.documents.file_checks import FileDifferences, compare_originals, compare_segments
-from etl_assets.documents.store_checks import SOURCES, Differences, compare_all
+from etl_assets.documents.index_rows import SOURCES
+from etl_assets.documents.store_checks import Differences, compare_all
 from etl_assets.ledger import audits
 from etl_assets.ledger.catalogue import Partition
 from etl_assets.ledger.database import digest_of
@@ -121,9 +122,10 @@ def _ask(platform: "Platform", partition: Partition, store: str, lost: Sequence[
     with platform.ledger.reading() as connection:
         shown = audits.known(connection, partition).open
         one = next((held for _, held in sorted(shown.items()) if store in held.stores), None)
-        if store == "graph" or one is None or SOURCES[store] not in one.outputs:
+        stage = SOURCES[store][0]
+        if store == "graph" or one is None or stage not in one.outputs:
             return
-        places = audits.segments_of(connection, [one.outputs[SOURCES[store]]])
+        places = audits.segments_of(connection, [one.outputs[stage]])
         files = segment_files(connection, places)
     if not places or set(places) - set(files) or set(places) & set(lost):
         return

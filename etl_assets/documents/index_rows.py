@@ -1,16 +1,36 @@
 """From stage rows to what the indexes and the graph are given."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from etl_assets.documents.model import CHUNKS, EMBEDDINGS, MENTIONS, RELATIONS
 from etl_assets.ledger.catalogue import Partition
-from etl_assets.protocols.graph import Entity, MentionEdge
+from etl_assets.protocols.graph import Entity, MentionEdge, RelationEdge
 from etl_assets.protocols.indexes import keyword_rows, vector_rows
 
 if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
+
+SOURCES: Mapping[str, tuple[str, ...]] = {
+    "vector": (EMBEDDINGS.name,), "keyword": (CHUNKS.name,), "graph": (MENTIONS.name, RELATIONS.name),
+}  # fmt: skip
+"""The stages that each store is fed from."""
+
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    EMBEDDINGS.name: ("chunk_id", "vector"),
+    CHUNKS.name: ("chunk_id", "text"),
+    MENTIONS.name: ("page", "start", "end", "entity_id", "entity_type", "name", "chunk_id", "confidence"),
+    RELATIONS.name: (
+        "kind", "subject_id", "subject_type", "subject_name", "object_id", "object_type", "object_name",
+        "page", "start", "end", "sentence", "negated", "certainty", "confidence",
+    ),
+}  # fmt: skip
+"""What is read of each of these stages."""
+
+RELATION_KEY = ("page", "start", "end", "kind", "subject_id", "object_id")
+"""What tells one relation of a document from the others."""
 
 
 def vector_table(
@@ -48,6 +68,31 @@ def mention_edges(rows: "pl.DataFrame", partition: Partition, numbers: Mapping[s
         )
         for document, entity, kind, name, chunk, page, start, end, count, confidence in first.rows()
     ]  # fmt: skip
+
+
+def relation_edges(rows: "pl.DataFrame", partition: Partition, numbers: Mapping[str, int]) -> list[RelationEdge]:
+    """One edge per row of ``relations``; of rows that say one thing at one place, the first."""
+    told = rows.unique(("document_id", *RELATION_KEY), keep="first", maintain_order=True).select(
+        "document_id", *COLUMNS[RELATIONS.name]
+    )
+    return [
+        RelationEdge(
+            partition.tenant, partition.collection, document, numbers[document], kind, Entity(*ends[:3]),
+            Entity(*ends[3:6]), *ends[6:],
+        )
+        for document, kind, *ends in told.rows()
+    ]  # fmt: skip
+
+
+def graph_edges(
+    read: Callable[[str], "pl.DataFrame | None"], partition: Partition, numbers: Mapping[str, int]
+) -> tuple[list[MentionEdge], list[RelationEdge]]:
+    """What the graph is given of these documents. ``read`` has their rows at a stage, or ``None`` for none."""
+    mentions, relations = (read(stage) for stage in SOURCES["graph"])
+    return (
+        [] if mentions is None else mention_edges(mentions, partition, numbers),
+        [] if relations is None else relation_edges(relations, partition, numbers),
+    )
 
 
 def _table(

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from etl_assets.documents.index_rows import keyword_table, mention_edges, vector_table
-from etl_assets.documents.model import CHUNKS, EMBEDDINGS, MENTIONS
+from etl_assets.documents.index_rows import COLUMNS, SOURCES, graph_edges, keyword_table, vector_table
 from etl_assets.documents.parameters import Publications
 from etl_assets.errors import TransientError
 from etl_assets.ledger import generations
@@ -252,28 +251,20 @@ class Publisher:
             yield batch
 
     def _row_counts(self, plan: _Plan, store: str, documents: Sequence[str]) -> dict[str, int]:
-        stage = _SOURCE[store]
-        ids = {plan.prepared[document].due.outputs[stage]: document for document in documents}
+        outputs = {document: plan.prepared[document].due.outputs for document in documents}
+        ids = {held[stage]: document for document, held in outputs.items() for stage in SOURCES[store] if stage in held}
         with self._work.ledger.reading() as connection:
             places = output_places(connection, list(ids))
-        return {ids[number]: place.row_count for number, place in places.items()}
+        counts = dict.fromkeys(documents, 0)
+        for number, place in places.items():
+            counts[ids[number]] += place.row_count
+        return counts
 
     def _write_batch(self, plan: _Plan, store: str, documents: Sequence[str]) -> int:
         numbers = {document: plan.numbers[document] for document in documents}
         expected = dict.fromkeys(numbers.values(), 0)
-        rows = self._rows(plan, store, documents)
-        if rows is not None:
-            if store == "graph":
-                edges = mention_edges(rows, self._work.partition, numbers)
-                self._stores.graph.write(edges)
-                for edge in edges:
-                    expected[edge.publication] += 1
-            else:
-                build = vector_table if store == "vector" else keyword_table
-                table = build(rows, numbers, {d: plan.prepared[d].record for d in documents})
-                self._index(store).write(self._space(plan.target.generation_id), table)
-                for number in table["publication"].to_pylist():
-                    expected[number] += 1
+        for number in self._write_rows(plan, store, numbers):
+            expected[number] += 1
         self._read_back(plan, store, numbers, expected)
         with self._work.lease.writing() as connection:
             for number in numbers.values():
@@ -283,10 +274,25 @@ class Publisher:
             ledger_publications.mark_written(connection, written)
         return sum(expected.values())
 
-    def _rows(self, plan: _Plan, store: str, documents: Sequence[str]) -> "pl.DataFrame | None":
-        """The documents' rows at the stage that a store is fed from; ``None`` when they have none."""
-        stage = _SOURCE[store]
-        ids = [plan.prepared[document].due.outputs[stage] for document in documents]
+    def _write_rows(self, plan: _Plan, store: str, numbers: Mapping[str, int]) -> list[int]:
+        """Give a store what it gets of these documents; the publication of each row."""
+        if store == "graph":
+            place, graph = self._work.partition, self._stores.graph
+            edges, relations = graph_edges(lambda stage: self._rows(plan, stage, numbers), place, numbers)
+            graph.write(edges, relations)
+            return [edge.publication for edge in edges] + [one.publication for one in relations]
+        rows = self._rows(plan, SOURCES[store][0], numbers)
+        if rows is None:
+            return []
+        build = vector_table if store == "vector" else keyword_table
+        table = build(rows, numbers, {document: plan.prepared[document].record for document in numbers})
+        self._index(store).write(self._space(plan.target.generation_id), table)
+        return [int(number) for number in table["publication"].to_pylist()]
+
+    def _rows(self, plan: _Plan, stage: str, documents: Iterable[str]) -> "pl.DataFrame | None":
+        """The documents' rows at a stage that a store is fed from; ``None`` when they have none."""
+        due = (plan.prepared[document].due for document in documents)
+        ids = [one.outputs[stage] for one in due if stage in one.outputs]
         outputs: dict[int, list[int]] = {}
         with self._work.ledger.reading() as connection:
             for number, place in output_places(connection, ids).items():
@@ -296,7 +302,7 @@ class Publisher:
         if not outputs:
             return None
         try:
-            return self._work.lake.read(files, outputs, ["document_id", *_COLUMNS[store]])
+            return self._work.lake.read(files, outputs, ["document_id", *COLUMNS[stage]])
         except SegmentLost as lost:
             strike_out(self._work, lost.segment_id)
             raise
@@ -362,7 +368,8 @@ def _draw_rest(connection: Any, work: Work, plan: _Plan) -> None:
 
 def _prepare(due: Due, switches: str) -> _Prepared:
     record = document_record(due)
-    parts = [due.digests[stage] for stage in (CHUNKS.name, EMBEDDINGS.name, MENTIONS.name) if stage in due.digests]
+    feeding = [stage for store in ("keyword", "vector", "graph") for stage in SOURCES[store]]
+    parts = [due.digests[stage] for stage in feeding if stage in due.digests]
     return _Prepared(due, record, digest_of([*parts, record, switches]))
 
 
@@ -370,14 +377,6 @@ def _publication(plan: _Plan, document: str) -> Publication:
     one = plan.prepared[document]
     number = plan.numbers[document]
     return Publication(number, one.due, one.record, one.content_digest, plan.rows[number])
-
-
-_SOURCE = {"vector": EMBEDDINGS.name, "keyword": CHUNKS.name, "graph": MENTIONS.name}
-_COLUMNS = {
-    "vector": ("chunk_id", "vector"),
-    "keyword": ("chunk_id", "text"),
-    "graph": ("page", "start", "end", "entity_id", "entity_type", "name", "chunk_id", "confidence"),
-}
 
 
 def is_as_published(due: Due, switches: str) -> bool:

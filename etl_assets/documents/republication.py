@@ -6,9 +6,9 @@ The old number answers until the commit, as in any publication; so there is no m
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from etl_assets.documents.index_rows import keyword_table, mention_edges, vector_table
+from etl_assets.documents.index_rows import SOURCES, keyword_table, vector_table
 from etl_assets.documents.publication import WRITE_ROWS
-from etl_assets.documents.store_checks import SOURCES, rows_of
+from etl_assets.documents.store_checks import edges_of, rows_of
 from etl_assets.errors import TransientError
 from etl_assets.ledger import publications as ledger_publications
 from etl_assets.ledger import republications
@@ -80,23 +80,32 @@ def _write(
     platform: "Platform", partition: Partition, store: str, part: Sequence[Shown], numbers: Mapping[str, int]
 ) -> None:
     """Write and read back one store's rows."""
-    rows = rows_of(platform, store, [one.outputs[SOURCES[store]] for one in part if SOURCES[store] in one.outputs])
     mine = {one.document_id: numbers[one.document_id] for one in part}
     expected = dict.fromkeys(mine.values(), 0)
     space = IndexSpace(partition.tenant, partition.collection, part[0].generation_id) if part else None
-    if rows is not None and space is not None:
-        if store == "graph":
-            edges = mention_edges(rows, partition, mine)
-            platform.stores.graph.write(edges)
-            written = [edge.publication for edge in edges]
-        else:
-            build = vector_table if store == "vector" else keyword_table
-            table = build(rows, mine, {one.document_id: one.record for one in part})
-            (platform.stores.vector if store == "vector" else platform.stores.keyword).write(space, table)
-            written = table["publication"].to_pylist()
-        for number in written:
+    if space is not None:
+        for number in _write_rows(platform, partition, store, space, part, mine):
             expected[number] += 1
     _read_back(platform, partition, store, space, expected)
+
+
+def _write_rows(
+    platform: "Platform", partition: Partition, store: str, space: IndexSpace, part: Sequence[Shown],
+    numbers: Mapping[str, int],
+) -> list[int]:  # fmt: skip
+    """Give a store what it gets of these documents; the publication of each row."""
+    if store == "graph":
+        edges, relations = edges_of(platform, partition, [one.outputs for one in part], numbers)
+        platform.stores.graph.write(edges, relations)
+        return [edge.publication for edge in edges] + [one.publication for one in relations]
+    stage = SOURCES[store][0]
+    rows = rows_of(platform, stage, [one.outputs[stage] for one in part if stage in one.outputs])
+    if rows is None:
+        return []
+    build = vector_table if store == "vector" else keyword_table
+    table = build(rows, numbers, {one.document_id: one.record for one in part})
+    (platform.stores.vector if store == "vector" else platform.stores.keyword).write(space, table)
+    return [int(number) for number in table["publication"].to_pylist()]
 
 
 def _read_back(

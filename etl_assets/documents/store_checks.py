@@ -1,17 +1,17 @@
 """Whether an index or the graph holds exactly what the ledger says: ids and digests, read back from the store."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from etl_assets.documents.index_rows import mention_edges
-from etl_assets.documents.model import CHUNKS, EMBEDDINGS, MENTIONS, slot_of
+from etl_assets.documents.index_rows import COLUMNS, SOURCES, graph_edges
+from etl_assets.documents.model import slot_of
 from etl_assets.ledger import audits
 from etl_assets.ledger.audits import Held, Known
 from etl_assets.ledger.catalogue import Partition
 from etl_assets.ledger.outputs import batches
 from etl_assets.ledger.segments import segment_files
-from etl_assets.protocols.graph import edge_digest
+from etl_assets.protocols.graph import MentionEdge, RelationEdge, edge_digest, relation_digest
 from etl_assets.protocols.indexes import IndexSpace, RowIndex, text_digest, vector_digest
 
 if TYPE_CHECKING:
@@ -20,17 +20,8 @@ if TYPE_CHECKING:
     from etl_assets.documents.platform import Platform
 
 DOCUMENTS_AT_ONCE = 256
-SOURCES = {"vector": EMBEDDINGS.name, "keyword": CHUNKS.name, "graph": MENTIONS.name}
-"""The stage that each store is fed from."""
-
-_COLUMNS = {
-    "vector": ("chunk_id", "vector"),
-    "keyword": ("chunk_id", "text"),
-    "graph": ("page", "start", "end", "entity_id", "entity_type", "name", "chunk_id", "confidence"),
-}
-
 Stored = Mapping[int, Mapping[str, str]]
-"""Publication -> id of a row (chunk, or entity) -> its digest."""
+"""Publication -> id of a row (chunk, entity or relation) -> its digest."""
 
 TWICE = "twice"
 """In place of the digest of a row that a store holds more than once."""
@@ -115,8 +106,9 @@ def compare_all(
         ended = audits.ended(connection, [number for _, number in found.rows])
         steady = [one for number, one in after.open.items() if number in before.open and store in one.stores]
         if lost is not None:
-            unread = audits.without_rows(connection, [one.outputs.get(SOURCES[store], 0) for one in steady], lost)
-            steady = [one for one in steady if one.outputs.get(SOURCES[store], 0) not in unread]
+            outputs = {number for one in steady for number in _feeding(store, one.outputs)}
+            unread = audits.without_rows(connection, sorted(outputs), lost)
+            steady = [one for one in steady if unread.isdisjoint(_feeding(store, one.outputs))]
     differences.is_ahead = any(number > after.highest_drawn for _, number in found.rows)
     for generation in sorted({one.generation_id for one in steady}):  # a document has one number in each
         mine = [one for one in steady if one.generation_id == generation]
@@ -148,15 +140,18 @@ def expected_rows(
     Raises:
         SegmentLost: the lake does not hold them any more.
     """
-    stage = SOURCES[store]
-    digests = _DIGESTS[store]
+    stage = SOURCES[store][0]
     for part in _by_generation(held):
-        rows = rows_of(platform, store, [one.outputs[stage] for one in part if stage in one.outputs])
-        yield part, {} if rows is None else digests(rows, partition, part)
+        if store == "graph":
+            yield part, _edge_digests(platform, partition, part)
+            continue
+        rows = rows_of(platform, stage, [one.outputs[stage] for one in part if stage in one.outputs])
+        digests = _vector_digests if store == "vector" else _text_digests
+        yield part, {} if rows is None else digests(rows, part)
 
 
-def rows_of(platform: "Platform", store: str, output_ids: Sequence[int]) -> "pl.DataFrame | None":
-    """What a store is given of these outputs, from the lake; ``None`` when they have no rows.
+def rows_of(platform: "Platform", stage: str, output_ids: Sequence[int]) -> "pl.DataFrame | None":
+    """What stores are given of these outputs of a stage, from the lake; ``None`` when they have no rows.
 
     Raises:
         SegmentLost: the lake does not hold them any more.
@@ -164,7 +159,26 @@ def rows_of(platform: "Platform", store: str, output_ids: Sequence[int]) -> "pl.
     with platform.ledger.reading() as connection:
         wanted = audits.segments_of(connection, output_ids)
         files = segment_files(connection, wanted)
-    return platform.lake.read(files, wanted, ["document_id", *_COLUMNS[store]]) if wanted else None
+    return platform.lake.read(files, wanted, ["document_id", *COLUMNS[stage]]) if wanted else None
+
+
+def edges_of(
+    platform: "Platform", partition: Partition, outputs: Sequence[Mapping[str, int]], numbers: Mapping[str, int]
+) -> tuple[list[MentionEdge], list[RelationEdge]]:
+    """What the graph is given of the documents with these outputs (stage -> id), under these numbers.
+
+    Raises:
+        SegmentLost: the lake does not hold them any more.
+    """
+
+    def read(stage: str) -> "pl.DataFrame | None":
+        return rows_of(platform, stage, [one[stage] for one in outputs if stage in one])
+
+    return graph_edges(read, partition, numbers)
+
+
+def _feeding(store: str, outputs: Mapping[str, int]) -> list[int]:
+    return [outputs[stage] for stage in SOURCES[store] if stage in outputs]
 
 
 def _by_generation(held: Sequence[Held]) -> Iterator[Sequence[Held]]:
@@ -173,28 +187,26 @@ def _by_generation(held: Sequence[Held]) -> Iterator[Sequence[Held]]:
         yield from batches([one for one in held if one.generation_id == generation_id], DOCUMENTS_AT_ONCE)
 
 
-def _vector_digests(rows: "pl.DataFrame", _partition: Partition, held: Sequence[Held]) -> Stored:
+def _vector_digests(rows: "pl.DataFrame", held: Sequence[Held]) -> Stored:
     import numpy as np
 
     vectors = [np.asarray(vector, dtype=np.float32) for vector in rows["vector"].to_list()]
     return _by_publication(rows, held, [vector_digest(vector) for vector in vectors])
 
 
-def _text_digests(rows: "pl.DataFrame", _partition: Partition, held: Sequence[Held]) -> Stored:
+def _text_digests(rows: "pl.DataFrame", held: Sequence[Held]) -> Stored:
     return _by_publication(rows, held, [text_digest(text) for text in rows["text"].to_list()])
 
 
-def _edge_digests(rows: "pl.DataFrame", partition: Partition, held: Sequence[Held]) -> Stored:
+def _edge_digests(platform: "Platform", partition: Partition, held: Sequence[Held]) -> Stored:
     numbers = {one.document_id: one.publication for one in held}
+    edges, relations = edges_of(platform, partition, [one.outputs for one in held], numbers)
     found: dict[int, dict[str, str]] = {}
-    for edge in mention_edges(rows.drop("output_id"), partition, numbers):
+    for edge in edges:
         found.setdefault(edge.publication, {})[edge.entity.entity_id] = edge_digest(edge)
+    for one in relations:
+        found.setdefault(one.publication, {})[one.edge_id] = relation_digest(one)
     return found
-
-
-_DIGESTS: Mapping[str, Callable[["pl.DataFrame", Partition, Sequence[Held]], Stored]] = {
-    "vector": _vector_digests, "keyword": _text_digests, "graph": _edge_digests,
-}  # fmt: skip
 
 
 def _by_publication(rows: "pl.DataFrame", held: Sequence[Held], digests: Iterable[str]) -> Stored:
@@ -251,7 +263,7 @@ def _stored(
 ) -> Iterator[tuple[int, str, str, str]]:
     if space is None:
         for edge in platform.stores.graph.edges(partition.tenant, partition.collection, publications=only):
-            yield edge.publication, edge.document_id, edge.entity_id, edge.digest
+            yield edge.publication, edge.document_id, edge.edge_id, edge.digest
         return
     for row in index_of(platform, store).rows(space, publications=only):
         yield row.publication, row.document_id, row.chunk_id, row.digest
@@ -267,23 +279,30 @@ def _slot(document: str) -> int:
 def _compare(
     differences: Differences, store: str, found: Stored, expected: Iterable[tuple[Sequence[Held], Stored]]
 ) -> None:
-    what = "entity" if store == "graph" else "chunk"
     for part, wanted in expected:
         for one in part:
             there, should = found.get(one.publication, {}), wanted.get(one.publication, {})
             differences.rows += len(should)
-            line = f"{one.path}: publication {one.publication}, {what} "
-            differences.missing += [f"{line}{row} is missing" for row in sorted(should.keys() - there.keys())]
-            differences.orphaned += [f"{line}{row} is a stranger" for row in sorted(there.keys() - should.keys())]
+            line = f"{one.path}: publication {one.publication}, "
+            names = {row: f"{line}{_named(store, row)}" for row in should.keys() | there.keys()}
+            differences.missing += [f"{names[row]} is missing" for row in sorted(should.keys() - there.keys())]
+            differences.orphaned += [f"{names[row]} is a stranger" for row in sorted(there.keys() - should.keys())]
             for row in sorted(should.keys() & there.keys()):
                 if there[row] != should[row]:
                     differences.altered.append(
-                        f"{line}{row} {'is there twice' if there[row] == TWICE else 'was altered'}"
+                        f"{names[row]} {'is there twice' if there[row] == TWICE else 'was altered'}"
                     )
             if should != dict(there):
                 differences.documents.add(one.document_id)
                 differences.wrong.add(one.publication)
                 differences.wrong_paths.add(one.path)
+
+
+def _named(store: str, row: str) -> str:
+    """A row in words: the id of a relation says what it is."""
+    if store == "graph":
+        return row if row.startswith("relation ") else f"entity {row}"
+    return f"chunk {row}"
 
 
 def _find_strangers(

@@ -1,6 +1,9 @@
-"""The knowledge graph: entities, documents, and the edges between them, each edge under a publication number."""
+"""The knowledge graph: entities, documents, and the edges between them, each edge under a publication number.
 
-from collections.abc import Iterator, Mapping, Sequence
+Edges are of two sorts: a document mentions an entity, and a sentence of a document relates one entity to another.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,13 +36,51 @@ class MentionEdge:
     end: int
 
 
+RELATION_KINDS = ("USES", "TARGETS", "EXPLOITS", "ATTRIBUTED_TO", "RELATES_TO")
+"""Every kind that a relation may have: a store may keep each of them by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelationEdge:
+    """Entity -> entity: what one sentence of one document states of the two.
+
+    ``sentence`` stands at ``[start:end)`` of ``page`` (from 1, code points); ``negated`` and ``certainty`` are what it
+    says of its own statement, ``confidence`` in (0, 1] is that of the reading. Two sentences that contradict one
+    another are two edges. In one publication no two have the same kind, subject, object and place.
+    """
+
+    tenant: str
+    collection: str
+    document_id: str
+    publication: int
+    kind: str
+    subject: Entity
+    object: Entity
+    page: int
+    start: int
+    end: int
+    sentence: str
+    negated: bool
+    certainty: str
+    confidence: float
+
+    @property
+    def edge_id(self) -> str:
+        """What tells it from the other edges of its publication, readable: no entity's id looks like it."""
+        place = f"page {self.page}, characters {self.start} to {self.end}"
+        return f"relation {self.subject.entity_id} {self.kind} {self.object.entity_id}, {place}"
+
+
 @dataclass(frozen=True, slots=True)
 class StoredEdge:
-    """One edge as the store holds it now; ``digest`` covers every field of the edge and its entity."""
+    """One edge as the store holds it now; ``digest`` covers every field of the edge and its entities.
+
+    ``edge_id`` is the entity that the document mentions, or that of the ``RelationEdge``.
+    """
 
     publication: int
     document_id: str
-    entity_id: str
+    edge_id: str
     digest: str
 
 
@@ -68,12 +109,12 @@ class Neighbour:
 class KnowledgeGraph(Protocol):
     """Every method may raise TransientError."""
 
-    def write(self, edges: Sequence[MentionEdge]) -> None:
+    def write(self, edges: Sequence[MentionEdge], relations: Sequence[RelationEdge] = ()) -> None:
         """Add edges and their entities in one store transaction; a repeated write replaces itself."""
         ...
 
     def counts(self, publications: Sequence[int]) -> Mapping[int, int]:
-        """Edges held of each publication, read back; a publication without edges is absent."""
+        """Edges of both sorts held of each publication, read back; a publication without edges is absent."""
         ...
 
     def remove(self, publications: Sequence[int]) -> None:
@@ -92,7 +133,8 @@ class KnowledgeGraph(Protocol):
         ...
 
     def edges(self, tenant: str, collection: str, *, publications: Sequence[int] | None = None) -> Iterator[StoredEdge]:
-        """Every edge the store holds of a collection, visible or not; ``publications``: only of these."""
+        """Every edge of both sorts that the store holds of a collection, visible or not; ``publications``: only of
+        these."""
         ...
 
     def entities_of(self, scope: Scope, publications: Sequence[int], *, limit: int) -> list[Neighbour]:
@@ -114,16 +156,54 @@ class KnowledgeGraph(Protocol):
         """(collection, publication) of every visible document that mentions any of these entities, ascending."""
         ...
 
+    def relations(
+        self, scope: Scope, entity_ids: Sequence[str], *, among: Collection[str] | None = None,
+        kinds: Collection[str] = (), each: int,
+    ) -> list[RelationEdge]:  # fmt: skip
+        """Visible relations with one of these entities at an end, and one of ``among`` at the other if it is given.
+
+        Of each entity the newest ``each`` as subject and as many as object: by publication, newest first, then by
+        document, page, place, kind, subject and object, which is the order of the answer too. ``kinds``: only of these.
+        """
+        ...
+
+
+def relation_order(one: RelationEdge) -> tuple[int, str, int, int, int, str, str, str]:
+    """The order in which relations are given: newest publication first, then by place and what is stated there."""
+    return (
+        -one.publication, one.document_id, one.page, one.start, one.end, one.kind, one.subject.entity_id,
+        one.object.entity_id,
+    )  # fmt: skip
+
 
 def edge_digest(edge: MentionEdge) -> str:
     """Digest of one edge and its entity as stored: BLAKE2b-128 over every field as canonical JSON, in hex."""
+    return _digest(
+        [
+            edge.tenant, edge.collection, edge.document_id, edge.publication, *_fields(edge.entity),
+            edge.count, float(edge.confidence), edge.chunk_id, edge.page, edge.start, edge.end,
+        ]
+    )  # fmt: skip
+
+
+def relation_digest(one: RelationEdge) -> str:
+    """Digest of one relation and its entities as stored, as ``edge_digest``."""
+    return _digest(
+        [
+            one.tenant, one.collection, one.document_id, one.publication, one.kind, *_fields(one.subject),
+            *_fields(one.object), one.page, one.start, one.end, one.sentence, one.negated, one.certainty,
+            float(one.confidence),
+        ]
+    )  # fmt: skip
+
+
+def _fields(entity: Entity) -> tuple[str, str, str]:
+    return entity.entity_id, entity.entity_type, entity.name
+
+
+def _digest(fields: Sequence[str | int | float | bool]) -> str:
     import hashlib
     import json
 
-    fields = [
-        edge.tenant, edge.collection, edge.document_id, edge.publication,
-        edge.entity.entity_id, edge.entity.entity_type, edge.entity.name,
-        edge.count, float(edge.confidence), edge.chunk_id, edge.page, edge.start, edge.end,
-    ]  # fmt: skip
     canonical = json.dumps(fields, separators=(",", ":"))
     return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()

@@ -10,7 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl_assets.backends.sqlite_graph import SqliteGraph
-from etl_assets.protocols.graph import Entity, KnowledgeGraph, MentionEdge, Neighbour, Scope, StoredEdge, edge_digest
+from etl_assets.protocols.graph import (
+    RELATION_KINDS,
+    Entity,
+    KnowledgeGraph,
+    MentionEdge,
+    Neighbour,
+    RelationEdge,
+    Scope,
+    StoredEdge,
+    edge_digest,
+    relation_digest,
+    relation_order,
+)
 from etl_assets.protocols.visibility import Visibility
 from etl_assets_tests.conformance.index_rows import visibilities
 
@@ -28,10 +40,25 @@ def edge(publication: int, entity: str, *, tenant: str = "acme", collection: str
     )  # fmt: skip
 
 
-def stored(edges: Sequence[MentionEdge]) -> list[StoredEdge]:
-    return sorted(
-        (StoredEdge(e.publication, e.document_id, e.entity.entity_id, edge_digest(e)) for e in edges), key=str
-    )
+def relation(
+    publication: int, subject: str, kind: str, target: str, *, at: int = 0, collection: str = "reports",
+    tenant: str = "acme", negated: bool = False,
+) -> RelationEdge:  # fmt: skip
+    ends = [Entity(one, one.partition(":")[0], one.partition(":")[2].title()) for one in (subject, target)]
+    return RelationEdge(
+        tenant, collection, f"document-{publication}", publication, kind, *ends, page=1, start=at, end=at + 9,
+        sentence=f"\u201c{subject}\u201d {kind} {target}", negated=negated, certainty="likely", confidence=0.1 + 0.2,
+    )  # fmt: skip
+
+
+def stored(edges: Sequence[MentionEdge | RelationEdge]) -> list[StoredEdge]:
+    return sorted((stored_as(e) for e in edges), key=str)
+
+
+def stored_as(e: MentionEdge | RelationEdge) -> StoredEdge:
+    if isinstance(e, RelationEdge):
+        return StoredEdge(e.publication, e.document_id, e.edge_id, relation_digest(e))
+    return StoredEdge(e.publication, e.document_id, e.entity.entity_id, edge_digest(e))
 
 
 def held(graph: KnowledgeGraph, collection: str = "reports", tenant: str = "acme") -> list[StoredEdge]:
@@ -71,6 +98,7 @@ def test_a_graph_never_written_is_empty_in_every_way(graph: KnowledgeGraph) -> N
     assert graph.neighbours(EVERYTHING, ["group:g1"], hops=2, limit=5) == []
     assert graph.find(EVERYTHING, "g1", limit=5) == []
     assert graph.mentioning(EVERYTHING, ["group:g1"]) == []
+    assert graph.relations(EVERYTHING, ["group:g1"], each=5) == []
 
 
 def test_edges_read_back_are_the_edges_written(graph: KnowledgeGraph) -> None:
@@ -217,6 +245,95 @@ def test_entities_of_documents_come_by_number_of_documents_then_id(graph: Knowle
     assert graph.entities_of(EVERYTHING, [3, 2, 1, 1], limit=1) == found[:1]
 
 
+# What g1 does, told by three documents; the third says the contrary of the first.
+STATED = [
+    relation(1, "group:g1", "USES", "malware:m1"), relation(1, "group:g1", "TARGETS", "sector:banks", at=20),
+    relation(2, "malware:m1", "EXPLOITS", "cve:1"), relation(2, "group:g2", "ATTRIBUTED_TO", "location:ir"),
+    relation(3, "group:g1", "USES", "malware:m1", negated=True), relation(3, "group:g2", "RELATES_TO", "group:g1"),
+]  # fmt: skip
+MENTIONED = [
+    edge(p, e)
+    for p, e in sorted({(r.publication, e.entity_id) for r in STATED for e in (r.subject, r.object)})
+]  # fmt: skip
+
+
+def told(found: Sequence[RelationEdge]) -> list[RelationEdge]:
+    return sorted(found, key=relation_order)
+
+
+def test_relations_read_back_are_the_relations_written(graph: KnowledgeGraph) -> None:
+    assert {one.kind for one in STATED} == set(RELATION_KINDS)
+    odd = replace(
+        relation(9, "group:nul\x00inside", "USES", "malware:\u65e5\u672c 'x' \"y\" \\ %"),
+        sentence="\U0001f600\n" * 900, confidence=1.0, start=2**40, end=2**41,
+    )  # fmt: skip
+    graph.write(MENTIONED, STATED)
+    graph.write([], [odd])
+    assert held(graph) == stored([*MENTIONED, *STATED, odd])
+    assert graph.counts([1, 2, 3, 9]) == {1: 5, 2: 6, 3: 5, 9: 1}
+    assert len([*graph.edges("acme", "reports", publications=[1, 9])]) == 6
+    assert graph.relations(EVERYTHING, ["group:nul\x00inside"], each=5) == [odd]
+    assert [*graph.orphans("acme")] == [] and graph.sweep("acme") == 0
+
+
+@pytest.mark.parametrize("field", ["kind", "page", "start", "end", "sentence", "negated", "certainty", "confidence"])
+def test_the_digest_of_a_relation_covers_every_field(field: str) -> None:
+    one = relation(1, "group:g1", "USES", "malware:m1")
+    other = "other" if field in ("kind", "sentence", "certainty") else 77
+    assert relation_digest(replace(one, **{field: other})) != relation_digest(one)  # type: ignore[arg-type]
+    for end in ("subject", "object"):
+        renamed = replace(getattr(one, end), name="other")
+        assert relation_digest(replace(one, **{end: renamed})) != relation_digest(one)  # type: ignore[arg-type]
+
+
+def test_a_repeated_write_replaces_its_relations(graph: KnowledgeGraph) -> None:
+    for _ in range(3):
+        graph.write(MENTIONED, STATED)
+    renamed = replace(STATED[0], subject=Entity("group:g1", "group", "Renamed"), negated=True)
+    graph.write([], [renamed])
+    assert held(graph) == stored([*MENTIONED, renamed, *STATED[1:]])
+    assert graph.relations(EVERYTHING, ["malware:m1"], kinds=["USES"], each=9) == told([renamed, STATED[4]])
+
+
+def test_what_contradicts_is_told_from_both_sides_newest_first(graph: KnowledgeGraph) -> None:
+    graph.write(MENTIONED, STATED)
+    of_g1 = [STATED[0], STATED[1], STATED[4], STATED[5]]
+    assert graph.relations(EVERYTHING, ["group:g1"], each=9) == told(of_g1)
+    assert [one.negated for one in graph.relations(EVERYTHING, ["malware:m1"], kinds=["USES"], each=9)] == [True, False]
+    assert graph.relations(EVERYTHING, ["group:g1", "absent"], among=["malware:m1"], each=9) == told(
+        [STATED[0], STATED[4]]
+    )
+    assert graph.relations(EVERYTHING, ["group:g1"], among=[], each=9) == []
+    assert graph.relations(EVERYTHING, ["group:g1"], kinds=["RELATES_TO"], among=["group:g2"], each=9) == [STATED[5]]
+    # Of each entity the newest, once as subject and once as object.
+    assert graph.relations(EVERYTHING, ["group:g1"], each=1) == told([STATED[4], STATED[5]])
+    assert graph.relations(EVERYTHING, ["group:g1"], each=0) == []
+
+
+def test_relations_are_seen_by_tenant_collection_and_number(graph: KnowledgeGraph) -> None:
+    theirs = relation(1, "group:g1", "USES", "malware:theirs", tenant="globex")
+    elsewhere = relation(50, "group:g1", "USES", "malware:m2", collection="notes")
+    graph.write(MENTIONED, [*STATED, theirs, elsewhere])
+    scope = Scope("acme", {"reports": Visibility(1, 3, ((2, 2), (3, 3)))})
+    assert graph.relations(scope, ["group:g1", "malware:m1"], each=9) == told(STATED[:2])
+    both = Scope("acme", {"notes": Visibility(1, 50), "reports": Visibility(1, 1)})
+    assert graph.relations(both, ["group:g1"], each=9) == told([elsewhere, *STATED[:2]])
+    assert graph.relations(Scope("globex", EVERYTHING.visible), ["group:g1"], each=9) == [theirs]
+    assert held(graph, "notes") == stored([elsewhere]) and held(graph, tenant="globex") == stored([theirs])
+
+
+def test_a_removal_takes_relations_and_the_entities_that_only_they_held(graph: KnowledgeGraph) -> None:
+    graph.write(MENTIONED, STATED)
+    graph.write([], [relation(7, "group:g7", "USES", "tool:t7")])
+    graph.remove([1, 2])
+    assert held(graph) == stored([*(one for one in (*MENTIONED, *STATED) if one.publication == 3),
+                                  relation(7, "group:g7", "USES", "tool:t7")])  # fmt: skip
+    assert [*graph.orphans("acme")] == [] and graph.counts([1, 2]) == {}
+    graph.remove([3, 7])
+    assert held(graph) == [] and [*graph.orphans("acme")] == []
+    assert graph.relations(EVERYTHING, ["group:g1", "group:g7"], each=9) == []
+
+
 EDGES = st.sets(st.tuples(st.integers(1, 15), st.integers(0, 11), st.sampled_from(["reports", "notes"])), max_size=45)
 
 
@@ -256,6 +373,7 @@ def collection_edges(triples: set[tuple[int, int, str]]) -> list[MentionEdge]:
     triples=EDGES,
     reports=visibilities(),
     notes=visibilities(),
+    stated=st.sets(st.tuples(st.integers(1, 9), st.integers(0, 5), st.integers(0, 5)), max_size=25),
     starts=st.sets(st.integers(0, 12), max_size=3),
     hops=st.integers(0, 4),
     limit=st.integers(0, 12),
@@ -268,6 +386,7 @@ def test_walks_equal_a_plain_search_through_sets(
     triples: set[tuple[int, int, str]],
     reports: Visibility,
     notes: Visibility,
+    stated: set[tuple[int, int, int]],
     starts: set[int],
     hops: int,
     limit: int,
@@ -275,10 +394,14 @@ def test_walks_equal_a_plain_search_through_sets(
 ) -> None:
     graph = build(tmp_path_factory.mktemp("walk"))
     edges = collection_edges(triples)
-    graph.write(edges[: len(edges) // 2])
-    graph.write(edges[len(edges) // 2 :])
+    relations = [
+        relation(p, f"x:{s}", RELATION_KINDS[(p + s + o) % 5], f"x:{o}", at=s) for p, s, o in sorted(stated) if s != o
+    ]
+    graph.write(edges[: len(edges) // 2], relations[1:])
+    graph.write(edges[len(edges) // 2 :], relations[:3])
     graph.remove(sorted(gone))
     left = [e for e in edges if e.publication not in gone]
+    kept = [one for one in relations if one.publication not in gone]
     scope = Scope("acme", {"reports": reports, "notes": notes})
     model = Model(left, scope)
     wanted = {f"x:{number}" for number in starts}
@@ -287,7 +410,10 @@ def test_walks_equal_a_plain_search_through_sets(
         {(e.collection, e.publication) for e in left if e.entity.entity_id in wanted and e.publication in
          {publication for _, publication in model.entities}}
     )  # fmt: skip
-    assert sorted([*held(graph), *held(graph, "notes")], key=str) == stored(left)
+    assert sorted([*held(graph), *held(graph, "notes")], key=str) == stored([*left, *kept])
+    seen = [one for one in kept if reports.admits(one.publication)]
+    mine = [one for one in seen if {one.subject.entity_id, one.object.entity_id} & wanted]
+    assert graph.relations(scope, sorted(wanted), each=99) == told(mine)
     assert [*graph.orphans("acme")] == []
     if isinstance(graph, SqliteGraph):
         graph.close()

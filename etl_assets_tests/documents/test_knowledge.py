@@ -111,7 +111,7 @@ def entities(home: SmallHome, path: str) -> set[str]:
     with PartitionRun(home.platform, home.key, run_id="look"):
         graph = home.platform.stores.graph
         document = home.document_id(path)
-        return {edge.entity_id for edge in graph.edges("acme", "reports") if edge.document_id == document}
+        return {edge.edge_id for edge in graph.edges("acme", "reports") if edge.document_id == document}
 
 
 def test_another_group_links_the_documents_that_name_it_and_no_other(home: SmallHome) -> None:
@@ -162,7 +162,7 @@ def test_what_a_person_links_is_a_mention_wherever_the_document_says_it_and_in_n
         correct(connection, Place("acme"), "merge", "group:g0", {"entity": FOX}, by="ann")
     home.run()
     linked = {edge.document_id for edge in home.platform.stores.graph.edges("acme", "reports")
-              if edge.entity_id == FOX["entity_id"]}  # fmt: skip
+              if edge.edge_id == FOX["entity_id"]}  # fmt: skip
     assert linked == {home.document_id("twice.txt")}
     home.write("twice.txt", "A new version: Fuchs.")
     home.run()

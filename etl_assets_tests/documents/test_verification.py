@@ -307,7 +307,7 @@ def remove(home: SmallHome, store: str, number: int) -> None:
 def row_id(home: SmallHome, store: str, number: int) -> str:
     stores = home.platform.stores
     if store == "graph":
-        return next(one.entity_id for one in stores.graph.edges("acme", "reports") if one.publication == number)
+        return next(one.edge_id for one in stores.graph.edges("acme", "reports") if one.publication == number)
     index = stores.vector if store == "vector" else stores.keyword
     return next(one.chunk_id for one in index.rows(space_of(home), publications=[number]))
 

@@ -107,7 +107,7 @@ def stored(platform: Platform) -> dict[str, Counter[tuple[str, ...]]]:
                 found[store].update((row.document_id, row.chunk_id, row.digest) for row in index.rows(space))
     for tenant, collection in places:
         edges = platform.stores.graph.edges(tenant, collection)
-        found["graph"].update((edge.document_id, edge.entity_id) for edge in edges)
+        found["graph"].update((edge.document_id, edge.edge_id) for edge in edges)
     return found
 
 

@@ -1,0 +1,91 @@
+"""What sentences state, from the lake into the graph: written, compared, repaired, moved by corrections, deleted."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+
+from etl_assets.documents.index_rows import RELATION_KEY
+from etl_assets.documents.relations.statement import Kind
+from etl_assets.documents.repair import repair
+from etl_assets.documents.verification import run_checks
+from etl_assets.ledger.corrections import Place, correct, take_back
+from etl_assets.protocols.graph import RELATION_KINDS, RelationEdge, Scope
+from etl_assets.protocols.visibility import Visibility
+from etl_assets_tests.small_homes import SmallHome
+
+CHECK = "knowledge_graph_equals_the_ledger"
+EVERYTHING = Scope("acme", {"reports": Visibility(0, 10**9)})
+APT28, EMOTET, TRICKBOT = "group:G0007", "malware:S0367", "malware:S0266"
+ENDS = ("subject_id", "kind", "object_id")
+
+
+def stated(home: SmallHome, *entities: str) -> list[RelationEdge]:
+    return home.platform.stores.graph.relations(EVERYTHING, entities or (APT28, EMOTET, TRICKBOT), each=99)
+
+
+def triples(home: SmallHome) -> set[tuple[str, str, str, bool]]:
+    return {(one.subject.entity_id, one.kind, one.object.entity_id, one.negated) for one in stated(home)}
+
+
+def in_lake(home: SmallHome, path: str) -> list[tuple[object, ...]]:
+    """Newest rows of a document, as the lake's own files have them."""
+    found = []
+    for file in sorted(home.settings.home.lake.rglob("relations/**/*.parquet")):
+        rows = pl.read_parquet(file).filter(pl.col("document_id") == home.document_id(path))
+        found = rows.select(*RELATION_KEY, "sentence", "negated", "certainty", "confidence").rows() or found
+    return sorted(found)
+
+
+def as_rows(found: list[RelationEdge]) -> list[tuple[object, ...]]:
+    return sorted(
+        (one.page, one.start, one.end, one.kind, one.subject.entity_id, one.object.entity_id, one.sentence,
+         one.negated, one.certainty, one.confidence)
+        for one in found
+    )  # fmt: skip
+
+
+def test_every_kind_that_the_stage_may_give_is_one_that_stores_know() -> None:
+    assert set(RELATION_KINDS) == set(Kind.__args__)  # type: ignore[attr-defined]
+
+
+def test_what_is_stated_follows_its_document_through_all_that_happens(tmp_path: Path) -> None:
+    said = {"says.txt": "APT28 used EMOTET against banks.", "denies.txt": "APT28 did not use EMOTET."}
+    home = SmallHome.at(tmp_path / "home", said)
+    home.run()
+    graph = home.platform.stores.graph
+    assert triples(home) >= {(APT28, "USES", EMOTET, False), (APT28, "USES", EMOTET, True)}, "both are kept"
+    for path in said:
+        mine = [one for one in stated(home) if one.document_id == home.document_id(path)]
+        assert as_rows(mine) == in_lake(home, path) and mine
+
+    def verified() -> tuple[bool, tuple[str, ...]]:
+        (result,) = run_checks(home.platform, home.partition(), names=[CHECK])
+        return result.passed, result.details
+
+    assert verified() == (True, ())
+    assert home.run()["published_documents"]["published"] == 0
+    one = next(one for one in stated(home) if one.negated)
+    ghost = replace(one, kind="EXPLOITS")
+    graph.write([], [replace(one, negated=False, sentence="APT28 did use EMOTET."), ghost])
+    line = f"denies.txt: publication {one.publication}, "
+    assert verified() == (False, (f"{line}{one.edge_id} was altered", f"{line}{ghost.edge_id} is a stranger"))
+    before = as_rows([other for other in stated(home) if other.document_id != one.document_id] + [one])
+    report = repair(home.platform, home.partition(), run_id="repair")
+    assert report.republished == 1 and report.left == [] and as_rows(stated(home)) == before
+    graph.remove([other.publication for other in stated(home)])
+    assert "is missing" in verified()[1][0]
+    assert repair(home.platform, home.partition(), run_id="again").left == [] and as_rows(stated(home)) == before
+
+    trickbot = {"entity_id": TRICKBOT, "entity_type": "malware", "name": "TrickBot"}
+    with home.platform.ledger.writing() as connection:
+        made = correct(connection, Place("acme"), "merge", EMOTET, {"entity": trickbot}, by="ann")
+    home.run()
+    assert stated(home, EMOTET) == [] and (APT28, "USES", TRICKBOT, True) in triples(home)
+    with home.platform.ledger.writing() as connection:
+        take_back(connection, made.correction_id, by="ann")
+    home.remove("denies.txt")
+    home.run()
+    assert as_rows(stated(home)) == in_lake(home, "says.txt") and verified() == (True, ())
+    assert stated(home, TRICKBOT) == [] and [*graph.orphans("acme")] == []
+    home.platform.close()
