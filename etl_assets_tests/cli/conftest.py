@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
+from etl_assets.bindings import open_platform
 from etl_assets.cli import run
+from etl_assets.documents.arrivals import survey
+from etl_assets.ledger.catalogue import partitions
+from etl_assets.ledger.objects import renew_fingerprints
+from etl_assets.settings import Settings
+from etl_assets_tests.cli.steps_alone import StepsAlone
 
 RUNS = {"sync", "quarantine", "generation", "delete", "republish", "repair", "restore", "index", "import"}
 """Commands that run partitions, or that remove from stores what no search can be reading any more."""
@@ -84,5 +90,28 @@ def made_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def home(made_home: Path, tmp_path: Path) -> Path:
-    """A copy of the synced home."""
-    return Path(shutil.copytree(made_home, tmp_path / "home"))
+    """A copy of the synced home, in which nothing has changed since."""
+    return copied(made_home, tmp_path / "home")
+
+
+def copied(home: Path, place: Path) -> Path:
+    """A copy of a synced home whose ledger knows the copied objects, which are other files, for those it has seen."""
+    shutil.copytree(home, place)
+    platform = open_platform(Settings(home_folder=str(place)))
+    for tenant, collection in {(one.tenant, one.collection) for one in partitions(platform.ledger)}:
+        shards = platform.collections.of(tenant, collection).shards
+        found = survey(platform.ledger, platform.arrivals, tenant, collection, shards=shards)
+        copies = {one.document_id: one.info.fingerprint for part in found.changes.values() for one in part.changed}
+        with platform.ledger.writing() as connection:
+            renew_fingerprints(connection, copies)
+    platform.close()
+    return place
+
+
+@pytest.fixture
+def without_dagster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that sync on their way to something else: Dagster's own work is three quarters of a small run.
+
+    What its runs are, what they report and how they fail is in ``test_sync``, ``test_runs``, ``test_control``.
+    """
+    monkeypatch.setattr("etl_assets.launching._Runner", StepsAlone)

@@ -3,7 +3,11 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from etl_assets_tests.cli.conftest import Command
+
+pytestmark = pytest.mark.usefixtures("without_dagster")
 
 
 def test_a_backup_is_made_listed_verified_restored_and_pruned(etl: Command, home: Path, tmp_path: Path) -> None:

@@ -4,7 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from etl_assets_tests.cli.conftest import Command, put
+
+pytestmark = pytest.mark.usefixtures("without_dagster")
 
 
 def bundle(path: Path, *names: str, extra: tuple[Any, ...] = ()) -> str:

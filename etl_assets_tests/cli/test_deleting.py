@@ -8,6 +8,8 @@ import pytest
 from etl_assets_tests.byte_search import found_in
 from etl_assets_tests.cli.conftest import Command
 
+pytestmark = pytest.mark.usefixtures("without_dagster")
+
 
 def test_a_document_is_purged_and_its_certificate_verified(etl: Command, home: Path) -> None:
     assert found_in(home, ["panda.md", "trickbot"])

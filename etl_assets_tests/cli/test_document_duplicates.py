@@ -7,6 +7,7 @@ import pytest
 
 from etl_assets.search import near_duplicates
 from etl_assets_tests.cli.conftest import Command, put
+from etl_assets_tests.cli.steps_alone import StepsAlone
 
 RNG = random.Random(6)
 VOCABULARY = ["".join(RNG.choices("abcdefghijklmnop", k=RNG.randint(3, 9))) for _ in range(900)]
@@ -50,6 +51,7 @@ def twins(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("ETL_HOME", str(home))
         patch.setenv("ETL_PARSER_PROCESSES", "1")
         patch.setenv("ETL_SEARCH_TIME_LIMIT_S", "0.5")
+        patch.setattr("etl_assets.launching._Runner", StepsAlone)
         assert run(["sync"]) == 0
     return home
 

@@ -3,7 +3,11 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from etl_assets_tests.cli.conftest import Command, put
+
+pytestmark = pytest.mark.usefixtures("without_dagster")
 
 
 def page_text(etl: Command, home: Path, path: str) -> str:

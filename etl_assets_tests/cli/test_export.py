@@ -4,8 +4,11 @@ import json
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from etl_assets_tests.cli.conftest import Command
+
+pytestmark = pytest.mark.usefixtures("without_dagster")
 
 
 def test_a_bundle_is_valid_by_the_official_validator_and_the_same_each_time(

@@ -6,6 +6,8 @@ import pytest
 
 from etl_assets_tests.cli.conftest import SETTINGS, Command
 
+pytestmark = pytest.mark.usefixtures("without_dagster")
+
 PLACE = "acme/reports"
 FIXED = ("--set", "chunking.mode=fixed", "--set", "chunking.size=40", "--set", "chunking.overlap=0")
 

@@ -1,12 +1,13 @@
 """A home that is encrypted, from its first sync to another master key, by the commands alone."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from etl_assets_tests.cli.conftest import SETTINGS, Command, put
+from etl_assets_tests.cli.conftest import SETTINGS, Command, copied, put
+
+pytestmark = pytest.mark.usefixtures("without_dagster")
 
 WORDS = ("TRICKBOT", "factory", "mail server")
 TEXTS = {
@@ -75,7 +76,7 @@ def test_a_home_of_before_is_read_and_then_encrypted(
     etl: Command, use: Callable[..., None], made_home: Path, tmp_path: Path
 ) -> None:
     home, key = tmp_path / "home", tmp_path / "master.key"
-    shutil.copytree(made_home, home)
+    copied(made_home, home)
     assert "nothing is encrypted" in etl("keys", "status", home=home).err
     assert etl("keys", "create", str(key), home=home).code == 0
     use(key)

@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from etl_assets_tests.cli.conftest import Command, put
+
+pytestmark = pytest.mark.usefixtures("without_dagster")
 
 BEAR = "acme/reports/apt/bear.txt"
 

@@ -7,6 +7,8 @@ import pytest
 
 from etl_assets_tests.cli.conftest import TEXTS, Command
 
+pytestmark = pytest.mark.usefixtures("without_dagster")
+
 BEAR = "acme/reports/apt/bear.txt"
 
 

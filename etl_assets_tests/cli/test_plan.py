@@ -1,16 +1,19 @@
 """``etl-assets plan``: what a sync would take, and why, for people and for programs."""
 
-import shutil
 from pathlib import Path
 
-from etl_assets_tests.cli.conftest import SETTINGS, Command, put
+import pytest
+
+from etl_assets_tests.cli.conftest import SETTINGS, Command, copied, put
+
+pytestmark = pytest.mark.usefixtures("without_dagster")
 
 
 def test_a_plan_tells_counts_and_reasons_and_then_there_is_nothing_to_do(
     etl: Command, made_home: Path, tmp_path: Path
 ) -> None:
     home = tmp_path / "home"
-    shutil.copytree(made_home, home)
+    copied(made_home, home)
     put(home, {"acme/reports/new.txt": "A new report about EMOTET."})
     (plan,) = etl("plan", "acme/reports", "--json", home=home).records
     assert (plan["added"], plan["chunks"], plan["money"]) == (1, 1, {})

@@ -5,7 +5,11 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from etl_assets_tests.cli.conftest import Command
+
+pytestmark = pytest.mark.usefixtures("without_dagster")
 
 KEYWORDS = "acme.reports.1.lance"
 
