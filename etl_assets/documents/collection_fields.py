@@ -26,12 +26,12 @@ _MAX_CONTEXT = 1_000_000
 SECTIONS: Mapping[str, str] = MappingProxyType(
     {
         "chunking": "How the text of pages is cut into the chunks that are embedded, found and cited.",
-        "parsing": "What one document may cost. Past a limit it goes to quarantine; its neighbours go on.",
+        "parsing": "What one document may cost (past a limit it goes to quarantine), and by what it is read.",
         "embedder": "Which model turns chunks and queries into vectors.",
         "classification": "What documents are said to be about: threats, sectors, your own labels, ATT&CK techniques.",
         "publications": "Which indexes the collection is published to.",
         "thresholds": "When a check warns.",
-        "generations": "When the index that another embedder or chunking needs, built beside the live one, answers.",
+        "generations": "When the index of another embedder, chunking or reading, built beside the live one, answers.",
         "budget": "What hosted models may cost. A run that would need more stops before it sends anything.",
         "retention": "How long things are kept; `etl-assets history prune` and its schedule see to it.",
     }
@@ -66,6 +66,27 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
             Whole(256, 1_048_576), "Most memory for the process that reads one document.", "MiB"
         ),
         "parsing.size_limit_mb": Field(Whole(1, 1_048_576), "Largest document that is opened at all.", "MiB"),
+        "parsing.ocr": Field(
+            Choice(("auto", "off")),
+            "auto reads pictures, and pages of a PDF whose text layer is of no use, where tesseract is installed; off "
+            "reads none.",
+        ),
+        "parsing.ocr_languages": Field(
+            Matching(r"[A-Za-z]{2,8}(?:_[A-Za-z]{2,10}){0,2}", "a language as tesseract calls it, such as eng or deu"),
+            "Languages of writing in pictures; the list is empty for all that are installed.",
+            many=True,
+        ),
+        "parsing.pdf": Field(
+            Choice(("pdfium", "poppler")),
+            "Extractors of PDF, in the order in which they are tried: the next one where one fails or gives under 10 "
+            "characters. pdfium finds headings and tables; poppler is the program pdftotext, where it is installed.",
+            many=True,
+        ),
+        "parsing.html": Field(
+            Choice(("main", "all")),
+            "Extractors of HTML, likewise: main leaves out navigation and what else is around a text; all keeps it.",
+            many=True,
+        ),
         "embedder.kind": Field(
             Choice(("minilm", "static", "folder", "jina", "openai")),
             "minilm is all-MiniLM-L6-v2, in the package; static is wordllama, in the package, many times faster and "

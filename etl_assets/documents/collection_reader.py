@@ -210,6 +210,11 @@ def _contradictions(values: Mapping[str, object]) -> Iterator[tuple[tuple[str, .
             ("chunking.max_tokens", "chunking.mode", "embedder.kind"),
             f"max_tokens {longest} is more than the {MINILM_TOKENS} the minilm embedder reads; lower it",
         )
+    for name in ("parsing.pdf", "parsing.html"):
+        named = values[name]
+        assert isinstance(named, tuple)
+        if not named or len(set(named)) < len(named):
+            yield (name,), "names no extractor, or one twice; name one or more, each once"
     yield from _embedder_contradictions(values)
     if values["classification.model"] is not None and values["classification.classifier"] == "local":
         named = ("classification.classifier", "classification.model")

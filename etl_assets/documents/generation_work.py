@@ -15,7 +15,7 @@ from etl_assets.documents.generations import (
     saved_judgement,
 )
 from etl_assets.documents.model import EMBEDDINGS
-from etl_assets.documents.parameters import CollectionSettings
+from etl_assets.documents.parameters import READING, CollectionSettings
 from etl_assets.documents.platform import Platform
 from etl_assets.documents.prices import tariff_of
 from etl_assets.documents.promotion import Candidate, Verdict, objections, swap
@@ -28,8 +28,8 @@ from etl_assets.ledger.publications import lock_collection
 from etl_assets.ledger.spend import FREE, Tariff
 from etl_assets.protocols.comparison import Judgement, Quality
 
-DEFINING = ("chunking.", "embedder.")
-"""Settings of these groups define a generation."""
+DEFINING = ("chunking.", "embedder.", *(f"parsing.{name}" for name in READING))
+"""Settings that begin so define a generation."""
 
 
 @dataclass(frozen=True, slots=True)

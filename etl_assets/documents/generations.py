@@ -47,7 +47,8 @@ class Served:
 
     def parameters(self) -> Mapping[str, tuple[Stage, Parameters]]:
         """What each stage's result depends on beside its input, in order."""
-        wanted: dict[str, tuple[Stage, Parameters]] = {PAGES.name: (PAGES, reading_parameters())}
+        reading = reading_parameters(self.settings.parsing.reading)
+        wanted: dict[str, tuple[Stage, Parameters]] = {PAGES.name: (PAGES, reading)}
         wanted[CHUNKS.name] = (CHUNKS, _chunking_parameters(self.settings, self.embedder))
         if self.settings.publications.vector:
             model = self.embedder.model
@@ -88,8 +89,10 @@ def definition(platform: Platform, tenant: str, collection: str, settings: Colle
     defining = {
         "chunking": asdict(settings.chunking), "embedder": asdict(settings.embedder), "embedding": identity,
     }  # fmt: skip
-    recipe = digest_of([_chunking_parameters(settings, embedder), identity])
-    return Definition(defining, recipe, settings.publications.vector)
+    recipe = [_chunking_parameters(settings, embedder), identity]
+    if reading := settings.parsing.reading:
+        defining["parsing"], recipe = dict(reading), [*recipe, reading]
+    return Definition(defining, digest_of(recipe), settings.publications.vector)
 
 
 def applied(settings: CollectionSettings, defining: Mapping[str, Any]) -> CollectionSettings:
@@ -98,6 +101,7 @@ def applied(settings: CollectionSettings, defining: Mapping[str, Any]) -> Collec
         settings,
         chunking=Chunking(**_known(Chunking, defining.get("chunking", {}))),
         embedder=EmbedderChoice(**_known(EmbedderChoice, defining.get("embedder", {}))),
+        parsing=settings.parsing.read_by(defining.get("parsing", {})),
     )
 
 

@@ -1,7 +1,8 @@
 """What a person decides about a collection, as plain values. Reading them from ``collections.yaml`` is elsewhere."""
 
-from dataclasses import asdict, dataclass, field
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
 
 from etl_assets.stages.spec import Parameters
 
@@ -29,11 +30,36 @@ class Chunking:
 
 @dataclass(frozen=True, slots=True)
 class ParsingLimits:
-    """What one document may cost. Past a limit the document is quarantined; the limits change no result."""
+    """What one document may cost, and how it is read. Past a limit it is quarantined; the limits change no result.
+
+    ``pdf`` and ``html`` name extractors in the order in which they are tried; ``ocr_languages`` are tesseract's names,
+    none for all that are installed.
+    """
 
     time_limit_s: float = 60.0
     memory_limit_mb: int = 2048
     size_limit_mb: int = 512
+    ocr: Literal["auto", "off"] = "auto"
+    ocr_languages: tuple[str, ...] = ()
+    pdf: tuple[str, ...] = ("pdfium", "poppler")
+    html: tuple[str, ...] = ("main", "all")
+
+    @property
+    def reading(self) -> Parameters:
+        """What decides the result, where it is not as usual; nothing where it is."""
+        usual = ParsingLimits()
+        found = {name: getattr(self, name) for name in READING if getattr(self, name) != getattr(usual, name)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+
+    def read_by(self, decided: Mapping[str, Any]) -> "ParsingLimits":
+        """The same limits, and reading as it was ``decided`` in such values."""
+        usual = {name: getattr(ParsingLimits(), name) for name in READING}
+        given = {name: tuple(value) if isinstance(value, list) else value for name, value in decided.items()}
+        return replace(self, **{name: given.get(name, value) for name, value in usual.items()})
+
+
+READING = ("ocr", "ocr_languages", "pdf", "html")
+"""What of ``ParsingLimits`` decides the text of a document."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -340,3 +340,23 @@ def test_no_search_fails_or_mixes_while_generations_swap() -> None:
     still, moved, swap_s = main(["--documents", "9", "--rate", "25", "--seconds", "2", "--swaps-per-second", "4"])
     assert (still.failed, still.mixed, moved.failed, moved.mixed) == ([], 0, [], 0)
     assert len(still.generations) == 1 and len(moved.generations) == 2 and swap_s
+
+
+def test_another_extractor_builds_another_index_which_answers_by_its_own_text_and_is_rolled_back(
+    tmp_path: Path,
+) -> None:
+    page = "<body><nav>Zanzibar contact</nav><main><p>Roses want sun and water in May.</p></main></body>"
+    home = SmallHome.at(tmp_path / "home", {"a.html": page}, collections=STATIC + MANUAL)
+    home.run()
+    assert generation_work.begin(home.platform, *PLACE, {"parsing.html": "[all]"}) == 2
+    report = home.run()
+    assert report["pages"]["computed"] == 1 and states(home) == {1: "live", 2: "building"}
+    quotes = answer(home, "Zanzibar")["a.html"]
+    compared = generation_work.compare(home.platform, *PLACE, Judgement())
+    assert compared.other.as_json()["settings"]["parsing"] == {"html": ["all"]} and compared.verdict.passed
+    assert promote(home).passed
+    assert min(answer(home, "Zanzibar")["a.html"]) > max(quotes)
+    home.run()
+    assert generation_work.roll_back(home.platform, *PLACE).passed and answer(home, "Zanzibar")["a.html"] == quotes
+    with pytest.raises(ConfigError, match=r"parsing.size_limit_mb: defines no index generation.*parsing.html"):
+        generation_work.begin(home.platform, *PLACE, {"parsing.size_limit_mb": "5"})

@@ -9,16 +9,11 @@ from typing import TypeAlias
 
 from etl_assets.documents.parsing.document import MAX_FACT_CHARS, Extract, Source
 from etl_assets.documents.parsing.legibility import says_nothing
+from etl_assets.documents.parsing.reading import extractors
 from etl_assets.errors import DataError
 from etl_assets.stages.spec import Json
 
 Extractor: TypeAlias = Callable[[Source], Extract]
-
-FALLBACKS: Mapping[str, Sequence[str]] = {
-    "pdf": ("poppler:parse_by_pdftotext",),
-    "html": ("html:parse_all_html",),
-}
-"""Kind of document -> further extractors after its own, as ``module:function`` of this package."""
 
 _FINAL = ("encrypted", "too-large", "nesting", "truncated", "empty", "not-installed")
 """What no other extractor would mend, or should: half of a document is not that document."""
@@ -30,18 +25,18 @@ def extract_by_chain(kind: str, name: str, first: Extractor, source: Source) -> 
     Where it is not the first, ``extractors`` in the facts says of each before it why it did not serve.
 
     Raises:
-        DataError: of the first extractor, when all fail.
+        DataError: of the first extractor, when all fail, or of one that says what no other would mend.
     """
     tried: list[Mapping[str, Json]] = []
     scant: Extract | None = None
     error: DataError | None = None
-    for extractor_name, extractor in [(name, first), *((n, _loaded(n)) for n in FALLBACKS.get(kind, ()))]:
+    for extractor_name, extractor in _chain(kind, name, first):
         try:
             extract = extractor(source)
         except DataError as e:
             if e.reason in _FINAL and not tried:
                 raise
-            error = error or e
+            error = e if error is None or e.reason in _FINAL else error
             tried.append({"extractor": extractor_name, "why": str(e)[:MAX_FACT_CHARS]})
             continue
         except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, OSError) as e:
@@ -65,6 +60,10 @@ def extract_by_chain(kind: str, name: str, first: Extractor, source: Source) -> 
 
 def _with_record(extract: Extract, tried: Sequence[Mapping[str, Json]]) -> Extract:
     return replace(extract, facts={**extract.facts, "extractors": list(tried)}) if tried else extract
+
+
+def _chain(kind: str, name: str, first: Extractor) -> list[tuple[str, Extractor]]:
+    return [(one, first if one == name else _loaded(one)) for one in extractors(kind)] or [(name, first)]
 
 
 def _loaded(name: str) -> Extractor:

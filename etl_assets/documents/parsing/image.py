@@ -23,7 +23,7 @@ def parse_image(source: Source) -> Extract:
     """
     tesseract = ocr.engine()
     if tesseract is None:
-        raise DataError(f"is a picture, which has no text layer; {ocr.HOW_TO_INSTALL}", reason="no-text")
+        raise DataError(f"is a picture, which has no text layer; {ocr.remedy()}", reason="no-text")
     pages = [PageWords(lines, [], 0, 0.0, _height(lines)) for lines in ocr.read_pictures(source, tesseract)]
     head = source.head(12)
     return Extract(

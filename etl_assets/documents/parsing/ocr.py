@@ -9,12 +9,13 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from etl_assets.documents.parsing.document import Source
 from etl_assets.documents.parsing.pdf_text import Word
+from etl_assets.documents.parsing.reading import picture_languages, reads_pictures
 from etl_assets.errors import DataError
 
 if TYPE_CHECKING:
@@ -48,9 +49,21 @@ class Engine:
 
 
 def engine() -> Engine | None:
-    """The installed tesseract; None without one, or without any language. Asked once a process."""
-    path = shutil.which("tesseract")
-    return _engine_at(path) if path is not None else None
+    """The installed tesseract; None without one, or without any language that is wanted. Asked once a process."""
+    path = shutil.which("tesseract") if reads_pictures() else None
+    found = _engine_at(path) if path is not None else None
+    if found is None or not (wanted := picture_languages()):
+        return found
+    languages = tuple(one for one in wanted if one in found.languages)
+    return replace(found, languages=languages) if languages else None
+
+
+def remedy() -> str:
+    """What to do where there is no engine."""
+    if not reads_pictures():
+        return "set parsing.ocr to auto"
+    wanted = picture_languages() if shutil.which("tesseract") is not None else []
+    return " and ".join([HOW_TO_INSTALL, *(f"its language {one}" for one in wanted)])
 
 
 @functools.cache

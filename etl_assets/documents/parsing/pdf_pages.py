@@ -97,7 +97,7 @@ def _page_words(document: pdfium.PdfDocument, number: int, notes: PageNotes) -> 
         if lines is not None:
             return PageWords(lines, [], 0, 0.0, page.get_height(), extra)
         low, high = _edges(page, read.angle)
-        return PageWords(read.lines, marks.rules, read.angle, low, high, extra)
+        return PageWords(read.lines, marks.rules, read.angle, low, high, extra, is_rtl=read.is_rtl)
     except pdfium.PdfiumError:
         return None
     finally:
@@ -113,7 +113,7 @@ def _read_picture(
         return None
     tesseract = ocr.engine()
     if tesseract is None or len(notes.pictures_read) >= MAX_READ_PICTURES:
-        what = ocr.HOW_TO_INSTALL if tesseract is None else f"more than {MAX_READ_PICTURES} such pages; split the file"
+        what = ocr.remedy() if tesseract is None else f"more than {MAX_READ_PICTURES} such pages; split the file"
         notes.warnings.append(f"page {number} {problem}; {what}")
         return None
     try:

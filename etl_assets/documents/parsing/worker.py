@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 
 from etl_assets.documents.parsing.document import Cell, Heading, Page, ParsedDocument, Table
 from etl_assets.documents.parsing.patience import heard_by
+from etl_assets.documents.parsing.reading import reading_by
 from etl_assets.errors import DataError
 
 Parser: TypeAlias = Callable[..., ParsedDocument]
@@ -73,7 +74,7 @@ def answer(request: dict[str, Any], parse: Parser) -> bytes:
     limits = _Limits(request["memory_limit_bytes"], request["time_limit_s"])
     started = time.perf_counter()
     try:
-        with limits, heard_by(limits.begin_anew):
+        with limits, heard_by(limits.begin_anew), reading_by(request.get("reading", {})):
             document = parse(Path(request["path"]), name=request["name"], content_type=request["content_type"])
             return encode_document(document, time.perf_counter() - started)
     except DataError as e:

@@ -310,6 +310,7 @@ class _Worker:
             "content_type": request.content_type,
             "time_limit_s": limits.time_limit_s,
             "memory_limit_bytes": limits.memory_limit_mb * _MB,
+            "reading": limits.reading,
         }
         self._begun_at = time.monotonic()
         self._baseline_bytes, self.peak_bytes = self.rss_bytes(), 0
