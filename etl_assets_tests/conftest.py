@@ -20,6 +20,14 @@ if threading.current_thread() is threading.main_thread() and signal.getsignal(si
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+@pytest.fixture(scope="session", autouse=True)
+def lean_stores() -> None:
+    """As ``etl_assets_tests.lean_stores`` says; imported late, for coverage counts what a test imports."""
+    from etl_assets_tests.lean_stores import lean
+
+    lean()
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The root of the checkout."""

@@ -9,16 +9,22 @@ from contextlib import suppress
 from pathlib import Path
 
 from etl_assets.ledger.database import Ledger
+from etl_assets_tests.lean_stores import new_ledger
 
 SERVER_FILE = "ledger-server.json"
 _open_sqlite = Ledger.sqlite
 _opened: list[Ledger] = []
 
 
-def open_ledger(path: Path) -> Ledger:
-    """The ledger at a path: a SQLite file, or a database that is named after it."""
+def open_ledger(path: Path, *, copied: bool = False) -> Ledger:
+    """The ledger at a path: a SQLite file, or a database that is named after it.
+
+    ``copied``: a file that is not there yet is a copy of an empty one, not made anew.
+    """
     server = next((folder / SERVER_FILE for folder in path.parents if (folder / SERVER_FILE).exists()), None)
     if server is None:
+        if copied:
+            new_ledger(path)
         return _open_sqlite(path)
     return open_on(json.loads(server.read_text()), path)
 

@@ -66,7 +66,7 @@ class Home:
             (folder / name).mkdir(parents=True, exist_ok=True)
         return cls(
             folder,
-            open_ledger(folder / "ledger.sqlite"),
+            open_ledger(folder / "ledger.sqlite", copied=True),
             LocalArrivals(folder / "objects", scratch=folder / "tmp"),
             LocalBlobs(folder / "originals"),
             Lake(LocalBlobs(folder / "lake")),

@@ -1,5 +1,6 @@
 """Opens the embedder that a collection chose."""
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -79,9 +80,7 @@ def open_embedder(
             raise ConfigError(f"embedder {choice.kind}: no hosted model is configured here")
         return hosted.embedder(choice)
     if choice.kind == "static":
-        from etl_assets.backends.static_embedder import StaticEmbedder
-
-        return StaticEmbedder()
+        return _static()
     from etl_assets.backends.folder_model import folder_model
     from etl_assets.backends.onnx_embedder import OnnxEmbedder, minilm_model
 
@@ -92,3 +91,11 @@ def open_embedder(
     if choice.kind == "folder":
         raise ConfigError("embedder `folder` needs `path`, the folder that holds model.onnx")
     raise ConfigError(f"embedder {choice.kind!r}: use minilm, static, folder, jina or openai")
+
+
+@cache
+def _static() -> Embedder:
+    """One for the whole process: it has no settings, and reading its files takes a quarter of a small run."""
+    from etl_assets.backends.static_embedder import StaticEmbedder
+
+    return StaticEmbedder()

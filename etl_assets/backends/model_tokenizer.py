@@ -29,39 +29,46 @@ class ModelTokenizer:
         self._loading = Lock()
 
     @cached_property
-    def _loaded(self) -> tuple["tokenizers.Tokenizer", "tokenizers.Tokenizer"]:
-        """(untruncated, truncated). Files may preset truncation and padding, as the MiniLM one does to 128: both go."""
+    def _whole(self) -> "tokenizers.Tokenizer":
+        """Files may preset truncation and padding, as the MiniLM one does to 128: both go."""
         import tokenizers
 
-        data = self._read()
         try:
-            whole, cut = tokenizers.Tokenizer.from_buffer(data), tokenizers.Tokenizer.from_buffer(data)
+            tokenizer = tokenizers.Tokenizer.from_buffer(self._read())
+        except ConfigError:
+            raise
         except Exception as e:
             raise ConfigError(f"tokenizer {self._shown} cannot be read ({e}): restore the model's own file") from e
-        for tokenizer in (whole, cut):
-            tokenizer.no_padding()
-            tokenizer.no_truncation()
-        cut.enable_truncation(self._limit)
-        return whole, cut
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        return tokenizer
 
-    def _tokenizers(self) -> tuple["tokenizers.Tokenizer", "tokenizers.Tokenizer"]:
-        with self._loading:
-            return self._loaded
+    @cached_property
+    def _cutting(self) -> "tokenizers.Tokenizer":
+        """Cuts to the limit and keeps the special tokens at both ends."""
+        import tokenizers
+
+        tokenizer = tokenizers.Tokenizer.from_str(self._whole.to_str())
+        tokenizer.enable_truncation(self._limit)
+        return tokenizer
 
     def token_spans(self, text: str) -> Sequence[tuple[int, int]]:
         """(start, end) of each token, in code points, ``end`` exclusive, ascending; special tokens left out.
 
         Tokens of one code point that became several bytes repeat its span.
         """
-        whole, _ = self._tokenizers()
+        with self._loading:
+            whole = self._whole
         spans: list[tuple[int, int]] = whole.encode(_encodable(text), add_special_tokens=False).offsets
         return spans
 
     def ids(self, text: str) -> list[int]:
         """Token ids of ``text``, at most ``limit`` of them."""
-        _, cut = self._tokenizers()
-        ids: list[int] = cut.encode(_encodable(text), add_special_tokens=self._special_tokens).ids
-        return ids
+        with self._loading:
+            # Each takes 60 ms to load: without special tokens there is nothing that a plain cut would lose.
+            tokenizer = self._cutting if self._special_tokens else self._whole
+        ids: list[int] = tokenizer.encode(_encodable(text), add_special_tokens=self._special_tokens).ids
+        return ids[: self._limit]
 
 
 def _encodable(text: str) -> str:

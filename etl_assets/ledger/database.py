@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.elements import ColumnElement
 
 from etl_assets.errors import ConfigError, EtlAssetsError, PermanentError, TransientError
@@ -220,22 +221,23 @@ def draw(connection: Connection, counter: str, count: int = 1) -> int:
 
     Counters are rows and not database sequences, whose numbers commit out of order.
     """
-    table = schema.counters
-    advance = (
-        update(table)
-        .where(table.c.name == counter)
-        .values(value=table.c.value + bindparam("by"))
-        .returning(table.c.value)
-    )
-    last = connection.scalar(advance, {"by": count})
+    drawn = {"counter": counter, "by": count}
+    last = connection.scalar(_advance(), drawn)
     if last is None:
         try:
             with connection.begin_nested():
-                connection.execute(insert(table), {"name": counter, "value": 0})
+                connection.execute(insert(schema.counters), {"name": counter, "value": 0})
         except IntegrityError:
             pass  # somebody else made the row in this instant
-        last = connection.scalar(advance, {"by": count})
+        last = connection.scalar(_advance(), drawn)
     return int(last or 0) - count + 1
+
+
+@cache
+def _advance() -> ReturningUpdate[Any]:
+    table = schema.counters
+    further = update(table).where(table.c.name == bindparam("counter")).values(value=table.c.value + bindparam("by"))
+    return further.returning(table.c.value)
 
 
 def schema_version(connection: Connection) -> int | None:

@@ -34,8 +34,7 @@ def open_outputs(home: SmallHome) -> dict[tuple[str, str], int]:
 
 
 def test_all_of_it_is_computed_anew_and_what_is_shown_rests_on_it(tmp_path: Path) -> None:
-    home = SmallHome.at(tmp_path / "home")
-    home.run()
+    home = SmallHome.ran(tmp_path / "home")
     before, shown = open_outputs(home), home.published()
     report = forced(home, Anew.read([], []))
     assert {stage: report[stage]["computed"] for stage in ("pages", "chunks", "embeddings", "mentions")} == {
@@ -50,8 +49,7 @@ def test_all_of_it_is_computed_anew_and_what_is_shown_rests_on_it(tmp_path: Path
 
 
 def test_only_the_stages_and_documents_that_are_named(tmp_path: Path) -> None:
-    home = SmallHome.at(tmp_path / "home")
-    home.run()
+    home = SmallHome.ran(tmp_path / "home")
     before = open_outputs(home)
     report = forced(home, Anew.read(["mentions"], ["b*.txt"]))
     assert report["pages"]["computed"] == 0 and report["mentions"]["computed"] == 1
@@ -60,8 +58,7 @@ def test_only_the_stages_and_documents_that_are_named(tmp_path: Path) -> None:
 
 
 def test_what_fails_anew_leaves_what_is_shown_readable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    home = SmallHome.at(tmp_path / "home")
-    home.run()
+    home = SmallHome.ran(tmp_path / "home")
     shown = home.published()
     whole = StageWork._advance
 

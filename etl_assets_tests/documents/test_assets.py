@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from etl_assets.ledger import runs, schema
 from etl_assets.stages.report import Progress
 from etl_assets_tests.small_homes import STATIC, SmallHome
 
+KEY = "acme.reports.00-of-01"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -35,10 +37,30 @@ def home(tmp_path: Path) -> SmallHome:
 
 
 @pytest.fixture
-def instance(home: SmallHome) -> Iterator[dg.DagsterInstance]:
+def ran(tmp_path: Path) -> SmallHome:
+    """A home in which all is published, of which Dagster knows nothing."""
+    return SmallHome.ran(tmp_path / "ran")
+
+
+@pytest.fixture(scope="module")
+def instance() -> Iterator[dg.DagsterInstance]:
     with dg.DagsterInstance.ephemeral() as ephemeral:
-        ephemeral.add_dynamic_partitions(DOCUMENT_SHARDS, [home.key])
+        ephemeral.add_dynamic_partitions(DOCUMENT_SHARDS, [KEY])
         yield ephemeral
+
+
+@dataclass(frozen=True)
+class FirstRun:
+    """A home and what its first run gave; whoever runs it again changes nothing in it."""
+
+    home: SmallHome
+    result: dg.ExecuteInProcessResult
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance) -> FirstRun:
+    home = SmallHome.at(tmp_path_factory.mktemp("first") / "home")
+    return FirstRun(home, execute(home, instance))
 
 
 def execute(
@@ -97,11 +119,11 @@ def test_published_documents_rest_on_every_store_and_every_store_on_its_stage() 
     assert parents["published_documents"] == {"vector_index", "keyword_index", "knowledge_graph"}
 
 
-def test_a_run_leaves_counts_columns_versions_and_checks(home: SmallHome, instance: dg.DagsterInstance) -> None:
-    result = execute(home, instance)
+def test_a_run_leaves_counts_columns_versions_and_checks(first: FirstRun) -> None:
+    home, result = first.home, first.result
     assert result.success
     made = materialised(result)
-    assert list(made) and {one.partition for one in made.values()} == {home.key}
+    assert list(made) and {one.partition for one in made.values()} == {home.key} == {KEY}
     chunks = made["chunks"].metadata
     assert chunks["documents"].value == 3 and chunks["dagster/row_count"].value >= 3
     assert chunks["quarantined"].value == 0 and chunks["seconds"].value >= 0
@@ -119,20 +141,19 @@ def test_a_run_leaves_counts_columns_versions_and_checks(home: SmallHome, instan
 
 
 def test_a_second_run_computes_nothing_and_its_data_versions_are_the_same(
-    home: SmallHome, instance: dg.DagsterInstance
+    first: FirstRun, instance: dg.DagsterInstance
 ) -> None:
-    first = execute(home, instance)
-    before = home.computed()
+    home, before = first.home, first.home.computed()
     second = execute(home, instance)
-    assert second.success and versions(second) == versions(first) and home.computed() == before
+    assert second.success and versions(second) == versions(first.result) and home.computed() == before
     assert materialised(second)["published_documents"].metadata["published"].value == 0
     checks = {one.check_name: one for one in second.get_asset_check_evaluations()}
     assert checks["every_vector_is_whole"].metadata["documents"].value == 0
     assert checks["citations_of_sampled_searches_verify"].metadata["searches"].value == 0
 
 
-def test_a_change_gives_new_data_versions_just_as_far_as_it_goes(home: SmallHome, instance: dg.DagsterInstance) -> None:
-    first = versions(execute(home, instance))
+def test_a_change_gives_new_data_versions_just_as_far_as_it_goes(ran: SmallHome, instance: dg.DagsterInstance) -> None:
+    home, first = ran, versions(execute(ran, instance))
     home.write("garden.txt", "Roses want  sun and water. CVE-2021-44228 is no rose, and 10.20.30.40 is no garden.\n")
     home.remove("panda.md")
     second = versions(execute(home, instance))
@@ -165,10 +186,13 @@ def test_a_blocking_check_that_fails_stops_the_run_before_anything_is_published(
     assert execute(home, instance).success and len(home.published()) == 3
 
 
-def test_verifying_stores_a_result_for_each_check_and_fails_when_one_does(
-    home: SmallHome, instance: dg.DagsterInstance
-) -> None:
-    execute(home, instance)
+def test_verifying_stores_a_result_for_each_check_and_fails_when_one_does(ran: SmallHome) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions(DOCUMENT_SHARDS, [KEY])
+        verify_and_break(ran, instance)
+
+
+def verify_and_break(home: SmallHome, instance: dg.DagsterInstance) -> None:
     assert execute(home, instance, VERIFY_JOB).success
     (space,) = home.platform.stores.keyword.spaces()
     home.platform.stores.keyword.drop(space)
@@ -178,7 +202,7 @@ def test_verifying_stores_a_result_for_each_check_and_fails_when_one_does(
     key = dg.AssetCheckKey(dg.AssetKey("keyword_index"), "keyword_index_equals_the_ledger")
     history = instance.event_log_storage.get_asset_check_execution_history(key, limit=10)
     results = [one.event.dagster_event.asset_check_evaluation_data for one in history if one.event]  # type: ignore[union-attr]
-    assert [one.passed for one in results] == [False, True, True]
+    assert [one.passed for one in results] == [False, True]
     assert {one.partition for one in results} == {home.key} and results[0].metadata["missing"].value >= 3
 
 
@@ -195,11 +219,10 @@ def check_alone(home: SmallHome, instance: dg.DagsterInstance, **more: Any) -> d
         held.close()
 
 
-def test_a_check_executed_alone_reads_everything(home: SmallHome, instance: dg.DagsterInstance) -> None:
-    execute(home, instance)
-    result = check_alone(home, instance, tags={"dagster/partition": home.key})
+def test_a_check_executed_alone_reads_everything(ran: SmallHome, instance: dg.DagsterInstance) -> None:
+    result = check_alone(ran, instance, tags={"dagster/partition": KEY})
     found = {one.check_name: one for one in result.get_asset_check_evaluations()}
-    assert all(one.passed and one.partition == home.key for one in found.values())
+    assert all(one.passed and one.partition == KEY for one in found.values())
     assert found["every_chunk_reproduces_its_text"].metadata["documents"].value == 3
     assert found["citations_of_sampled_searches_verify"].metadata["searches"].value >= 3
 
@@ -209,7 +232,7 @@ def test_a_check_executed_without_a_partition_says_what_to_do(home: SmallHome, i
     assert failed and all("run the job verify_documents" in str(one.event_specific_data) for one in failed)
 
 
-def test_a_partition_that_somebody_works_on_is_left_to_them(home: SmallHome, instance: dg.DagsterInstance) -> None:
+def test_a_partition_that_somebody_works_on_is_left_to_them(home: SmallHome) -> None:
     from etl_assets.ledger.leases import acquire
 
     held = PartitionRuns(lambda: home.platform, run_id="late", wait_s=0.0)
@@ -254,17 +277,15 @@ def test_progress_is_logged_at_most_every_five_seconds_and_at_the_end() -> None:
     assert progress_line(Progress("p", "pages", 0, 5, 0, 0.0)) == "pages: 0 of 5 documents, 0 rows, 0.0 rows/s"
 
 
-def test_owners_of_a_collection_are_shown(tmp_path: Path) -> None:
-    home = SmallHome.at(tmp_path / "owned", collections=STATIC + "  owners: [team:research]\n")
-    with dg.DagsterInstance.ephemeral() as instance:
-        instance.add_dynamic_partitions(DOCUMENT_SHARDS, [home.key])
-        assert materialised(execute(home, instance))["raw_documents"].metadata["owners"].value == "team:research"
+def test_owners_of_a_collection_are_shown(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    home = SmallHome.ran(tmp_path / "owned", {}, collections=STATIC + "  owners: [team:research]\n")
+    assert materialised(execute(home, instance))["raw_documents"].metadata["owners"].value == "team:research"
 
 
-def test_another_index_is_begun_compared_and_promoted_by_jobs(home: SmallHome, instance: dg.DagsterInstance) -> None:
+def test_another_index_is_begun_compared_and_promoted_by_jobs(ran: SmallHome, instance: dg.DagsterInstance) -> None:
     from etl_assets.documents import automation
 
-    execute(home, instance)
+    home = ran
     runs_of = PartitionRuns(lambda: home.platform, run_id="jobs")
     settings = {"chunking.mode": "fixed", "chunking.size": "40", "chunking.overlap": "0"}
 

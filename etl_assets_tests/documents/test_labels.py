@@ -29,8 +29,7 @@ TEXTS = {
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> SmallHome:
-    home = SmallHome.at(tmp_path_factory.mktemp("labels") / "home", TEXTS, collections=OWN)
-    home.run()
+    home = SmallHome.ran(tmp_path_factory.mktemp("labels") / "home", TEXTS, collections=OWN)
     return home
 
 
@@ -72,8 +71,7 @@ def test_labels_are_published_and_searches_keep_to_them_and_count_them(made: Sma
 
 
 def test_a_corrected_label_is_searched_by_survives_a_new_version_and_is_taken_back(tmp_path: Path) -> None:
-    home = SmallHome.at(tmp_path / "home", TEXTS, collections=OWN)
-    home.run()
+    home = SmallHome.ran(tmp_path / "home", TEXTS, collections=OWN)
     place = Place("acme", "reports", home.document_id("roses.txt"), "roses.txt")
     with home.platform.ledger.writing() as connection:
         added = correct(connection, place, "label", "threat:insider-threat", {"accepted": True}, by="ann")
@@ -92,8 +90,7 @@ def test_a_corrected_label_is_searched_by_survives_a_new_version_and_is_taken_ba
 
 
 def test_other_thresholds_ask_again_and_a_collection_may_want_no_labels(tmp_path: Path) -> None:
-    home = SmallHome.at(tmp_path / "home", {"roses.txt": TEXTS["roses.txt"]})
-    home.run()
+    home = SmallHome.ran(tmp_path / "home", {"roses.txt": TEXTS["roses.txt"]})
     for yaml, wanted in (
         (STATIC + "  classification: {sectors: 0.1}\n", ["sector:water-utilities"]),
         (STATIC + "  classification: {enabled: false}\n", []),

@@ -22,8 +22,7 @@ AGAIN = "The bear group used EMOTET against a bank. APT28 and EMOTET again."
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[SmallHome]:
-    home = SmallHome.at(tmp_path / "home", TEXTS | {"more.txt": AGAIN})
-    home.run("first-run")
+    home = SmallHome.ran(tmp_path / "home", TEXTS | {"more.txt": AGAIN}, run_id="first-run")
     yield home
     home.platform.close()
 

@@ -63,8 +63,7 @@ RUN_EVENT = {
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[SmallHome]:
-    home = SmallHome.at(tmp_path / "home")
-    home.run()
+    home = SmallHome.ran(tmp_path / "home")
     yield home
     home.platform.close()
 

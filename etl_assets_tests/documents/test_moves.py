@@ -24,8 +24,7 @@ from etl_assets_tests.trivial import Home
 
 @pytest.fixture
 def home(tmp_path: Path) -> SmallHome:
-    home = SmallHome.at(tmp_path / "home")
-    home.run()
+    home = SmallHome.ran(tmp_path / "home")
     return home
 
 

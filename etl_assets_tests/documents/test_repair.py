@@ -41,8 +41,7 @@ KILLED_EVERY = 11
 
 @pytest.fixture
 def home(tmp_path: Path) -> SmallHome:
-    home = SmallHome.at(tmp_path / "home")
-    home.run()
+    home = SmallHome.ran(tmp_path / "home")
     CLEAN.setdefault("contents", shown(home))
     return home
 

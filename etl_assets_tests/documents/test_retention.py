@@ -21,8 +21,9 @@ PLACE = ("acme", "reports")
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[SmallHome]:
-    home = SmallHome.at(tmp_path / "home", TEXTS, collections=STATIC + "  retention: {history_days: 10}\n")
-    home.run("first")
+    home = SmallHome.ran(
+        tmp_path / "home", TEXTS, collections=STATIC + "  retention: {history_days: 10}\n", run_id="first"
+    )
     home.write("bear.txt", "The bear group sleeps.")
     home.remove("garden.txt")
     home.run("second")
@@ -78,8 +79,7 @@ def test_old_runs_go_but_for_the_last(home: SmallHome) -> None:
 
 def test_documents_are_deleted_by_age_with_a_certificate(tmp_path: Path) -> None:
     rules = STATIC + "  retention: {delete_after_days: 5}\n"
-    home = SmallHome.at(tmp_path / "home", TEXTS, collections=rules)
-    home.run()
+    home = SmallHome.ran(tmp_path / "home", TEXTS, collections=rules)
     age(home, 6)
     home.write("bear.txt", "The bear group sleeps.")
     home.run()

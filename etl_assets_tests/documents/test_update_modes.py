@@ -31,8 +31,9 @@ class NoRuns:
 
 def changed_home(folder: Path, mode: str) -> SmallHome:
     """A published home in which one file is new, one changed and one gone."""
-    home = SmallHome.at(folder, {"changed.txt": "EMOTET one.", "gone.txt": "APT28 one.", "same.txt": "A rose."})
-    home.run("before")
+    home = SmallHome.ran(
+        folder, {"changed.txt": "EMOTET one.", "gone.txt": "APT28 one.", "same.txt": "A rose."}, run_id="before"
+    )
     home.settings.home.collections_file.write_text(STATIC + f"  update_mode: {mode}\n")
     home = SmallHome.at(folder, {}, collections=STATIC + f"  update_mode: {mode}\n")
     home.write("new.txt", "TRICKBOT two.")

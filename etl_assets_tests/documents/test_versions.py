@@ -21,8 +21,7 @@ def version(text: str) -> str:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[SmallHome]:
-    home = SmallHome.at(tmp_path / "home", {"bear.txt": OLD})
-    home.run()
+    home = SmallHome.ran(tmp_path / "home", {"bear.txt": OLD})
     home.write("bear.txt", NEW)
     home.run()
     yield home

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Connection, Table, event, func, select, update
+from sqlalchemy import Connection, Table, func, select, update
 
 from etl_assets.backends.local_arrivals import LocalArrivals
 from etl_assets.backends.local_blobs import LocalBlobs
@@ -36,20 +36,12 @@ def quick_home(folder: Path) -> Home:
         (folder / name).mkdir(parents=True, exist_ok=True)
     return Home(
         folder,
-        _unsynced(open_ledger(folder / "ledger.sqlite")),
+        open_ledger(folder / "ledger.sqlite", copied=True),
         LocalArrivals(folder / "objects", scratch=folder / "tmp"),
         LocalBlobs(folder / "originals"),
         Lake(LocalBlobs(folder / "lake")),
         Stores(MemoryRows("vector"), MemoryRows("text"), SqliteGraph(folder / "graph.sqlite")),
     )
-
-
-def _unsynced(ledger: Ledger) -> Ledger:
-    """The same ledger without waiting for the disk: these tests kill processes, and never the machine."""
-    if ledger.dialect == "sqlite":
-        ledger.close()
-        event.listen(ledger._engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous = OFF").close())
-    return ledger
 
 
 @dataclass

@@ -16,6 +16,7 @@ from etl_assets.errors import EtlAssetsError
 from etl_assets_tests import ledgers, trivial
 from etl_assets_tests.faults.chains import ShapedChain, quick_home, ticking
 from etl_assets_tests.faults.sqlite_rows import SqliteRows
+from etl_assets_tests.lean_stores import lean
 from etl_assets_tests.trivial import Home
 
 BATCH_DOCUMENTS = 4
@@ -127,6 +128,7 @@ def use_small_batches() -> None:
 
 
 def _work(order: Order, line: Connection) -> None:
+    lean()
     use_small_batches()
     paused = False
     left: int | None = None

@@ -39,8 +39,7 @@ def dies(before: bool, function: Callable[..., Any]) -> Callable[..., Any]:
 
 @pytest.fixture
 def home(tmp_path: Path) -> SmallHome:
-    home = SmallHome.at(tmp_path / "home")
-    home.run()
+    home = SmallHome.ran(tmp_path / "home")
     return home
 
 

@@ -74,8 +74,7 @@ def test_of_two_attempts_of_a_step_the_newest_alone_writes(seed: int, tmp_path: 
                 assert name in twice and f"another attempt of the step {name}" in str(error)
     assert set(home.published()) == set(TEXTS)
     assert untidy(cast("Home", home.platform)) == []
-    clean = SmallHome.at(tmp_path / "clean")
-    clean.run()
+    clean = SmallHome.ran(tmp_path / "clean")
     assert contents(cast("Home", home.platform)) == contents(cast("Home", clean.platform))
 
 

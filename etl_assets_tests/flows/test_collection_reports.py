@@ -13,8 +13,7 @@ from etl_assets_tests.small_homes import SmallHome
 
 
 def test_the_drawings_of_a_collection_are_metadata_of_an_asset(tmp_path: Path) -> None:
-    home = SmallHome.at(tmp_path / "home")
-    home.run()
+    home = SmallHome.ran(tmp_path / "home")
     runs_of = PartitionRuns(lambda: home.platform, run_id="report")
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions(str(document_shards.name), [home.key])

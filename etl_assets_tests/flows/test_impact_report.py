@@ -11,8 +11,7 @@ from etl_assets_tests.small_homes import SmallHome
 
 
 def test_the_job_tells_partitions_and_rows_at_every_asset_that_a_change_reaches(tmp_path: Path) -> None:
-    home = SmallHome.at(tmp_path / "home")
-    home.run()
+    home = SmallHome.ran(tmp_path / "home")
     runs_of = PartitionRuns(lambda: home.platform, run_id="impact")
     with dg.DagsterInstance.ephemeral() as instance:
 

@@ -16,8 +16,7 @@ from etl_assets_tests.small_homes import SmallHome
 
 
 def test_a_home_moves_by_backups_to_hosted_backends_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    home = SmallHome.at(tmp_path / "home")
-    home.run()
+    home = SmallHome.ran(tmp_path / "home")
     expected = shown(home.platform)
     (tmp_path / "hosted").mkdir()
     with hosted_environment(tmp_path / "hosted") as env:

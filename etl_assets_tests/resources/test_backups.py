@@ -16,8 +16,7 @@ from etl_assets_tests.small_homes import SmallHome
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    home = SmallHome.at(tmp_path / "home")
-    home.run()
+    home = SmallHome.ran(tmp_path / "home")
     home.platform.close()
     return replace(home.settings, backup_targets=f"{tmp_path / 'kept'}, {tmp_path / 'far'}", backup_keep_days=0.0)
 
