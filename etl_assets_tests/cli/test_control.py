@@ -20,6 +20,8 @@ from etl_assets.ledger.database import Ledger
 from etl_assets.settings import Settings
 from etl_assets_tests.cli.conftest import Command, put
 
+pytestmark = pytest.mark.usefixtures("without_dagster")
+
 ACME, ZETA = "acme.reports.00-of-01", "zeta.mail.00-of-01"
 NEW = {"acme/reports/new.txt": "TRICKBOT came back.", "zeta/mail/two.txt": "EMOTET came back."}
 

@@ -61,6 +61,7 @@ def test_a_run_in_the_queue_is_listed_with_why_it_waits_and_can_be_canceled(etl:
         assert etl("runs", "cancel", run_id, home=home).code == 1
 
 
+@pytest.mark.usefixtures("without_dagster")
 def test_a_sync_in_another_process_is_canceled_and_the_next_goes_on(etl: Command, tmp_path: Path) -> None:
     home = tmp_path / "home"
     put(home, {f"acme/{name}/{number}.txt": f"EMOTET {number}" for name in ("a", "b", "c") for number in range(150)})
