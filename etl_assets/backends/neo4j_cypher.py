@@ -90,9 +90,10 @@ FOUND_BY_NAME = (
     "RETURN e.entity_id, m.entity_type, m.name, max(m.publication)"
 )
 MENTIONING = (
-    "UNWIND $keys AS key MATCH (e:Entity {key: key})<-[m:MENTIONS]-(d:Document) "
-    "WHERE e.tenant = $tenant AND d.tenant = $tenant AND " + _SEEN + " "
-    "RETURN DISTINCT m.collection, m.publication"
+    "UNWIND $keys AS key MATCH (e:Entity {key: key}) WHERE e.tenant = $tenant "
+    "CALL { WITH e MATCH (e)<-[m:MENTIONS]-(d:Document) WHERE d.tenant = $tenant AND " + _SEEN + " "
+    "RETURN m.collection AS collection, m.publication AS publication ORDER BY publication DESC LIMIT $limit } "
+    "RETURN DISTINCT collection, publication"
 )
 
 

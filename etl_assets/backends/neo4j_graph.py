@@ -3,7 +3,7 @@
 ``(:Document)-[:MENTIONS]->(:Entity)``: a document node is one publication of one document; what was mentioned, where
 and under which name stands on the edge, so that two index generations may name one entity differently. What sentences
 state of two entities is in ``neo4j_relations.py``. Statements are constants with parameters; what a walk means is said
-in ``protocols/graph.py``, its bounds in ``sqlite_graph.py``.
+in ``protocols/graph.py``.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -247,9 +247,9 @@ class Neo4jGraph:
         found = [Entity(entity_id, *best[entity_id][1:]) for entity_id in sorted(best)]
         return found[: max(limit, 0)]
 
-    def mentioning(self, scope: Scope, entity_ids: Sequence[str]) -> list[tuple[str, int]]:
-        """See ``KnowledgeGraph.mentioning``. Never cut short."""
-        visible = visible_parameters(scope)
+    def mentioning(self, scope: Scope, entity_ids: Sequence[str], *, limit: int | None = None) -> list[tuple[str, int]]:
+        """See ``KnowledgeGraph.mentioning``. Not cut short but by ``limit``."""
+        visible = visible_parameters(scope) | {"limit": 2**53 if limit is None else limit}
 
         def work(tx: "ManagedTransaction") -> set[tuple[str, int]]:
             found: set[tuple[str, int]] = set()

@@ -1,6 +1,6 @@
 """How the graph in Neo4j is walked: from entities to the newest visible documents that mention them, and on.
 
-Everything runs inside a transaction that ``neo4j_graph.py`` opened; the bounds are those of ``sqlite_graph.py``.
+Everything runs inside a transaction that ``neo4j_graph.py`` opened; the bounds are in ``protocols/graph.py``.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,21 +9,18 @@ from itertools import groupby
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from etl_assets.backends.neo4j_cypher import DOCUMENT_ENTITIES, ENTITY_DOCUMENTS
-from etl_assets.protocols.graph import Entity, Neighbour
+from etl_assets.protocols.graph import (
+    DOCUMENTS_PER_ENTITY,
+    DOCUMENTS_PER_HOP,
+    EDGES_PER_HOP,
+    Entity,
+    Neighbour,
+)
 
 if TYPE_CHECKING:
     from neo4j import ManagedTransaction
 
 Item = TypeVar("Item")
-
-DOCUMENTS_PER_HOP = 2_000
-"""How many documents one hop walks through, shared evenly among the entities it starts from, newest first."""
-
-DOCUMENTS_PER_ENTITY = 20
-"""Every entity of a hop may be followed through at least this many of its newest visible documents."""
-
-EDGES_PER_HOP = 100_000
-"""A hop stops after the document that passes this number of edges."""
 
 ROWS_PER_STATEMENT = 5_000
 """Rows handed to one UNWIND; a transaction may hold several."""

@@ -28,6 +28,9 @@ from etl_assets.backends.sqlite_relations import (
     stored_relations,
 )
 from etl_assets.protocols.graph import (
+    DOCUMENTS_PER_ENTITY,
+    DOCUMENTS_PER_HOP,
+    EDGES_PER_HOP,
     Entity,
     MentionEdge,
     Neighbour,
@@ -37,18 +40,6 @@ from etl_assets.protocols.graph import (
     edge_digest,
     relation_order,
 )
-
-DOCUMENTS_PER_HOP = 2_000
-"""How many documents one hop walks through, shared evenly among the entities it starts from, newest first.
-
-An entity mentioned in 50,000 documents would otherwise make a two-hop walk take seconds; below the bound it is exact.
-"""
-
-DOCUMENTS_PER_ENTITY = 20
-"""Every entity of a hop may be followed through at least this many of its newest visible documents."""
-
-EDGES_PER_HOP = 100_000
-"""A hop stops after the document that passes this number of edges."""
 
 _ENTITY_DOCUMENTS = """
 SELECT d.document_key, d.publication, d.document_id, d.collection FROM edges e
@@ -270,13 +261,15 @@ class SqliteGraph:
                     newest[entity_id] = (rank, Entity(entity_id, entity_type, stated))
         return [newest[entity_id][1] for entity_id in sorted(newest)][: max(limit, 0)]
 
-    def mentioning(self, scope: Scope, entity_ids: Sequence[str]) -> list[tuple[str, int]]:
-        """See ``KnowledgeGraph.mentioning``. Never cut short."""
+    def mentioning(self, scope: Scope, entity_ids: Sequence[str], *, limit: int | None = None) -> list[tuple[str, int]]:
+        """See ``KnowledgeGraph.mentioning``. Not cut short but by ``limit``."""
         found: set[tuple[str, int]] = set()
         with self._file.reading(scope) as db:
             if db is not None:
                 for key in keys_of(db, scope.tenant, entity_ids):
-                    rows = db.execute(_ENTITY_DOCUMENTS, (key, scope.tenant))
+                    rows = db.execute(
+                        _ENTITY_DOCUMENTS + "LIMIT ?", (key, scope.tenant, -1 if limit is None else limit)
+                    )
                     found.update((collection, publication) for _, publication, _, collection in rows)
         return sorted(found)
 

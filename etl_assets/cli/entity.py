@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,9 +15,14 @@ from etl_assets.errors import ConfigError
 if TYPE_CHECKING:
     from etl_assets.documents.mentions.catalogue import Catalogue
     from etl_assets.protocols.graph import Entity
-    from etl_assets.search.graph_questions import EntityAnswer, GraphQuestions
+    from etl_assets.search.graph_answers import EntityAnswer
+    from etl_assets.search.graph_questions import GraphQuestions
     from etl_assets.search.links import Citation, Link
 
+_STATED = click.option("--stated", is_flag=True, help="Walk only what sentences state, not what documents share.")
+_KIND = click.option(
+    "--kind", "kinds", multiple=True, metavar="KIND", help="Walk only relations of this kind, such as USES; repeatable."
+)
 _TYPE = click.option("--type", "entity_type", metavar="TYPE", help="Only an entity of this type, such as malware.")
 
 
@@ -55,26 +60,34 @@ def show(
 @_TYPE
 @click.option("--hops", type=click.IntRange(1, 4), default=1, show_default=True, help="How far.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many neighbours.")
+@_STATED
+@_KIND
 @as_json
 def neighbours(
     name: str, tenant: str | None, collection: str | None, entity_type: str | None, hops: int, limit: int,
-    as_json: bool,
+    stated: bool, kinds: tuple[str, ...], as_json: bool,
 ) -> int:  # fmt: skip
-    """List what stands near an entity, each with the sentence that connects them, and where it stands."""
+    """List what stands near an entity, each with the sentence that connects them, and where it stands.
+
+    Sentences that contradict one another are all told. The last line says how far was looked.
+    """
+    asked: dict[str, Any] = {"hops": hops, "limit": limit, "stated": stated, "kinds": [one.upper() for one in kinds]}
     with _asked(tenant, collection) as (questions, catalogue):
         meant = meant_entities(questions, catalogue, name, entity_type)
         if _is_ambiguous(meant):
             return _list_candidates(name, meant, as_json)
-        found = [(owner, one, questions.neighbours(owner, one, hops=hops, limit=limit)) for owner, one in meant]
-    for owner, entity, near in found:
+        found = [(owner, one, questions.neighbours(owner, one, **asked)) for owner, one in meant]
+    for owner, entity, answer in found:
         if as_json:
-            for one in near:
-                json_line({"tenant": owner, "of": entity.entity_id} | one.as_json())
+            named: dict[str, Any] = {"tenant": owner, "of": entity.entity_id, "bounds": answer.bounds.as_json()}
+            for one in answer.near:
+                json_line(named | one.as_json())
             continue
         say(f"{_name(entity)} in {owner}")
-        for one in near:
+        for one in answer.near:
             say(f"{one.hops} hop{'s' if one.hops > 1 else ' '} {_name(one.entity)}, {_documents(one.weight)}")
-            _tell_links(one.links[:1])
+            _tell_links(_one_of_each(one.links))
+        say("", f"{len(answer.near)} of at most {limit:,} shown; {answer.bounds}")
     return 0
 
 
@@ -84,15 +97,23 @@ def neighbours(
 @scoped
 @click.option("--hops", type=click.IntRange(1, 6), default=6, show_default=True, help="The longest way.")
 @click.option("--through", multiple=True, metavar="TYPE", help="Only through entities of this type; repeatable.")
+@_STATED
+@_KIND
 @as_json
 def path(
     start: str, end: str, tenant: str | None, collection: str | None, hops: int, through: tuple[str, ...],
-    as_json: bool,
+    stated: bool, kinds: tuple[str, ...], as_json: bool,
 ) -> int:  # fmt: skip
     """Show a shortest way between two entities, with the sentence and its place for each edge.
 
     The exit code is 1 where there is none.
     """
+    asked: dict[str, Any] = {
+        "hops": hops,
+        "through": through,
+        "stated": stated,
+        "kinds": [one.upper() for one in kinds],
+    }
     with _asked(tenant, collection) as (questions, catalogue):
         ends = [(name, meant_entities(questions, catalogue, name, None)) for name in (start, end)]
         for name, meant in ends:
@@ -101,19 +122,20 @@ def path(
         (_, first), (_, last) = ends
         of_end = dict(last)
         ways = [
-            (owner, one, of_end[owner], questions.path(owner, one, of_end[owner], hops=hops, through=through))
+            (owner, one, of_end[owner], questions.path(owner, one, of_end[owner], **asked))
             for owner, one in first
             if owner in of_end
         ]
-    for owner, one, other, edges in ways:
+    for owner, one, other, way in ways:
         if as_json:
-            json_line({"tenant": owner, "start": one.entity_id, "end": other.entity_id,
-                       "edges": [[link.as_json() for link in links] for links in edges]})  # fmt: skip
+            json_line({"tenant": owner, "start": one.entity_id, "end": other.entity_id, "bounds": way.bounds.as_json(),
+                       "edges": [[link.as_json() for link in links] for links in way.edges]})  # fmt: skip
             continue
-        say(f"{_name(one)} to {_name(other)} in {owner}: " + (f"{len(edges)} edges" if edges else "no way"))
-        for links in edges:
-            _tell_links(links[:1])
-    return 0 if any(edges for *_, edges in ways) else 1
+        say(f"{_name(one)} to {_name(other)} in {owner}: " + (f"{len(way.edges)} edges" if way.edges else "no way"))
+        for links in way.edges:
+            _tell_links(_one_of_each(links))
+        say("", str(way.bounds))
+    return 0 if any(way.edges for *_, way in ways) else 1
 
 
 @contextmanager
@@ -182,8 +204,16 @@ def _tell(answer: EntityAnswer, known: set[str]) -> None:
         for cited in one.passages:
             _tell_citation(cited, with_path=False)
     if answer.links:
-        say("", "stated of it")
+        say("", "stated of it" + (", the newest of more" if answer.is_cut else ""))
         _tell_links(answer.links)
+
+
+def _one_of_each(links: Sequence[Link]) -> list[Link]:
+    """The first link of each statement: what contradicts another is a statement of its own."""
+    said: dict[tuple[str, str, str, bool], Link] = {}
+    for one in links:
+        said.setdefault((one.subject.entity_id, one.kind, one.object.entity_id, one.negated), one)
+    return [*said.values()]
 
 
 def _tell_links(links: Sequence[Link]) -> None:

@@ -36,6 +36,18 @@ class MentionEdge:
     end: int
 
 
+DOCUMENTS_PER_HOP = 2_000
+"""How many documents one hop walks through, shared evenly among the entities it starts from, newest first.
+
+An entity mentioned in 50,000 documents would otherwise make a two-hop walk take seconds; below the bound it is exact.
+"""
+
+DOCUMENTS_PER_ENTITY = 20
+"""Every entity of a hop may be followed through at least this many of its newest visible documents."""
+
+EDGES_PER_HOP = 100_000
+"""A hop stops after the document that passes this number of edges."""
+
 RELATION_KINDS = ("USES", "TARGETS", "EXPLOITS", "ATTRIBUTED_TO", "RELATES_TO")
 """Every kind that a relation may have: a store may keep each of them by itself."""
 
@@ -152,8 +164,11 @@ class KnowledgeGraph(Protocol):
         """Entities with a visible mention whose id equals ``name`` or whose name does, case folded."""
         ...
 
-    def mentioning(self, scope: Scope, entity_ids: Sequence[str]) -> list[tuple[str, int]]:
-        """(collection, publication) of every visible document that mentions any of these entities, ascending."""
+    def mentioning(self, scope: Scope, entity_ids: Sequence[str], *, limit: int | None = None) -> list[tuple[str, int]]:
+        """(collection, publication) of every visible document that mentions any of these entities, ascending.
+
+        ``limit``: of each entity, only its newest so many.
+        """
         ...
 
     def relations(

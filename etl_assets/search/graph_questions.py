@@ -3,94 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from etl_assets.errors import ConfigError
 from etl_assets.ledger.snapshots import CollectionView, VisibleDocument, snapshot
-from etl_assets.protocols.graph import Entity, Neighbour, Scope
+from etl_assets.protocols.graph import DOCUMENTS_PER_HOP, RELATION_KINDS, Entity, Neighbour, RelationEdge, Scope
 from etl_assets.search.deadline import Deadline, run_all
-from etl_assets.search.links import TOGETHER, Citation, Link, ReadDocument, entity_json, read_documents
+from etl_assets.search.graph_answers import Bounds, EntityAnswer, Mentioned, Near, Nearby, Way
+from etl_assets.search.links import Link, ReadDocument, read_documents, stated_link, told_apart
 from etl_assets.search.model import MOST_HOPS, MOST_NEIGHBOURS, SearchPlaces
-from etl_assets.search.sources import Confirmed, confirmed_walk, scope_of
-from etl_assets.stages.spec import Json
+from etl_assets.search.sources import Confirmed, confirmed_relations, confirmed_walk, scope_of
+from etl_assets.search.stated_walk import RELATIONS_PER_HOP, Met, StatedWalk, nearness
 
 T = TypeVar("T")
 Shown = tuple[CollectionView, VisibleDocument]
 
 LONGEST_PATH = 6
 DOCUMENTS_PER_EDGE = 3
-"""An edge is told from the newest of the documents that connect its ends."""
+"""An edge that no sentence states is told from the newest of the documents that connect its ends."""
 FRONTIER = 2_000
 """How many entities of one hop a path is looked for through, those of most documents first."""
 PASSAGES = 3
+STATEMENTS = 100
+"""What is stated of an entity is shown by its newest relations: so many as subject, and as many as object."""
+PER_NEIGHBOUR = 20
+"""So many relations to the hop before are read of a neighbour, in each direction."""
+CONFIRMED = 2_000
+"""Of an entity that more documents mention, the newest are confirmed by the ledger, and the graph counts them all."""
 _POOL = 200
 """So many more neighbours are read than are asked for, to bring forward those that a sentence relates."""
 NO_WAY = frozenset({"date"})
 """Types that nothing is near by, nor a path through: two things of one day have nothing to do with one another."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mentioned:
-    """One document that mentions an entity, with the first passages that do."""
-
-    document_id: str
-    collection: str
-    path: str
-    title: str
-    count: int
-    passages: tuple[Citation, ...]
-
-    def as_json(self) -> dict[str, Json]:
-        """Every field; passages as records."""
-        plain: dict[str, Json] = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return plain | {"passages": [one.as_json() for one in self.passages]}
-
-
-@dataclass(frozen=True, slots=True)
-class EntityAnswer:
-    """What visible documents say of one entity. ``document_count`` is of all, ``documents`` are the newest of them.
-
-    ``links`` are the relations that sentences of these documents state of it.
-    """
-
-    entity: Entity
-    tenant: str
-    document_count: int
-    documents: tuple[Mentioned, ...]
-    links: tuple[Link, ...]
-
-    def as_json(self) -> dict[str, Json]:
-        """Plain values."""
-        return entity_json(self.entity) | {
-            "tenant": self.tenant,
-            "document_count": self.document_count,
-            "documents": [one.as_json() for one in self.documents],
-            "relations": [one.as_json() for one in self.links],
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Near:
-    """One entity near another: over how many hops, through how many documents, and the edges that lead there."""
-
-    entity: Entity
-    hops: int
-    weight: int
-    links: tuple[Link, ...]
-
-    def as_json(self) -> dict[str, Json]:
-        """Plain values."""
-        return entity_json(self.entity) | {
-            "hops": self.hops, "weight": self.weight, "edges": [one.as_json() for one in self.links],
-        }  # fmt: skip
-
-
 class GraphQuestions:
     """Questions of one tenant or collection, or of all; each is answered at one moment of the ledger.
 
-    The graph names entities and documents; every document is confirmed by the ledger, and what it says is read from
-    the lake, so a quote is never older than its edge.
+    The graph names entities and documents, and holds the sentences that relate two of them. Every document is confirmed
+    by the ledger; passages that no sentence of the graph holds are read from the lake. So a quote is never older than
+    its edge.
 
     Raises:
         TransientError, PermanentError: from any method: the graph, the ledger or the lake failed or was late.
@@ -125,69 +76,131 @@ class GraphQuestions:
             for owner in self.tenants:
                 scope = scope_of(self._confirmed.views, owner)
                 for one in self._places.graph.find(scope, wanted, limit=MOST_NEIGHBOURS):
-                    if entity_type in (None, one.entity_type) and self._mentioning(owner, [one.entity_id]):
+                    if entity_type in (None, one.entity_type) and self._is_shown(owner, one):
                         found.append((owner, one))
             return found
 
         return self._in_time(look)
 
     def show(self, tenant: str, entity: Entity, *, limit: int = 20) -> EntityAnswer:
-        """Documents that mention it, newest first, with passages, and what their sentences state of it."""
+        """Documents that mention it, newest first, with passages, and what sentences state of it, newest first."""
         self._look_now()
-        shown = self._in_time(lambda: self._mentioning(tenant, [entity.entity_id]))
+        count, shown = self._in_time(lambda: self._mentioning(tenant, entity))
+        stated = self._in_time(lambda: self._relations(tenant, [entity.entity_id], each=STATEMENTS))
         read = read_documents(self._places, shown[:limit])
         documents = tuple(_mentioned(one, entity.entity_id) for one in read)
-        links = tuple(link for one in read for link in one.said_of(entity.entity_id))
-        return EntityAnswer(entity, tenant, len(shown), documents, links)
+        is_cut = any(
+            sum(end(one).entity_id == entity.entity_id for one in stated) >= STATEMENTS for end in (_subject, _object)
+        )
+        return EntityAnswer(entity, tenant, count, documents, tuple(self._links(tenant, stated)), is_cut)
 
-    def neighbours(self, tenant: str, entity: Entity, *, hops: int = 1, limit: int = 20) -> list[Near]:
+    def neighbours(
+        self, tenant: str, entity: Entity, *, hops: int = 1, limit: int = 20, stated: bool = False,
+        kinds: Collection[str] = (),
+    ) -> Nearby:  # fmt: skip
         """Entities within ``hops``, nearest first, then by documents; each with the edges that lead there.
 
         Of as many documents, those that a sentence relates come first, then by id. Dates are left out. An entity two
-        hops away has the edge from one that is one hop away.
+        hops away has the edge from one that is one hop away. ``stated``: only what sentences relate is walked, and
+        documents that relate it count; ``kinds``: only by relations of these kinds.
 
         Raises:
-            ConfigError: ``hops`` or ``limit`` is out of its bounds.
+            ConfigError: ``hops``, ``limit`` or a kind is out of its bounds.
         """
+        _check_kinds(kinds)
         if not 1 <= hops <= MOST_HOPS or not 1 <= limit <= MOST_NEIGHBOURS:
             raise ConfigError(f"neighbours: hops from 1 to {MOST_HOPS}, and limit from 1 to {MOST_NEIGHBOURS}")
         self._look_now()
+        if stated or kinds:
+            return self._related(tenant, entity, hops, limit, kinds)
         met = self._in_time(lambda: self._walk(tenant, [entity.entity_id], hops, limit + FRONTIER))
         reached = [one for one in met if one.entity.entity_type not in NO_WAY]
         levels: list[Mapping[str, Entity]] = [{entity.entity_id: entity}]
         for hop in range(1, hops + 1):
             levels.append({one.entity.entity_id: one.entity for one in reached if one.hops == hop})
+        told: dict[str, list[Link]] = {}
         pool = reached[: limit + _POOL]
-        read = self._read(tenant, pool)
-        near = [
-            Near(one.entity, one.hops, one.weight, _best(self._of(one, read), levels[one.hops - 1], one.entity))
-            for one in pool
-        ]
-        return sorted(near, key=_nearness)[:limit]
+        for hop in range(1, hops + 1):
+            told |= self._told(tenant, [one.entity.entity_id for one in pool if one.hops == hop], levels[hop - 1])
+        chosen = sorted(pool, key=lambda one: _nearness(one, one.entity.entity_id in told))[:limit]
+        read = self._read(tenant, [one for one in chosen if one.entity.entity_id not in told])
+        near = (
+            Near(one.entity, one.hops, one.weight, tuple(told.get(one.entity.entity_id, ()))
+                 or _together(self._of(one, read), levels[one.hops - 1], one.entity))
+            for one in chosen
+        )  # fmt: skip
+        return Nearby(tuple(near), Bounds(hops, DOCUMENTS_PER_HOP, "documents"))
 
     def path(
-        self, tenant: str, start: Entity, end: Entity, *, hops: int = LONGEST_PATH, through: Collection[str] = ()
-    ) -> list[tuple[Link, ...]]:
-        """A shortest way from one entity to another, edge by edge; empty where there is none within ``hops``.
+        self, tenant: str, start: Entity, end: Entity, *, hops: int = LONGEST_PATH, through: Collection[str] = (),
+        stated: bool = False, kinds: Collection[str] = (),
+    ) -> Way:  # fmt: skip
+        """A shortest way from one entity to another, edge by edge; without edges where there is none within ``hops``.
 
-        ``through`` are the types of what may lie between; without it, all but dates.
+        ``through`` are the types of what may lie between; without it, all but dates. ``stated``: only over what
+        sentences relate; ``kinds``: only over relations of these kinds.
 
         Raises:
-            ConfigError: both are one entity, or ``hops`` is out of its bounds.
+            ConfigError: both are one entity, ``hops`` is out of its bounds, or there is no such kind.
         """
+        _check_kinds(kinds)
         if start.entity_id == end.entity_id or not 1 <= hops <= LONGEST_PATH:
             raise ConfigError(f"path: give two different entities, and hops from 1 to {LONGEST_PATH}")
         self._look_now()
+        if stated or kinds:
+            return self._stated_path(tenant, start, end, hops, through, kinds)
         levels = self._in_time(lambda: self._levels(tenant, start, end, hops, through))
         edges: list[tuple[Link, ...]] = []
         target = end
         for before, reached in reversed([*zip(levels, levels[1:], strict=False)]):
-            read = self._read(tenant, [reached[target.entity_id]])
             sources = {name: one.entity for name, one in before.items()}
-            links = _best(self._of(reached[target.entity_id], read), sources, target)
+            links = tuple(self._told(tenant, [target.entity_id], sources).get(target.entity_id, ()))
+            if not links:
+                read = self._read(tenant, [reached[target.entity_id]])
+                links = _together(self._of(reached[target.entity_id], read), sources, target)
             edges.insert(0, links)
             target = _other_end(links[0], target)
-        return edges
+        return Way(tuple(edges), Bounds(hops, DOCUMENTS_PER_HOP, "documents"))
+
+    def _related(self, tenant: str, entity: Entity, hops: int, limit: int, kinds: Collection[str]) -> Nearby:
+        walk = self._stated_walk(tenant, entity, kinds)
+        levels = self._in_time(lambda: [*walk.levels(hops, lambda one: _may_lead(one.entity_type, ()))])
+        ordered = [
+            (hop, met)
+            for hop, level in enumerate(levels, 1)
+            for met in sorted(level.values(), key=nearness)
+            if met.entity.entity_type not in NO_WAY
+        ]
+        near = (Near(met.entity, hop, met.weight, self._links(tenant, met.relations)) for hop, met in ordered[:limit])
+        return Nearby(tuple(near), Bounds(hops, RELATIONS_PER_HOP, "relations", walk.is_cut))
+
+    def _stated_path(
+        self, tenant: str, start: Entity, end: Entity, hops: int, through: Collection[str], kinds: Collection[str]
+    ) -> Way:
+        walk = self._stated_walk(tenant, start, kinds)
+        levels: list[Mapping[str, Met]] = []
+
+        def search() -> None:
+            for level in walk.levels(hops, lambda one: _may_lead(one.entity_type, through)):
+                levels.append(level)
+                if end.entity_id in level:
+                    return
+
+        self._in_time(search)
+        edges: list[tuple[Link, ...]] = []
+        target = end
+        for level in reversed(levels if levels and end.entity_id in levels[-1] else []):
+            newest = _other_end(level[target.entity_id].relations[0], target)
+            over = [one for one in level[target.entity_id].relations if _other_end(one, target) == newest]
+            edges.insert(0, self._links(tenant, over))
+            target = newest
+        return Way(tuple(edges), Bounds(hops, RELATIONS_PER_HOP, "relations", walk.is_cut))
+
+    def _stated_walk(self, tenant: str, start: Entity, kinds: Collection[str]) -> StatedWalk:
+        def ask(ids: Sequence[str], each: int) -> list[RelationEdge]:
+            return self._relations(tenant, ids, kinds=kinds, each=each)
+
+        return StatedWalk(ask, start, FRONTIER)
 
     def _look_now(self) -> None:
         """Begin anew: what is superseded is collected once the time limit has passed since a moment was read."""
@@ -218,10 +231,52 @@ class GraphQuestions:
         reached, _ = confirmed_walk(self._confirmed, tenant, walk)
         return reached
 
-    def _mentioning(self, tenant: str, ids: Sequence[str]) -> list[Shown]:
-        """Visible documents that mention any of these, newest first."""
+    def _relations(
+        self, tenant: str, ids: Sequence[str], *, among: Collection[str] | None = None, kinds: Collection[str] = (),
+        each: int,
+    ) -> list[RelationEdge]:  # fmt: skip
+        def ask(scope: Scope) -> list[RelationEdge]:
+            return self._places.graph.relations(scope, ids, among=among, kinds=kinds, each=each)
+
+        return confirmed_relations(self._confirmed, tenant, ask)
+
+    def _links(self, tenant: str, relations: Sequence[RelationEdge]) -> tuple[Link, ...]:
+        """Relations of confirmed documents with their citations, a few of each statement, newest first."""
+        shown = self._confirmed.locate(tenant, {(one.document_id, one.publication) for one in relations})
+        found = (stated_link(one, *shown[one.document_id, one.publication]) for one in relations)
+        return tuple(told_apart(found))
+
+    def _told(self, tenant: str, ids: Sequence[str], sources: Mapping[str, Entity]) -> dict[str, list[Link]]:
+        """What sentences state of each of these entities and one of ``sources``; those of the newest source."""
+        if not ids:
+            return {}
+        found = self._in_time(lambda: self._relations(tenant, ids, among=sources, each=PER_NEIGHBOUR))
+        wanted, between = set(ids), dict[str, list[RelationEdge]]()
+        for one in found:
+            for near, far in ((one.subject, one.object), (one.object, one.subject)):
+                if near.entity_id in wanted and far.entity_id in sources:
+                    mine = between.setdefault(near.entity_id, [])
+                    if not mine or far.entity_id in (mine[0].subject.entity_id, mine[0].object.entity_id):
+                        mine.append(one)
+        return {name: [*self._links(tenant, mine)] for name, mine in between.items()}
+
+    def _is_shown(self, tenant: str, entity: Entity) -> bool:
+        """Whether a visible document mentions it, by the newest that the graph has."""
+        scope = scope_of(self._confirmed.views, tenant)
+        return bool(self._confirm(tenant, self._places.graph.mentioning(scope, [entity.entity_id], limit=_POOL)))
+
+    def _mentioning(self, tenant: str, entity: Entity) -> tuple[int, list[Shown]]:
+        """How many visible documents mention it, and these, newest first; of more than CONFIRMED the newest."""
+        scope = scope_of(self._confirmed.views, tenant)
+        numbers = self._places.graph.mentioning(scope, [entity.entity_id])
+        newest = sorted(numbers, key=lambda pair: -pair[1])[:CONFIRMED]
+        shown = self._confirm(tenant, newest)
+        return len(shown) + len(numbers) - len(newest), shown
+
+    def _confirm(self, tenant: str, numbers: Iterable[tuple[str, int]]) -> list[Shown]:
+        """Documents that these (collection, publication) stand for, newest first."""
         wanted: dict[str, list[int]] = {}
-        for collection, number in self._places.graph.mentioning(scope_of(self._confirmed.views, tenant), ids):
+        for collection, number in numbers:
             wanted.setdefault(collection, []).append(number)
         shown = [
             (view, document)
@@ -245,8 +300,12 @@ class GraphQuestions:
         return run_all({"graph": call}, self._deadline)["graph"].result()
 
 
-def _nearness(one: Near) -> tuple[int, int, bool, str]:
-    is_stated = bool(one.links) and one.links[0].kind != TOGETHER
+def _check_kinds(kinds: Collection[str]) -> None:
+    if unknown := sorted(set(kinds) - set(RELATION_KINDS)):
+        raise ConfigError(f"no relation {', '.join(unknown)}; known are {', '.join(RELATION_KINDS)}")
+
+
+def _nearness(one: Neighbour, is_stated: bool) -> tuple[int, int, bool, str]:
     return one.hops, -one.weight, not is_stated, one.entity.entity_id
 
 
@@ -262,17 +321,25 @@ def _mentioned(one: ReadDocument, entity_id: str) -> Mentioned:
     return Mentioned(document.document_id, one.view.collection, document.path, title, count, passages)
 
 
-def _best(documents: Sequence[ReadDocument], sources: Mapping[str, Entity], target: Entity) -> tuple[Link, ...]:
-    """The edges between ``target`` and one of ``sources``: one that sentences state if there is any."""
+def _together(documents: Sequence[ReadDocument], sources: Mapping[str, Entity], target: Entity) -> tuple[Link, ...]:
+    """That one document mentions ``target`` and one of ``sources``: in one passage if there is any."""
     found: list[tuple[Link, ...]] = []
     for document in documents:
         for source in sorted(document.entities.keys() & sources.keys()):
-            if links := document.links(source, target.entity_id):
+            if links := document.together(source, target.entity_id):
                 found.append(tuple(links))
-    return min(found, key=lambda links: (links[0].kind == TOGETHER, len(links[0].citations)), default=())
+    return min(found, key=lambda links: len(links[0].citations), default=())
 
 
-def _other_end(link: Link, entity: Entity) -> Entity:
+def _subject(one: Link | RelationEdge) -> Entity:
+    return one.subject
+
+
+def _object(one: Link | RelationEdge) -> Entity:
+    return one.object
+
+
+def _other_end(link: Link | RelationEdge, entity: Entity) -> Entity:
     return link.object if link.subject.entity_id == entity.entity_id else link.subject
 
 

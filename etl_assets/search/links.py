@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from etl_assets.ledger.snapshots import CollectionView, VisibleDocument
-from etl_assets.protocols.graph import Entity
+from etl_assets.protocols.graph import Entity, RelationEdge
 from etl_assets.search.model import SearchPlaces
 from etl_assets.search.published_rows import Row, published_rows
 from etl_assets.stages.spec import Json
@@ -20,6 +20,9 @@ WIDEST_PASSAGE = 500
 
 _REACH = 300
 _STOP = re.compile(r"[.!?。！？](?=\s|$)|\n\s*\n")
+STATED = 3
+"""So many sentences that state the same of two entities are shown."""
+
 _MENTION = ("page", "start", "end", "entity_id", "entity_type", "name", "confidence")
 _RELATION = (
     "page", "start", "end", "sentence", "kind", "subject_id", "subject_type", "subject_name", "object_id",
@@ -98,12 +101,7 @@ class ReadDocument:
 
     def citation(self, page: int, start: int, end: int) -> Citation:
         """The words ``[start:end)`` of a page, cited."""
-        record = self.document.record
-        return Citation(
-            self.document.document_id, self.view.tenant, self.view.collection, self.document.path,
-            str(record.get("title") or self.document.path), self.document.version, page, start, end,
-            self.texts.get(page, "")[start:end],
-        )  # fmt: skip
+        return cited(self.view, self.document, page, start, end, self.texts.get(page, "")[start:end])
 
     def said_of(self, entity_id: str) -> list[Link]:
         """The relations that its sentences state of an entity, in order of page and sentence."""
@@ -119,19 +117,14 @@ class ReadDocument:
                 spans.append((one["page"], low, high))
         return [self.citation(*span) for span in sorted(dict.fromkeys(spans))[:limit]]
 
-    def links(self, one: str, other: str) -> list[Link]:
-        """What it says of two entities: every relation stated between them, or that both are mentioned."""
-        pair = {one, other}
-        stated = [self._stated(row) for row in self.relations if {row["subject_id"], row["object_id"]} == pair]
-        return stated or self._together(one, other)
-
     def _stated(self, row: Row) -> Link:
         subject = Entity(row["subject_id"], row["subject_type"], row["subject_name"])
         target = Entity(row["object_id"], row["object_type"], row["object_name"])
-        cited = (self.citation(row["page"], row["start"], row["end"]),)
-        return Link(subject, target, row["kind"], row["negated"], row["certainty"], float(row["confidence"]), cited)
+        where = (self.citation(row["page"], row["start"], row["end"]),)
+        return Link(subject, target, row["kind"], row["negated"], row["certainty"], float(row["confidence"]), where)
 
-    def _together(self, one: str, other: str) -> list[Link]:
+    def together(self, one: str, other: str) -> list[Link]:
+        """That it mentions both entities, where they stand closest; empty if it does not."""
         mine = [row for row in self.mentions if row["entity_id"] == one]
         theirs = [row for row in self.mentions if row["entity_id"] == other]
         if not mine or not theirs:
@@ -149,6 +142,33 @@ class ReadDocument:
             self.citation(row["page"], *passage(self.texts.get(row["page"], ""), row["start"], row["end"]))
             for row in (first, second)
         )
+
+
+def cited(view: CollectionView, document: VisibleDocument, page: int, start: int, end: int, quote: str) -> Citation:
+    """A quote of a visible document, with its place."""
+    title = str(document.record.get("title") or document.path)
+    return Citation(
+        document.document_id, view.tenant, view.collection, document.path, title, document.version, page, start, end,
+        quote,
+    )  # fmt: skip
+
+
+def stated_link(one: RelationEdge, view: CollectionView, document: VisibleDocument) -> Link:
+    """A relation of the graph, with the sentence of the visible document that states it."""
+    where = cited(view, document, one.page, one.start, one.end, one.sentence)
+    return Link(one.subject, one.object, one.kind, one.negated, one.certainty, float(one.confidence), (where,))
+
+
+def told_apart(links: Iterable[Link]) -> list[Link]:
+    """At most STATED links of each statement, in their order; what contradicts another is a statement of its own."""
+    counts: dict[tuple[str, str, str, bool], int] = {}
+    kept = []
+    for one in links:
+        what = (one.subject.entity_id, one.kind, one.object.entity_id, one.negated)
+        counts[what] = counts.get(what, 0) + 1
+        if counts[what] <= STATED:
+            kept.append(one)
+    return kept
 
 
 def read_documents(places: SearchPlaces, shown: Iterable[tuple[CollectionView, VisibleDocument]]) -> list[ReadDocument]:

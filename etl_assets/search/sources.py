@@ -16,7 +16,7 @@ from etl_assets.ledger import places as ledger_places
 from etl_assets.ledger.database import Ledger
 from etl_assets.ledger.snapshots import CollectionView, VisibleDocument, visible_documents
 from etl_assets.protocols.declared_models import GivenModel
-from etl_assets.protocols.graph import KnowledgeGraph, Neighbour, Scope
+from etl_assets.protocols.graph import KnowledgeGraph, Neighbour, RelationEdge, Scope
 from etl_assets.protocols.indexes import IndexHit
 from etl_assets.protocols.visibility import Visibility
 from etl_assets.search.model import Degraded, PoolHit, SearchPlaces
@@ -136,6 +136,23 @@ def confirmed_walk(
     shown = confirmed.locate(tenant, used).keys()
     kept = [replace(one, documents=tuple(pair for pair in one.documents if pair in shown)) for one in reached]
     return [replace(one, weight=len(one.documents)) for one in kept if one.documents], True
+
+
+def confirmed_relations(
+    confirmed: Confirmed, tenant: str, ask: Callable[[Scope], list[RelationEdge]]
+) -> list[RelationEdge]:
+    """What visible documents state. One that the ledger does not show is asked for no more, so that others come up."""
+    scope = scope_of(confirmed.views, tenant)
+    found: list[RelationEdge] = []
+    for _ in range(ROUNDS):
+        found = ask(scope)
+        used = {(one.document_id, one.publication) for one in found}
+        shown = confirmed.locate(tenant, used).keys()
+        if used == shown:
+            return found
+        numbers = {number for _, number in used - shown}
+        scope = replace(scope, visible={name: hiding(seen, numbers) for name, seen in scope.visible.items()})
+    return [one for one in found if (one.document_id, one.publication) in shown]
 
 
 def elsewhere(places: SearchPlaces, views: Sequence[CollectionView]) -> list[Degraded]:

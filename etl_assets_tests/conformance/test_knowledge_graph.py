@@ -219,6 +219,8 @@ def test_each_collection_is_seen_by_its_own_visibility(graph: KnowledgeGraph) ->
     scope = Scope("acme", {"reports": Visibility(1, 9), "notes": Visibility(1, 1)})
     assert ids(graph.neighbours(scope, ["group:g1"], hops=2, limit=9)) == [("group:a", 1, 1)]
     assert graph.mentioning(EVERYTHING, ["group:g1"]) == [("notes", 2), ("reports", 1)]
+    assert graph.mentioning(EVERYTHING, ["group:g1", "group:a"], limit=1) == [("notes", 2), ("reports", 1)]
+    assert graph.mentioning(EVERYTHING, ["group:g1"], limit=1) == [("notes", 2)]
     assert len(held(graph, "notes")) == 2
 
 

@@ -4,14 +4,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
+import pytest
 
+from etl_assets.bindings import search_places
 from etl_assets.documents.index_rows import RELATION_KEY
 from etl_assets.documents.relations.statement import Kind
 from etl_assets.documents.repair import repair
 from etl_assets.documents.verification import run_checks
+from etl_assets.errors import ConfigError
 from etl_assets.ledger.corrections import Place, correct, take_back
 from etl_assets.protocols.graph import RELATION_KINDS, RelationEdge, Scope
 from etl_assets.protocols.visibility import Visibility
+from etl_assets.search.graph_questions import GraphQuestions
 from etl_assets_tests.small_homes import SmallHome
 
 CHECK = "knowledge_graph_equals_the_ledger"
@@ -49,6 +53,33 @@ def test_every_kind_that_the_stage_may_give_is_one_that_stores_know() -> None:
     assert set(RELATION_KINDS) == set(Kind.__args__)  # type: ignore[attr-defined]
 
 
+def answers_come_from_the_graph(home: SmallHome) -> None:
+    """What people are told of it: every sentence with its place, and what contradicts beside what it contradicts."""
+    questions = GraphQuestions(replace(search_places(home.platform), time_limit_s=60.0))
+    ((owner, group),) = questions.candidates("APT28")
+    ((_, malware),) = questions.candidates("emotet")
+    shown = questions.show(owner, group)
+    assert shown.document_count == 2 and not shown.is_cut
+    told = {(cited.path, link.kind, link.negated, cited.quote) for link in shown.links for cited in link.citations}
+    assert ("says.txt", "USES", False, "APT28 used EMOTET against banks.") in told
+    assert ("denies.txt", "USES", True, "APT28 did not use EMOTET.") in told
+    rows = [row for path in ("says.txt", "denies.txt") for row in in_lake(home, path)]
+    assert len(shown.links) == sum(APT28 in row for row in rows) == len(rows) - 1, "all but what EMOTET targets"
+    nearby = questions.neighbours(owner, group, hops=2)
+    by_id = {one.entity.entity_id: one for one in nearby.near}
+    assert {link.negated for link in by_id[EMOTET].links} == {True, False} and nearby.bounds.followed == "documents"
+    used = questions.neighbours(owner, group, hops=2, kinds=["USES"])
+    assert [(one.entity.entity_id, one.weight) for one in used.near] == [(EMOTET, 2)]
+    assert str(used.bounds) == "looked within 2 hops, on each through the newest 2,000 relations at most"
+    assert questions.neighbours(owner, group, kinds=["EXPLOITS"]).near == ()
+    for stated in (True, False):
+        (step,) = questions.path(owner, malware, group, stated=stated).edges
+        assert sorted((link.kind, link.negated) for link in step) == [("USES", False), ("USES", True)]
+    assert questions.path(owner, malware, group, kinds=["EXPLOITS"]).edges == ()
+    with pytest.raises(ConfigError, match="no relation LIKES; known are USES"):
+        questions.neighbours(owner, group, kinds=["LIKES"])
+
+
 def test_what_is_stated_follows_its_document_through_all_that_happens(tmp_path: Path) -> None:
     said = {"says.txt": "APT28 used EMOTET against banks.", "denies.txt": "APT28 did not use EMOTET."}
     home = SmallHome.at(tmp_path / "home", said)
@@ -63,6 +94,7 @@ def test_what_is_stated_follows_its_document_through_all_that_happens(tmp_path: 
         (result,) = run_checks(home.platform, home.partition(), names=[CHECK])
         return result.passed, result.details
 
+    answers_come_from_the_graph(home)
     assert verified() == (True, ())
     assert home.run()["published_documents"]["published"] == 0
     one = next(one for one in stated(home) if one.negated)

@@ -24,8 +24,11 @@ def answers(home: SmallHome) -> dict[str, Any]:
     named = {name: questions.candidates(name)[0][1] for name in ("emotet", "TrickBot", "APT28", "mimikatz")}
     for name, entity in named.items():
         found[name] = questions.show("acme", entity).as_json()
-        found[f"{name} near"] = [one.as_json() for one in questions.neighbours("acme", entity, hops=3, limit=50)]
-    way = questions.path("acme", named["APT28"], named["mimikatz"])
+        near = questions.neighbours("acme", entity, hops=3, limit=50).near
+        found[f"{name} near"] = [one.as_json() for one in near]
+        stated = questions.neighbours("acme", entity, hops=2, stated=True).near
+        found[f"{name} stated"] = [one.as_json() for one in stated]
+    way = questions.path("acme", named["APT28"], named["mimikatz"]).edges
     assert len(way) == 3
     return found | {"way": [[link.as_json() for link in links] for links in way]}
 

@@ -13,9 +13,8 @@ from etl_assets.backends.circuit import CircuitBreaker, CircuitOpen
 from etl_assets.backends.neo4j_driver import Neo4jAccess
 from etl_assets.backends.neo4j_graph import Neo4jGraph
 from etl_assets.backends.neo4j_server import SCHEMA_VERSION
-from etl_assets.backends.neo4j_walks import DOCUMENTS_PER_ENTITY, DOCUMENTS_PER_HOP
 from etl_assets.errors import ConfigError, PermanentError, TransientError
-from etl_assets.protocols.graph import MentionEdge
+from etl_assets.protocols.graph import DOCUMENTS_PER_ENTITY, DOCUMENTS_PER_HOP, MentionEdge
 from etl_assets_tests.conformance.test_knowledge_graph import CHAIN, EVERYTHING, edge, held, stored
 from etl_assets_tests.real.graphs import access_to, alone_with
 from etl_assets_tests.servers.fixtures import Variables
