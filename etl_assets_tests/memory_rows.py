@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from etl_assets.protocols.indexes import Filters, IndexHit, IndexSpace, StoredRow, text_digest, vector_digest
+from etl_assets.protocols.indexes import Filters, IndexHit, IndexSpace, StoredRow
+from etl_assets.protocols.row_digests import row_digests
 from etl_assets.protocols.visibility import Visibility
 
 
@@ -19,11 +20,11 @@ class MemoryRows:
         self._spaces: dict[IndexSpace, dict[tuple[int, str], StoredRow]] = {}
 
     def write(self, space: IndexSpace, rows: pa.Table) -> None:
+        assert self._column in rows.schema.names
         held = self._spaces.setdefault(space, {})
-        for row in rows.to_pylist():
-            value = row[self._column]
-            digest = text_digest(value) if isinstance(value, str) else vector_digest(np.array(value, dtype=np.float32))
-            stored = StoredRow(row["publication"], row["document_id"], row["chunk_id"], digest)
+        ids = (rows[name].to_pylist() for name in ("publication", "document_id", "chunk_id"))
+        for row in zip(*ids, row_digests(rows), strict=True):
+            stored = StoredRow(*row)
             held[stored.publication, stored.chunk_id] = stored
 
     def counts(self, space: IndexSpace, publications: Sequence[int]) -> Mapping[int, int]:

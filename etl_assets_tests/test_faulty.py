@@ -8,7 +8,8 @@ import pytest
 from etl_assets.backends.local_arrivals import LocalArrivals
 from etl_assets.backends.local_blobs import LocalBlobs
 from etl_assets.errors import TransientError
-from etl_assets.protocols.indexes import IndexSpace, keyword_rows, text_digest
+from etl_assets.protocols.indexes import IndexSpace, keyword_rows
+from etl_assets.protocols.row_digests import row_digest
 from etl_assets_tests.faulty import Fault, Faults, FaultyArrivals, FaultyBlobs, FaultyRows, Killed
 from etl_assets_tests.memory_rows import MemoryRows
 
@@ -109,4 +110,4 @@ def test_rows_and_edges_that_are_altered_keep_their_number() -> None:
     rows = pa.Table.from_pylist([{**row, "text": "told"}], schema=keyword_rows())
     FaultyRows(inner, Faults({("write", 0): Fault.ALTERED})).write(space, rows)
     assert inner.counts(space, [1]) == {1: 1}
-    assert [one.digest for one in inner.rows(space)] != [text_digest("told")]
+    assert [one.digest for one in inner.rows(space)] != [row_digest("told", {})]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from etl_assets.backends.lancedb_tables import UNINDEXED_ROWS, LanceTables
-from etl_assets.protocols.indexes import Filters, IndexHit, IndexSpace, keyword_rows, text_digest
+from etl_assets.protocols.indexes import Filters, IndexHit, IndexSpace, keyword_rows
 from etl_assets.protocols.visibility import Visibility
 
 if TYPE_CHECKING:
@@ -48,7 +48,6 @@ class LanceKeywords(LanceTables):
     """KeywordIndex in a folder or another ``TablePlace``, one LanceDB table per space."""
 
     kind = "keyword"
-    column = "text"
 
     def query(self, space: IndexSpace, text: str, *, k: int, visible: Visibility, filters: Filters) -> list[IndexHit]:
         """See ``KeywordIndex.query``. Rows match that hold any word of the query, stop words aside."""
@@ -78,9 +77,6 @@ class LanceKeywords(LanceTables):
 
     def _schema(self, rows: pa.Table) -> pa.Schema:
         return keyword_rows()
-
-    def _digests(self, values: pa.Array) -> list[str]:
-        return [text_digest(value) for value in values.to_pylist()]
 
     def _missing_indexes(self, table: Table, present: set[str]) -> Mapping[str, BTree | FTS]:
         from lancedb.index import BTree

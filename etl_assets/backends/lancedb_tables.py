@@ -16,6 +16,7 @@ from etl_assets.backends.lancedb_filters import condition, in_numbers, in_texts
 from etl_assets.backends.lancedb_folder import LABELS, TableFolder, TablePlace
 from etl_assets.errors import PermanentError
 from etl_assets.protocols.indexes import Filters, IndexHit, IndexSpace, SpaceStats, StoredRow
+from etl_assets.protocols.row_digests import row_digests
 from etl_assets.protocols.visibility import Visibility
 
 if TYPE_CHECKING:
@@ -43,9 +44,6 @@ class LanceTables(ABC):
 
     kind: str
     """``vector`` or ``keyword``: how messages name the index."""
-
-    column: str
-    """The column that is searched; its digest is read back."""
 
     def __init__(self, place: TablePlace | Path) -> None:
         self._tables = TableFolder(place, self.kind)
@@ -103,14 +101,13 @@ class LanceTables(ABC):
 
     def _rows_where(self, space: IndexSpace, where: str | None) -> Iterator[StoredRow]:
         def batches(table: Table) -> pa.RecordBatchReader:
-            columns = ["publication", "document_id", "chunk_id", self.column]
             found = table.search() if where is None else table.search().where(where)
-            return found.select(columns).limit(None).to_batches(batch_size=ROWS_PER_BATCH)
+            return found.select(table.schema.names).limit(None).to_batches(batch_size=ROWS_PER_BATCH)
 
         reader = self._tables.read(space, batches, missing=None)
         while reader is not None and (batch := self._next(space, reader)) is not None:
             ids = (batch.column(name).to_pylist() for name in ("publication", "document_id", "chunk_id"))
-            for publication, document, chunk, digest in zip(*ids, self._digests(batch.column(3)), strict=True):
+            for publication, document, chunk, digest in zip(*ids, row_digests(batch), strict=True):
                 yield StoredRow(publication, document, chunk, digest)
 
     def spaces(self) -> Sequence[IndexSpace]:
@@ -175,10 +172,6 @@ class LanceTables(ABC):
     @abstractmethod
     def _schema(self, rows: pa.Table) -> pa.Schema:
         """The schema these rows must have."""
-
-    @abstractmethod
-    def _digests(self, values: pa.Array) -> list[str]:
-        """The digest of each value of the searched column."""
 
     @abstractmethod
     def _missing_indexes(self, table: Table, present: set[str]) -> Mapping[str, BTree | FTS | HnswSq]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from etl_assets.backends.lancedb_folder import TablePlace
 from etl_assets.backends.lancedb_tables import LanceTables
-from etl_assets.protocols.indexes import Filters, IndexHit, IndexSpace, vector_digest, vector_rows
+from etl_assets.protocols.indexes import Filters, IndexHit, IndexSpace, vector_rows
 from etl_assets.protocols.visibility import Visibility
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ class LanceVectors(LanceTables):
     """
 
     kind = "vector"
-    column = "vector"
 
     def __init__(self, place: TablePlace | Path, *, ann_rows: int = ANN_ROWS) -> None:
         super().__init__(place)
@@ -91,11 +90,6 @@ class LanceVectors(LanceTables):
             return vector_rows(kind.list_size)
         first = rows["vector"][0].as_py()
         return vector_rows(len(first or ()))
-
-    def _digests(self, values: pa.Array) -> list[str]:
-        width = values.type.list_size
-        vectors = values.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
-        return [vector_digest(vector) for vector in vectors]
 
     def _missing_indexes(self, table: Table, present: set[str]) -> Mapping[str, BTree | HnswSq]:
         from lancedb.index import BTree, HnswSq

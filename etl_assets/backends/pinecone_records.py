@@ -101,6 +101,20 @@ def metadata_of(
     return metadata
 
 
+def attributes_in(identity: str, metadata: Mapping[str, object]) -> dict[str, object]:
+    """What ``metadata_of`` was told beside the ids, read back; and what it would not have written, as it stands."""
+    found = dict(metadata)
+    number = found.pop("publication", None)
+    if _whole(number) != publication_of(identity):
+        found["publication"] = repr(number)
+    found["document_date"] = _date_in(found.get("document_date"))
+    if names_in(identity) is None:
+        ids = (str(found.pop("document_id", "")), str(found.pop("chunk_id", "")))
+        if record_id(publication_of(identity), *ids) != identity:
+            found["record_id"] = identity
+    return found
+
+
 def of_publications(numbers: Sequence[int]) -> Condition:
     """The records of these publications, of which there must be one at least, and VALUES_PER_IN at most."""
     return {"publication": {"$in": list(numbers)}}
@@ -206,6 +220,22 @@ def _parts(values: Sequence[Value]) -> list[list[Value]]:
 def _day(day: date) -> int:
     """A date as a number that sorts and reads alike: 20240131."""
     return day.year * 10_000 + day.month * 100 + day.day
+
+
+def _date_in(day: object) -> object:
+    """The date that ``_day`` made a number of; anything else as it is."""
+    number = _whole(day)
+    try:
+        return day if number is None else date(number // 10_000, number // 100 % 100, number % 100)
+    except (ValueError, OverflowError):
+        return day
+
+
+def _whole(number: object) -> int | None:
+    """A whole number, which clients give as an integer or as a double; ``None`` for anything else."""
+    if isinstance(number, bool) or not isinstance(number, int | float) or number != number // 1:
+        return None
+    return int(number)
 
 
 def _escaped(part: str) -> str:

@@ -16,6 +16,7 @@ from etl_assets.backends.pinecone_namespace import Fetched, Namespace, Record, f
 from etl_assets.backends.pinecone_records import (
     Admission,
     Condition,
+    attributes_in,
     condition,
     metadata_of,
     names_in,
@@ -32,9 +33,9 @@ from etl_assets.protocols.indexes import (
     IndexSpace,
     SpaceStats,
     StoredRow,
-    vector_digest,
     vector_rows,
 )
+from etl_assets.protocols.row_digests import row_digest
 from etl_assets.protocols.visibility import Visibility
 
 MOST_HITS = 10_000
@@ -127,7 +128,8 @@ class PineconeVectors:
         try:
             for batch in self._server.mapped(namespace.fetch, fetch_batches(ids)):
                 for row in batch:
-                    yield StoredRow(publication_of(row.id), *_names(row), vector_digest(row.values))
+                    digest = row_digest(row.values, attributes_in(row.id, row.metadata))
+                    yield StoredRow(publication_of(row.id), *_names(row), digest)
         except MissingError:
             self._forget(space)
 

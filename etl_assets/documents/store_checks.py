@@ -1,18 +1,24 @@
-"""Whether an index or the graph holds exactly what the ledger says: ids and digests, read back from the store."""
+"""Whether an index or the graph holds exactly what the ledger says: ids and digests, read back from the store.
+
+What should be there is made as a publication makes it, from the lake and the published record, so that every column
+that a store is given is compared.
+"""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from etl_assets.documents.index_rows import COLUMNS, SOURCES, graph_edges
+from etl_assets.documents.index_rows import COLUMNS, SOURCES, graph_edges, keyword_table, vector_table
 from etl_assets.documents.model import slot_of
+from etl_assets.documents.publication import document_record
 from etl_assets.ledger import audits
 from etl_assets.ledger.audits import Held, Known
 from etl_assets.ledger.catalogue import Partition
 from etl_assets.ledger.outputs import batches
 from etl_assets.ledger.segments import segment_files
 from etl_assets.protocols.graph import MentionEdge, RelationEdge, edge_digest, relation_digest
-from etl_assets.protocols.indexes import IndexSpace, RowIndex, text_digest, vector_digest
+from etl_assets.protocols.indexes import IndexSpace, RowIndex
+from etl_assets.protocols.row_digests import row_digests
 
 if TYPE_CHECKING:
     import polars as pl
@@ -146,8 +152,12 @@ def expected_rows(
             yield part, _edge_digests(platform, partition, part)
             continue
         rows = rows_of(platform, stage, [one.outputs[stage] for one in part if stage in one.outputs])
-        digests = _vector_digests if store == "vector" else _text_digests
-        yield part, {} if rows is None else digests(rows, part)
+        if rows is None:
+            yield part, {}
+        else:
+            records = _records(platform, part)
+            known = [one for one in part if one.document_id in records]
+            yield known, _index_digests(store, rows, known, records)
 
 
 def rows_of(platform: "Platform", stage: str, output_ids: Sequence[int]) -> "pl.DataFrame | None":
@@ -187,15 +197,24 @@ def _by_generation(held: Sequence[Held]) -> Iterator[Sequence[Held]]:
         yield from batches([one for one in held if one.generation_id == generation_id], DOCUMENTS_AT_ONCE)
 
 
-def _vector_digests(rows: "pl.DataFrame", held: Sequence[Held]) -> Stored:
-    import numpy as np
+def _records(platform: "Platform", held: Sequence[Held]) -> dict[str, Mapping[str, Any]]:
+    """The record of each document; one whose publication has ended and was pruned since it was listed has none."""
+    with platform.ledger.reading() as connection:
+        published = audits.records(connection, [one.publication for one in held if one.due is None])
+    staged = {one.document_id: document_record(one.due) for one in held if one.due is not None}
+    return staged | {one.document_id: published[one.publication] for one in held if one.publication in published}
 
-    vectors = [np.asarray(vector, dtype=np.float32) for vector in rows["vector"].to_list()]
-    return _by_publication(rows, held, [vector_digest(vector) for vector in vectors])
 
-
-def _text_digests(rows: "pl.DataFrame", held: Sequence[Held]) -> Stored:
-    return _by_publication(rows, held, [text_digest(text) for text in rows["text"].to_list()])
+def _index_digests(
+    store: str, rows: "pl.DataFrame", held: Sequence[Held], records: Mapping[str, Mapping[str, Any]]
+) -> Stored:
+    build = vector_table if store == "vector" else keyword_table
+    table = build(rows, {one.document_id: one.publication for one in held}, records)
+    found: dict[int, dict[str, str]] = {}
+    ids = (table[name].to_pylist() for name in ("publication", "chunk_id"))
+    for publication, chunk, digest in zip(*ids, row_digests(table), strict=True):
+        found.setdefault(publication, {})[chunk] = digest
+    return found
 
 
 def _edge_digests(platform: "Platform", partition: Partition, held: Sequence[Held]) -> Stored:
@@ -206,14 +225,6 @@ def _edge_digests(platform: "Platform", partition: Partition, held: Sequence[Hel
         found.setdefault(edge.publication, {})[edge.entity.entity_id] = edge_digest(edge)
     for one in relations:
         found.setdefault(one.publication, {})[one.edge_id] = relation_digest(one)
-    return found
-
-
-def _by_publication(rows: "pl.DataFrame", held: Sequence[Held], digests: Iterable[str]) -> Stored:
-    numbers = {one.document_id: one.publication for one in held}
-    found: dict[int, dict[str, str]] = {}
-    for document, chunk, digest in zip(rows["document_id"].to_list(), rows["chunk_id"].to_list(), digests, strict=True):
-        found.setdefault(numbers[document], {})[chunk] = digest
     return found
 
 

@@ -2,18 +2,23 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, select
 
 from etl_assets.ledger import publications, schema
 from etl_assets.ledger.catalogue import Partition
 from etl_assets.ledger.outputs import Recipe, batches
+from etl_assets.ledger.publications import Due
 from etl_assets.ledger.segments import segment_files
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One publication whose rows the stores must hold. ``outputs`` is stage -> output id, ``stores`` those written."""
+    """One publication whose rows the stores must hold. ``outputs`` is stage -> output id, ``stores`` those written.
+
+    ``due`` is what is being published, where it is staged; the record of one that is committed is in the ledger.
+    """
 
     publication: int
     document_id: str
@@ -21,6 +26,7 @@ class Held:
     generation_id: int
     outputs: Mapping[str, int]
     stores: frozenset[str]
+    due: Due | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +105,21 @@ def staged(
     return [
         Held(
             drawn[one.document_id].publication, one.document_id, one.path, generation_id, one.outputs,
-            frozenset(drawn[one.document_id].stores),
+            frozenset(drawn[one.document_id].stores), one,
         )
         for one in publications.due(connection, partition, recipe, generation_id, switches=switches)
         if one.document_id in drawn
     ]  # fmt: skip
+
+
+def records(connection: Connection, numbers: Sequence[int]) -> dict[int, Mapping[str, Any]]:
+    """What was published about the documents beside their rows, by publication; one that was pruned is left out."""
+    p = schema.publications
+    found: dict[int, Mapping[str, Any]] = {}
+    for part in batches(sorted(numbers), 5000):
+        query = select(p.c.publication, p.c.record).where(p.c.publication.in_(part))
+        found.update((row[0], row[1]) for row in connection.execute(query))
+    return found
 
 
 def segments_of(connection: Connection, output_ids: Sequence[int]) -> dict[int, list[int]]:

@@ -99,7 +99,7 @@ class IndexHit:
 
 @dataclass(frozen=True, slots=True)
 class StoredRow:
-    """One row as an index holds it now. ``digest`` covers what is searched: the vector's bytes or the text."""
+    """One row as an index holds it now. ``digest`` covers all of it but the ids; see ``row_digests.row_digest``."""
 
     publication: int
     document_id: str
@@ -174,17 +174,8 @@ class KeywordIndex(RowIndex, Protocol):
         ...
 
 
-def vector_digest(vector: NDArray[np.float32]) -> str:
-    """Digest of one vector as stored: BLAKE2b-128 over its little-endian float32 bytes, in hex."""
-    import hashlib
-
-    import numpy as np
-
-    return hashlib.blake2b(np.ascontiguousarray(vector, dtype="<f4").tobytes(), digest_size=16).hexdigest()
-
-
 def text_digest(text: str) -> str:
-    """Digest of one text as stored: BLAKE2b-128 over its UTF-8 bytes, in hex."""
+    """Digest of one text: BLAKE2b-128 over its UTF-8 bytes, in hex."""
     import hashlib
 
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

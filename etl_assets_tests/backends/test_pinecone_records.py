@@ -1,15 +1,18 @@
 """Rows as Pinecone records: ids that name them, and filters that admit exactly what may be seen."""
 
 import re
+from datetime import date
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl_assets.backends.pinecone_records import (
     HIGHEST_PUBLICATION,
     LONGEST_ID,
     Admission,
+    attributes_in,
     condition,
     metadata_of,
     names_in,
@@ -22,6 +25,7 @@ from etl_assets.backends.pinecone_records import (
 )
 from etl_assets.errors import PermanentError
 from etl_assets.protocols.indexes import Filters
+from etl_assets.protocols.row_digests import row_digest
 from etl_assets.protocols.visibility import Visibility
 from etl_assets_tests.conformance.index_rows import filters, varied_rows, visibilities
 from etl_assets_tests.servers.pinecone_namespace import compiled
@@ -42,6 +46,50 @@ def test_an_id_names_its_row_or_leaves_it_to_the_metadata(publication: int, docu
 @given(st.lists(st.tuples(PUBLICATIONS, st.text(max_size=300), st.text(max_size=300)), unique=True, max_size=20))
 def test_two_rows_never_share_an_id(rows: list[tuple[int, str, str]]) -> None:
     assert len({record_id(*row) for row in rows}) == len(rows)
+
+
+WRITTEN = st.fixed_dictionaries(
+    {
+        "document_type": st.none() | st.text(max_size=5),
+        "document_date": st.none() | st.dates(),
+        "labels": st.lists(st.text(max_size=5), max_size=3),
+    }
+)
+
+
+@given(PUBLICATIONS, st.sampled_from(["d", "d" * 600]), WRITTEN)
+@settings(max_examples=30)
+def test_attributes_are_read_back_from_the_metadata_that_a_record_was_given(
+    publication: int, document_id: str, written: dict[str, Any]
+) -> None:
+    metadata = metadata_of(publication, document_id, "c", **written)
+    # Clients give numbers as doubles.
+    doubles = {name: float(one) if isinstance(one, int) else one for name, one in metadata.items()}
+    for stored in (metadata, doubles):
+        told = attributes_in(record_id(publication, document_id, "c"), stored)
+        assert {name: one for name, one in told.items() if one} == {name: one for name, one in written.items() if one}
+        assert row_digest("", told) == row_digest("", written)
+
+
+@pytest.mark.parametrize(
+    "altered",
+    [
+        {"publication": 8}, {"publication": None}, {"publication": "7"}, {"publication": 7.5}, {"publication": True},
+        {"document_date": 20240230}, {"document_date": "20240229"}, {"document_date": 10.0**300}, {"labels": "a:b"},
+        {"document_date": 20240301.0}, {"document_type": 1}, {"labels": ["a:b", "c:d"]}, {"of_another_program": 1},
+    ],
+)  # fmt: skip
+def test_metadata_that_was_altered_is_another_row(altered: dict[str, Any]) -> None:
+    written: dict[str, object] = {
+        "document_type": "text", "document_date": date(2024, 2, 29), "labels": ["a:b"]
+    }  # fmt: skip
+    for document_id in ("d", "d" * 600):
+        identity = record_id(7, document_id, "c")
+        metadata = metadata_of(7, document_id, "c", "text", date(2024, 2, 29), ["a:b"])
+        assert row_digest("", attributes_in(identity, metadata)) == row_digest("", written)
+        assert row_digest("", attributes_in(identity, {**metadata, **altered})) != row_digest("", written)
+    assert row_digest("", attributes_in(identity, {**metadata, "chunk_id": "e"})) != row_digest("", written)
+    assert row_digest("", attributes_in("7.d.c", {})) != row_digest("", {}), "without its number no filter finds it"
 
 
 @given(visibilities(), filters())

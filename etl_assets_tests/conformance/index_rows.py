@@ -44,6 +44,12 @@ class Row:
     def vector(self) -> NDArray[np.float32]:
         return unit_vector(self.seed)
 
+    @property
+    def attributes(self) -> dict[str, object]:
+        """What filters look at."""
+        names = ("document_type", "document_date", "labels")
+        return {name: getattr(self, name) for name in names}
+
     def passes(self, visible: Visibility, filters: Filters) -> bool:
         """The meaning of visibility and filters, said once more and plainly."""
         day = self.document_date

@@ -4,15 +4,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import date
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
+import pytest
 from hypothesis import HealthCheck, given, settings
 
 from etl_assets.protocols.indexes import Filters, IndexHit, IndexSpace, RowIndex, StoredRow
 from etl_assets.protocols.visibility import Visibility
 from etl_assets_tests.conformance.index_rows import (
     ALL,
+    LABELS,
     NO_FILTERS,
     SPACE,
     TYPES,
@@ -79,6 +81,25 @@ class RowIndexSuite(ABC, Generic[Index]):
         assert set(index.rows(SPACE)) == self.stored(rows)
         assert index.counts(SPACE, [1, 2, 999]) == {1: 2, 2: 2}
         assert index.counts(SPACE, []) == {}
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"document_type": "text/html"}, {"document_type": None}, {"document_type": ""}, {"labels": LABELS[:1]},
+            {"document_date": date(2024, 1, 2)}, {"document_date": None}, {"labels": ()}, {"text": "other"},
+            {"labels": (*LABELS, "threat:more")},
+        ],
+    )  # fmt: skip
+    def test_what_is_read_back_of_a_row_tells_every_column_apart(self, index: Index, change: dict[str, Any]) -> None:
+        rows = [
+            Row(number, "c", seed=number, document_date=date(2024, 1, 1), labels=(*LABELS,)) for number in (1, 2, 3)
+        ]
+        index.write(SPACE, self.table(rows))
+        altered = replace(rows[1], **{"seed": 9 if "text" in change else 2, **change})
+        index.write(SPACE, self.table([altered]))
+        assert set(index.rows(SPACE)) == self.stored([rows[0], altered, rows[2]]) != self.stored(rows)
+        index.write(SPACE, self.table([replace(rows[1], labels=(*reversed(LABELS),))]))
+        assert set(index.rows(SPACE)) == self.stored(rows), "the order of labels is nothing that a search could tell"
 
     def test_a_repeated_write_replaces_itself(self, index: Index) -> None:
         rows = [Row(1, "a", seed=1), Row(1, "b", seed=2), Row(2, "a", seed=3)]

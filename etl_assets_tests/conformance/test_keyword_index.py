@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl_assets.backends.lancedb_keywords import LanceKeywords
-from etl_assets.protocols.indexes import Filters, IndexHit, IndexSpace, KeywordIndex, text_digest
+from etl_assets.protocols.indexes import Filters, IndexHit, IndexSpace, KeywordIndex
+from etl_assets.protocols.row_digests import row_digest
 from etl_assets.protocols.visibility import Visibility
 from etl_assets_tests.conformance.index_rows import ALL, NO_FILTERS, SPACE, Row, keyword_table
 from etl_assets_tests.conformance.row_index_suite import VARIED, RowIndexSuite, half_indexed
@@ -61,7 +62,7 @@ class TestKeywordIndex(RowIndexSuite[KeywordIndex]):
         return index.query(space, "zebra words", k=k, visible=visible, filters=only)
 
     def digest(self, row: Row) -> str:
-        return text_digest(row.text)
+        return row_digest(row.text, row.attributes)
 
     @pytest.mark.parametrize("indexed", [False, True], ids=["just written", "indexed"])
     def test_words_are_found_in_any_form_and_script(self, index: KeywordIndex, indexed: bool) -> None:

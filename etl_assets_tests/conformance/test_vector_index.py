@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from etl_assets.backends.lancedb_vectors import LanceVectors
 from etl_assets.errors import PermanentError
-from etl_assets.protocols.indexes import Filters, IndexHit, IndexSpace, VectorIndex, vector_digest, vector_rows
+from etl_assets.protocols.indexes import Filters, IndexHit, IndexSpace, VectorIndex, vector_rows
+from etl_assets.protocols.row_digests import row_digest
 from etl_assets.protocols.visibility import Visibility
 from etl_assets_tests.conformance.index_rows import (
     ALL,
@@ -51,7 +52,7 @@ class TestVectorIndex(RowIndexSuite[VectorIndex]):
         return index.query(space, unit_vector(1), k=k, visible=visible, filters=only)
 
     def digest(self, row: Row) -> str:
-        return vector_digest(row.vector)
+        return row_digest(row.vector, row.attributes)
 
     def test_the_score_is_the_cosine(self, index: VectorIndex) -> None:
         rows = [Row(n, "c", seed=n) for n in range(1, 30)]

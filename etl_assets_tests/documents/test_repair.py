@@ -26,6 +26,7 @@ from etl_assets_tests.documents.test_verification import (
     a_publication,
     remove,
     row_id,
+    table_of,
     vector_row,
     write,
 )
@@ -91,9 +92,13 @@ def lose_rows(home: SmallHome) -> None:
 
 
 def alter_rows(home: SmallHome) -> None:
+    """One row of one document as a whole, and of another one what filters read."""
     number, document = a_publication(home)
     for store in STORES:
         write(home, store, number, document, row_id(home, store, number))
+    other, _ = a_publication(home, "panda.md")
+    for store, altered in (("vector", {"document_type": "altered"}), ("keyword", {"labels": ["sector:altered"]})):
+        table_of(home, store).update(where=f"publication = {other}", values=altered)
 
 
 def add_ghosts(home: SmallHome) -> None:
@@ -107,10 +112,7 @@ def add_ghosts(home: SmallHome) -> None:
 
 
 def write_rows_twice(home: SmallHome) -> None:
-    import lancedb
-
-    folder = home.settings.home.indexes / "vectors"
-    table = lancedb.connect(folder).open_table("acme.reports.1")
+    table = table_of(home, "vector")
     table.add(table.to_arrow())
 
 

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -23,6 +24,9 @@ from etl_assets.protocols.graph import Entity, MentionEdge
 from etl_assets.protocols.indexes import IndexSpace, keyword_rows, vector_rows
 from etl_assets.stages.lake import SegmentLost
 from etl_assets_tests.small_homes import STATIC, SmallHome
+
+if TYPE_CHECKING:
+    from lancedb.table import Table
 
 STORES = ("vector", "keyword", "graph")
 STORE_CHECKS = [
@@ -256,12 +260,26 @@ def test_a_segment_that_is_lost_in_a_run_is_struck_out_so_that_the_next_run_make
         assert check.in_run(check, run).counts["documents"] == 3
 
 
-def a_publication(home: SmallHome) -> tuple[int, str]:
+def a_publication(home: SmallHome, path: str = "bear.txt") -> tuple[int, str]:
     p = schema.publications
     with home.platform.ledger.reading() as connection:
-        query = select(p.c.publication, p.c.document_id).where(p.c.end_seq.is_(None), p.c.path == "bear.txt")
+        query = select(p.c.publication, p.c.document_id).where(p.c.end_seq.is_(None), p.c.path == path)
         number, document = connection.execute(query).one()
     return int(number), str(document)
+
+
+def table_of(home: SmallHome, store: str) -> "Table":
+    """What stands behind an index, past the platform."""
+    import lancedb
+
+    return lancedb.connect(home.settings.home.indexes / f"{store}s").open_table("acme.reports.1")
+
+
+ALTERED: dict[str, object] = {
+    "document_type": "altered", "document_date": date(1999, 9, 9), "labels": ["sector:altered"],
+    "document_id": "0" * 32, "text": "altered", "vector": [0.0] * 256,
+}  # fmt: skip
+"""A value that no row has, by column."""
 
 
 def space_of(home: SmallHome) -> IndexSpace:
@@ -318,11 +336,21 @@ def test_what_a_store_lost_or_changed_or_gained_is_named(home: SmallHome, store:
     number, document = a_publication(home)
     held = row_id(home, store, number)
 
+    named = f"bear.txt: publication {number}, {'entity' if store == 'graph' else 'chunk'} {held} was altered"
+    if store != "graph":
+        table = table_of(home, store)
+        whole = table.version
+        columns = set(table.schema.names) - {"publication", "chunk_id"}
+        for column in sorted(columns):
+            table.update(where=f"publication = {number} AND chunk_id = '{held}'", values={column: ALTERED[column]})
+            assert verified(home, name)[name].details == (named,), column
+            table.checkout(whole)
+            table.restore()
+        assert verified(home, name)[name].passed
+
     write(home, store, number, document, held)
     assert verified(home, name)[name].counts["altered"] == 1
-    assert verified(home, name)[name].details == (
-        f"bear.txt: publication {number}, {'entity' if store == 'graph' else 'chunk'} {held} was altered",
-    )
+    assert verified(home, name)[name].details == (named,)
 
     write(home, store, number, document, "a-stranger")
     assert verified(home, name)[name].counts["orphaned"] == 1

@@ -33,7 +33,7 @@ def durable_home(folder: Path, *, lance: bool = False) -> Home:
     if lance:
         return Home.open(folder)
     home = quick_home(folder)
-    vectors, words = SqliteRows(folder / "vectors.sqlite", "vector"), SqliteRows(folder / "words.sqlite", "text")
+    vectors, words = SqliteRows(folder / "vectors.sqlite"), SqliteRows(folder / "words.sqlite")
     return replace(home, stores=Stores(vectors, words, home.stores.graph))  # type: ignore[arg-type]  # no query
 
 

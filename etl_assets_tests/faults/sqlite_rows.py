@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
-from etl_assets.protocols.indexes import IndexSpace, StoredRow, text_digest, vector_digest
+from etl_assets.protocols.indexes import IndexSpace, StoredRow
+from etl_assets.protocols.row_digests import row_digests
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS held (tenant, collection, generation, publication, document_id, chunk_id, digest,
@@ -18,10 +18,10 @@ _SPACE = "tenant = ? AND collection = ? AND generation = ?"
 
 
 class SqliteRows:
-    """``column`` is ``vector`` or ``text``. Every write is one transaction."""
+    """Every write is one transaction."""
 
-    def __init__(self, path: Path, column: str) -> None:
-        self._path, self._column = path, column
+    def __init__(self, path: Path) -> None:
+        self._path = path
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -30,11 +30,8 @@ class SqliteRows:
             yield db
 
     def write(self, space: IndexSpace, rows: pa.Table) -> None:
-        values = []
-        for row in rows.to_pylist():
-            value = row[self._column]
-            digest = text_digest(value) if isinstance(value, str) else vector_digest(np.array(value, dtype=np.float32))
-            values.append((*_of(space), row["publication"], row["document_id"], row["chunk_id"], digest))
+        ids = (rows[name].to_pylist() for name in ("publication", "document_id", "chunk_id"))
+        values = [(*_of(space), *row) for row in zip(*ids, row_digests(rows), strict=True)]
         with self._open() as db:
             db.executemany("INSERT OR REPLACE INTO held VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 

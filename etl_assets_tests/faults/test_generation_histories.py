@@ -25,7 +25,8 @@ from etl_assets.ledger.catalogue import ensure_collection
 from etl_assets.ledger.generations import Generation
 from etl_assets.ledger.publications import lock_collection
 from etl_assets.ledger.snapshots import snapshot
-from etl_assets.protocols.indexes import IndexSpace, vector_digest
+from etl_assets.protocols.indexes import IndexSpace
+from etl_assets.protocols.row_digests import row_digest
 from etl_assets_tests.faults.chains import ShapedChain, die_holding, quick_home, ticking, untidy
 from etl_assets_tests.faults.test_readers import Search
 from etl_assets_tests.faulty import Killed
@@ -36,7 +37,7 @@ LINES = ("one ALPHA", "two BETA", "three", "four GAMMA")
 MODELS = ("red", "green", "blue")
 KEPT = GenerationRules(promote="manual", missing_share=0.0, keep_previous_days=9)
 AT_ONCE = GenerationRules(promote="auto", missing_share=0.0, keep_previous_days=9)
-DIGESTS = {model: {vector_digest(vector_of(line, model)) for line in LINES} for model in MODELS}
+DIGESTS = {model: {row_digest(vector_of(line, model), {}) for line in LINES} for model in MODELS}
 
 
 class GenerationMachine(RuleBasedStateMachine):
