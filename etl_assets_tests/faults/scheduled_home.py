@@ -34,6 +34,7 @@ from etl_assets.protocols.embedder import Embedder
 from etl_assets.protocols.graph import Entity, MentionEdge
 from etl_assets.settings import Settings
 from etl_assets.stages.lake import Lake
+from etl_assets_tests.faults import removals
 from etl_assets_tests.faults.chains import Tick, die_holding, fall_asleep_holding, ticking
 from etl_assets_tests.faults.steps import CHUNKINGS, PATHS, STORES, Step
 from etl_assets_tests.faults.watching import Watcher
@@ -343,6 +344,20 @@ class ScheduledHome:
                 self.repaired(cast("Platform", ticking(cast("Home", self.platform), tick)))
             except Killed:
                 self.note(f"   killed {tick.where}")
+
+    # Deletions and backups
+
+    def _delete(self, step: Step, source: random.Random) -> None:
+        removals.delete(self, step.path, source)
+
+    def _killed_delete(self, step: Step, source: random.Random) -> None:
+        removals.killed_delete(self, step.path, source)
+
+    def _backup(self, _: Step, __: random.Random) -> None:
+        removals.backup(self)
+
+    def _restore(self, _: Step, __: random.Random) -> None:
+        removals.restore(self)
 
     # Damage behind the platform's back
 

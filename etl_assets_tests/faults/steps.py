@@ -13,18 +13,19 @@ EVERYWHERE = {
     "run": 6, "killed_run": 7, "failed_run": 3, "faulty_run": 6, "full_run": 2, "overtaken_run": 4, "two_runs": 1,
     "clock_back": 1, "repair": 2, "killed_repair": 2, "lose_rows": 2, "ghosts": 1, "alter": 1, "drop_index": 1,
     "lose_segment": 2, "cut_segment": 1, "lose_original": 1, "reopen": 1,
+    "delete": 2, "killed_delete": 2,
 }  # fmt: skip
 """What may happen, and how often beside the others."""
 RUNS = ("killed_run", "failed_run", "faulty_run", "full_run", "overtaken_run", "two_runs", "clock_back", "alter")
 """These mostly come after a document that was put: a run without anything to do writes nothing that could fail."""
 DAMAGE = (
     "lose_rows", "ghosts", "alter", "drop_index", "lose_segment", "cut_segment", "lose_original",
-    "ledger_of_yesterday", "indexes_of_yesterday",
+    "ledger_of_yesterday", "indexes_of_yesterday", "restore",
 )  # fmt: skip
 """A repair mostly comes at once: until then nobody can say what searches should answer. After a lost original always:
 when its key has other bytes by then, nobody has it any more."""
-EMBEDDED_ONLY = {"yesterday": 3, "ledger_of_yesterday": 2, "indexes_of_yesterday": 2}
-"""These copy files of the ledger or the indexes, which only embedded backends have."""
+EMBEDDED_ONLY = {"yesterday": 3, "ledger_of_yesterday": 2, "indexes_of_yesterday": 2, "backup": 3, "restore": 2}
+"""These copy files of the ledger or the indexes, which only embedded backends have, or bring a home back in place."""
 
 
 @dataclass(frozen=True, slots=True)
