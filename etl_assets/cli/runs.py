@@ -57,7 +57,7 @@ def list_runs(
         numeric=("priority", "seconds"),
     )  # fmt: skip
     if not shown:
-        say("no such run")
+        say("no such run" if wanted or tenant or collection else "no run yet; etl-assets sync begins one")
 
 
 @click.command("show")

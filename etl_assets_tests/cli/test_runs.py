@@ -38,6 +38,10 @@ def test_runs_that_ended_are_listed_and_shown(etl: Command, home: Path) -> None:
     assert etl("runs", "list", "--open", home=home).out == "no such run\n"
 
 
+def test_a_home_without_runs_tells_how_to_begin_one(etl: Command, tmp_path: Path) -> None:
+    assert "etl-assets sync" in etl("runs", "list", home=tmp_path).out
+
+
 @pytest.mark.parametrize("name", ["ffffffff-0000", "a b c d", "xyz", "../../etc", ""])
 def test_a_name_of_no_run_is_refused(etl: Command, made_home: Path, name: str) -> None:
     for command in ("show", "cancel"):
