@@ -25,6 +25,7 @@ from etl_assets.documents.mentions.find import known_names
 from etl_assets.documents.mentions.tagging import tags_of
 from etl_assets.documents.mentions.tokens import Token, sequences
 from training.annotated import Annotated, annoctr, cyner
+from training.borders import learnt_borders
 
 REPORTS = {"ORG": "organisation", "LOC": "location", "SECTOR": "sector", "MALWARE": "malware", "TOOL": "tool",
            "GROUP": "group"}  # fmt: skip
@@ -114,11 +115,15 @@ def trained(examples: Iterable[Example]) -> Any:
         return tagger.info()
 
 
-def packed(learnt: Mapping[str, Any]) -> bytes:
-    """The chains as one file of arrays: the weights as whole numbers of ``scale``, in order of feature and label."""
+def packed(learnt: Mapping[str, Any], borders: tuple[Sequence[str], Sequence[str]]) -> bytes:
+    """The chains as one file of arrays: the weights as whole numbers of ``scale``, in order of feature and label.
+
+    ``borders`` are the words at which no name begins, and those at which none ends.
+    """
     features = sorted({feature for info in learnt.values() for feature, _ in info.state_features})
     rows = {feature: row for row, feature in enumerate(features)}
     arrays: dict[str, Any] = {"chains": _text(learnt), "features": _text(features)}
+    arrays |= {f"borders.{end}": _text(words) for end, words in zip(("first", "last"), borders, strict=True)}
     entries: list[tuple[int, int, float]] = []
     width = 0
     for name, info in learnt.items():
@@ -173,7 +178,7 @@ def main() -> None:
         learnt[name] = trained(examples)
         print(f"{name}: {len(examples)} texts, {len(learnt[name].state_features)} weights,"
               f" {time.process_time() - begun:.0f} CPU s", flush=True)  # fmt: skip
-    data = packed(learnt)
+    data = packed(learnt, learnt_borders(document for document, _ in (*reports, *posts)))
     arguments.output.write_bytes(data)
     print(f"{arguments.output}: {len(data)} bytes; MODEL_SHA256 of labeller.py is {hashlib.sha256(data).hexdigest()}")
 

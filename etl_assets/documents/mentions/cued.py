@@ -24,7 +24,9 @@ _MALWARE = (r"(?:malware|ransomware|trojan|backdoor|stealer|infostealer|loader|d
             r"|spyware|rootkit|bootkit|keylogger|implant)")  # fmt: skip
 _GROUP = (r"(?:threat\s+actor|threat\s+group|hacking\s+group|hacker\s+group|espionage\s+group|APT\s+group"
           r"|ransomware\s+gang|cybercrime\s+group|intrusion\s+set|adversary)")  # fmt: skip
+_TOOL = r"(?:(?:exploit|phishing|builder|building)\s+kit|builder|packer|crypter|miner|framework|toolkit|utility|tool)"
 _FORMS = (
+    ("tool", re.compile(rf"\b{_NAME}['\"\u201d\u2019]?\s+(?:open[- ]source\s+|hacking\s+)?{_TOOL}(?:s\b|\b)")),
     ("malware", re.compile(rf"\b{_NAME}['\"\u201d\u2019]?\s+(?:banking\s+|malicious\s+)?{_MALWARE}(?:s\b|\b)")),
     ("malware", re.compile(rf"\b(?i:{_MALWARE})(?:\s+family|\s+variant|\s+strain)?{_CALLED}{_NAME}\b")),
     ("group", re.compile(rf"\b(?i:{_GROUP}){_CALLED}{_NAME}\b")),
@@ -34,7 +36,7 @@ PROBABILITY = 0.7
 
 
 def cued(text: str) -> Iterator[Finding]:
-    """Names of malware and groups beside a cue. A word that English has is left to the labeller."""
+    """Names of malware, groups and tools beside a cue. A word that English has is left to the labeller."""
     for kind, form in _FORMS:
         for match in form.finditer(text):
             name = match.group("name")

@@ -13,8 +13,9 @@ from etl_assets.documents.mentions.found import Found, longest
 from etl_assets.documents.mentions.linking import attack_ids, judged, outside
 from etl_assets.documents.mentions.names import Hit
 from etl_assets.documents.mentions.patterns import indicators
+from etl_assets.documents.mentions.readings import readings
 from etl_assets.documents.mentions.recognised import recognised
-from etl_assets.documents.mentions.sectors import sectors
+from etl_assets.documents.mentions.sectors import sectors, sectors_read
 from etl_assets.documents.mentions.severities import severities
 from etl_assets.documents.model import mentions_columns
 from etl_assets.stages.spec import Computed, Task
@@ -36,11 +37,13 @@ def mentions_in(pages: Sequence[str], catalogue: Catalogue) -> list[list[Found]]
     """
     patterns, named, hits = known_names(pages, catalogue)
     read = [without_targets(text) for text in pages]
-    names = recognised(read, patterns, named, hits)
-    return [
-        _together(by_pattern, by_name, [*of_day, *severities(text), *longest(sectors(text))])
-        for text, by_pattern, by_name, of_day in zip(read, patterns, names, dates(read), strict=True)
-    ]
+    findings = readings(read, patterns, named, hits)
+    names = recognised(read, patterns, named, hits, findings)
+    others = (
+        [*of_day, *severities(text), *longest(sectors(text)), *sectors_read(text, by_labeller)]
+        for text, of_day, by_labeller in zip(read, dates(read), findings, strict=True)
+    )
+    return [_together(*of_page) for of_page in zip(patterns, names, others, strict=True)]
 
 
 def _together(by_pattern: Sequence[Found], by_name: Sequence[Found], others: Sequence[Found]) -> list[Found]:

@@ -12,6 +12,7 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, NamedTuple
 
+from etl_assets.documents.mentions.borders import Borders
 from etl_assets.documents.mentions.features import NEIGHBOURS, at_distance, in_document, of_tag, of_word, pairs
 from etl_assets.documents.mentions.tokens import Token
 from etl_assets.errors import ConfigError
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-MODEL_SHA256 = "b2189a00ef362b12fe4ff1daeedab8a7fee6998908a7171df3a3aaeedc6f018e"
+MODEL_SHA256 = "903a334966a5346debbd143f608d942ff9bdf9c553baab7904d85b79ea1208d7"
 _REACH = 4.0
 """A sequence in which no label comes so close to O has no names: most of a text."""
 _KNOWN_WORDS = 50_000
@@ -53,8 +54,12 @@ class Chain:
 class Labeller:
     """Chains that share their features. ``features`` gives the row of ``weights`` of a feature."""
 
-    def __init__(self, features: Mapping[str, int], weights: "Floats", chains: Mapping[str, Chain]) -> None:
+    def __init__(
+        self, features: Mapping[str, int], weights: "Floats", chains: Mapping[str, Chain], borders: Borders
+    ) -> None:
         import numpy as np
+
+        self.borders = borders
 
         self._features = features
         # The last row is nothing: every sum has a part, and none is empty.
@@ -247,9 +252,15 @@ def read(data: bytes, sha256: str) -> Labeller:
             labels = tuple(bytes(arrays[f"{name}.labels"]).decode().split("\n"))
             chains[name] = Chain(labels, width, arrays[f"{name}.steps"].astype(np.float64))
             width += len(labels)
+        first, last = (bytes(arrays[f"borders.{end}"]).decode().split("\n") for end in ("first", "last"))
         weights = np.zeros((len(features), width))
         weights[arrays["rows"], arrays["columns"]] = arrays["weights"].astype(np.float64) * float(arrays["scale"])
-    return Labeller({feature: row for row, feature in enumerate(features)}, weights, chains)
+    return Labeller(
+        {feature: row for row, feature in enumerate(features)},
+        weights,
+        chains,
+        Borders(frozenset(first), frozenset(last)),
+    )
 
 
 @cache

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from etl_assets.documents.mentions.borders import KINDS as NAMED_BY_GRAMMAR
 from etl_assets.documents.mentions.cued import Finding, cued
 from etl_assets.documents.mentions.found import Found
 from etl_assets.documents.mentions.labeller import Labelled, packaged
@@ -18,6 +19,7 @@ LEAST: Mapping[tuple[str, str], float] = {
     ("both", "malware"): 0.7, ("both", "organisation"): 0.4, ("reports", "malware"): 0.7, ("reports", "group"): 0.4,
     ("reports", "tool"): 0.5, ("reports", "organisation"): 0.4, ("reports", "location"): 0.4, ("posts", "product"): 0.4,
     ("posts", "vulnerability"): 0.5, ("cue", "malware"): 0.5, ("cue", "group"): 0.5,
+    ("cue", "tool"): 0.5,
 }  # fmt: skip
 """From which probability a chain's finding of a kind counts; chosen on train texts that were left out of training."""
 SEEN_ALONE = 0.95
@@ -52,12 +54,13 @@ def readings(
     found: list[list[Finding]] = [list(cued(text)) for text in pages]
     for chain, labelled in packaged().label(parts, tags, least=FAINTEST).items():
         for page, tokens, names in zip(page_of, parts, labelled, strict=True):
-            found[page] += [_finding(pages[page], tokens, one, chain) for one in names]
+            spans = (_finding(pages[page], tokens, one, chain) for one in names)
+            found[page] += [one for one in spans if one.start < one.end]
     return found
 
 
 def _finding(text: str, tokens: Sequence[Token], labelled: Labelled, chain: str) -> Finding:
-    """The span without punctuation and a possessive at its ends."""
+    """The span without punctuation, a possessive and words of grammar at its ends; empty where nothing is left."""
     start, end = tokens[labelled.first].start, tokens[labelled.last - 1].end
     raw = text[start:end]
     start += len(raw) - len(raw.lstrip(OUTER))
@@ -66,7 +69,10 @@ def _finding(text: str, tokens: Sequence[Token], labelled: Labelled, chain: str)
     if possessive and labelled.kind != "location":
         written = written[: possessive.start()]
     dot = raw.rstrip().endswith(".") and _ABBREVIATED.search(written)
-    return Finding(start, start + len(written) + int(bool(dot)), labelled.kind, labelled.probability, chain)
+    end = start + len(written) + int(bool(dot))
+    if labelled.kind in NAMED_BY_GRAMMAR:
+        start, end = packaged().borders.within(text, start, end)
+    return Finding(start, end, labelled.kind, labelled.probability, chain)
 
 
 def counting(text: str, read: Sequence[Finding]) -> list[Finding]:

@@ -16,7 +16,7 @@ from etl_assets.documents.mentions.found import Found
 from etl_assets.documents.mentions.names import Hit, Proof
 from etl_assets.documents.mentions.overlaps import Overlaps
 from etl_assets.documents.mentions.places import place_of
-from etl_assets.documents.mentions.readings import THREATS, counting, key_of, readings, settled_kinds, threats_alone
+from etl_assets.documents.mentions.readings import THREATS, counting, key_of, settled_kinds, threats_alone
 from etl_assets.documents.mentions.tagging import DOUBTFUL
 from etl_assets.documents.mentions.vocabulary import kind_of
 from etl_assets.documents.mentions.written import POSSESSIVE, shown_name
@@ -30,14 +30,13 @@ REPEATED = 0.6
 
 def recognised(
     pages: Sequence[str], taken: Sequence[Sequence[Found]], named: Sequence[Sequence[Found]],
-    hits: Sequence[Sequence[Hit]],
+    hits: Sequence[Sequence[Hit]], read: Sequence[Sequence[Finding]],
 ) -> list[list[Found]]:  # fmt: skip
     """The names of one document, by page and in order, none overlapping another or ``taken``.
 
     ``taken`` are the mentions by pattern, ``named`` the catalogue's names that were judged right, ``hits`` all that
-    are spelled like one of its names: by page, in order.
+    are spelled like one of its names, ``read`` what ``readings`` gives for them: by page, in order.
     """
-    read = readings(pages, taken, named, hits)
     findings = [counting(text, page) for text, page in zip(pages, read, strict=True)]
     kinds = settled_kinds(pages, findings)
     credible = _credible(pages, named, hits, read)

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from etl_assets.documents.mentions.borders import Borders
 from etl_assets.documents.mentions.features import NEIGHBOURS, at_distance, in_document, of_tag, of_word, pairs
-from etl_assets.documents.mentions.labeller import Chain, Labelled, Labeller, marginals, names
+from etl_assets.documents.mentions.labeller import Chain, Labelled, Labeller, marginals, names, packaged
 from etl_assets.documents.mentions.tokens import sequences
 
 TEXT = "The Zorblax malware by TA505 hit Acme.\n\nZorblax again.\nAt 10 it ended (Zorblax)."
@@ -36,7 +37,7 @@ def test_a_score_is_the_sum_of_the_weights_of_what_training_saw() -> None:
     expected = features_of_tokens(words, tags, dict(in_document(parts)))
     known = {feature: row for row, feature in enumerate(sorted({one for here in expected for one in here}))}
     weights = np.random.default_rng(7).normal(size=(len(known), len(LABELS)))
-    labeller = Labeller(known, weights, {"x": Chain(LABELS, 0, np.zeros((3, 3)))})
+    labeller = Labeller(known, weights, {"x": Chain(LABELS, 0, np.zeros((3, 3)))}, Borders())
     scores = labeller._scores(parts, tags, [len(part) for part in parts])
     assert np.allclose(scores, [weights[[known[one] for one in here]].sum(axis=0) for here in expected])
 
@@ -68,5 +69,16 @@ def test_a_name_begins_anew_where_a_beginning_is_likelier_and_ends_with_its_sequ
 
 
 def test_no_words_have_no_names() -> None:
-    labeller = Labeller({"w=x": 0}, np.ones((1, 3)), {"x": Chain(LABELS, 0, np.zeros((3, 3)))})
+    labeller = Labeller({"w=x": 0}, np.ones((1, 3)), {"x": Chain(LABELS, 0, np.zeros((3, 3)))}, Borders())
     assert labeller.label([], []) == {"x": []} and labeller.label([[]], [[]]) == {"x": [[]]}
+
+
+def test_a_name_ends_before_words_of_grammar_and_keeps_what_could_be_its_own() -> None:
+    borders = Borders(frozenset(("the", "of", "here")), frozenset(("of", "the", "here", "who")))
+    kept = {
+        text: text[slice(*borders.within(text, 0, len(text)))]
+        for text in ("United States government Here", "chen of the", "of the", "WHO", "the Bank", "The Bank", "x-here")
+    }
+    assert list(kept.values()) == ["United States government", "chen", "", "WHO", "Bank", "The Bank", "x-here"]
+    assert {"the", "of", "and", "here", "which"} <= packaged().borders.last
+    assert not packaged().borders.last & {"government", "defence", "agency", "security", "group", "bank"}

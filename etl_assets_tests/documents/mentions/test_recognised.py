@@ -125,3 +125,8 @@ def test_a_name_of_no_catalogue_is_shown_as_the_document_writes_it_most_often() 
     text = REPORT + "ZORBLAX malware was seen again. Zorblax\u2019s operators wait."
     assert {one.name for one in found(text) if one.entity_id == "malware:zorblax"} == {"Zorblax"}
     assert {one.name for one in found(REPORT) if one.entity_id == "group:ta9453"} == {"TA9453"}
+
+
+def test_a_word_beside_a_new_name_says_that_it_is_a_tool() -> None:
+    text = "Emotet came first. It dropped the Qmrigx miner and ran. Qmrigx was then started on Windows."
+    assert [one.entity_type for one in found(text) if text[one.start : one.end] == "Qmrigx"] == ["tool", "tool"]
