@@ -16,8 +16,7 @@ from etl_assets_tests.small_homes import TEXTS, SmallHome
 
 @pytest.fixture
 def home(tmp_path: Path) -> SmallHome:
-    home = SmallHome.ran(tmp_path / "home")
-    return home
+    return SmallHome.ran(tmp_path / "home")
 
 
 def now(home: SmallHome) -> int:

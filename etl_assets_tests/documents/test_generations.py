@@ -32,8 +32,7 @@ COARSE = "  chunking: {mode: fixed, size: 90, overlap: 10}\n"
 
 @pytest.fixture
 def home(tmp_path: Path) -> SmallHome:
-    home = SmallHome.ran(tmp_path / "home", collections=STATIC + MANUAL)
-    return home
+    return SmallHome.ran(tmp_path / "home", collections=STATIC + MANUAL)
 
 
 def decide(home: SmallHome, text: str) -> None:

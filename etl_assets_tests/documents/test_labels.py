@@ -29,8 +29,7 @@ TEXTS = {
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> SmallHome:
-    home = SmallHome.ran(tmp_path_factory.mktemp("labels") / "home", TEXTS, collections=OWN)
-    return home
+    return SmallHome.ran(tmp_path_factory.mktemp("labels") / "home", TEXTS, collections=OWN)
 
 
 def asked(home: SmallHome, query: str = "roses or a bank", **filters: Any) -> Answer:

@@ -24,8 +24,7 @@ from etl_assets_tests.trivial import Home
 
 @pytest.fixture
 def home(tmp_path: Path) -> SmallHome:
-    home = SmallHome.ran(tmp_path / "home")
-    return home
+    return SmallHome.ran(tmp_path / "home")
 
 
 def lacking(platform: Platform) -> dict[str, str]:

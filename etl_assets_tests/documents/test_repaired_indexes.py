@@ -22,8 +22,7 @@ from etl_assets_tests.small_homes import SmallHome
 
 @pytest.fixture
 def home(tmp_path: Path) -> SmallHome:
-    home = SmallHome.ran(tmp_path / "home")
-    return home
+    return SmallHome.ran(tmp_path / "home")
 
 
 @pytest.fixture

@@ -21,8 +21,7 @@ from etl_assets_tests.small_homes import STATIC, TEXTS, SmallHome
 
 @pytest.fixture
 def home(tmp_path: Path) -> SmallHome:
-    home = SmallHome.ran(tmp_path / "home")
-    return home
+    return SmallHome.ran(tmp_path / "home")
 
 
 def looks_at(home: SmallHome) -> int:

@@ -39,8 +39,7 @@ def dies(before: bool, function: Callable[..., Any]) -> Callable[..., Any]:
 
 @pytest.fixture
 def home(tmp_path: Path) -> SmallHome:
-    home = SmallHome.ran(tmp_path / "home")
-    return home
+    return SmallHome.ran(tmp_path / "home")
 
 
 RESTORE_STEPS = [

@@ -17,7 +17,7 @@ from etl_assets_tests.faults.processes import (
 )
 from etl_assets_tests.trivial import Home, contents
 
-KILLS = 20
+KILLS = 10
 
 
 def text_of(i: int, version: int) -> str:
@@ -66,7 +66,7 @@ def assert_equal_to_an_undisturbed_run(home: Home, clean: Home, files: dict[str,
     assert untidy(home) == []
 
 
-def test_twenty_kills_lose_nothing_and_repeat_one_batch_each_at_most(tmp_path: Path) -> None:
+def test_ten_kills_lose_nothing_and_repeat_one_batch_each_at_most(tmp_path: Path) -> None:
     home = durable_home(tmp_path / "home")
     files = kill_runs_at_random(home, KILLS, seed=1, lance=False)
     assert_equal_to_an_undisturbed_run(home, durable_home(tmp_path / "clean"), files)
