@@ -37,7 +37,7 @@ LINES = ("one ALPHA", "two BETA", "three", "four GAMMA")
 MODELS = ("red", "green", "blue")
 KEPT = GenerationRules(promote="manual", missing_share=0.0, keep_previous_days=9)
 AT_ONCE = GenerationRules(promote="auto", missing_share=0.0, keep_previous_days=9)
-DIGESTS = {model: {row_digest(vector_of(line, model), {}) for line in LINES} for model in MODELS}
+DIGESTS = {model: {row_digest(vector_of(line, model), {"document_type": "text"}) for line in LINES} for model in MODELS}
 
 
 class GenerationMachine(RuleBasedStateMachine):
