@@ -29,6 +29,7 @@ BYTES_PER_VALUE = 16
 """The longest text of a float32 that reads back as the same one, and its comma."""
 
 IDS_PER_LIST = 100
+IDS_PER_DELETE = 1_000
 IDS_PER_FETCH = 1_000
 BYTES_PER_FETCH = 6_000
 """Ids go into the URL of a fetch, and servers on the way cut URLs beyond 8 kB."""
@@ -85,6 +86,15 @@ class Namespace:
             gone = of_publications(numbers[start : start + VALUES_PER_IN])
             self._delete(gone)
             self._wait_until_gone(gone)
+
+    def remove_ids(self, ids: Sequence[str]) -> None:
+        """Delete these records, whatever their metadata say. Queries may find them for a while yet."""
+        for start in range(0, len(ids), IDS_PER_DELETE):
+
+            def delete(part: Sequence[str] = ids[start : start + IDS_PER_DELETE]) -> None:
+                self.index.delete(ids=part, namespace=self.name)
+
+            self.server.call(f"deleting from {self.name}", delete)
 
     def drop(self) -> None:
         """Remove the namespace whole, and wait until no query finds a record of it."""

@@ -116,6 +116,8 @@ class PineconeVectors:
         try:
             self._claim(namespace.address, namespace.dimension)
             namespace.remove(publications)
+            # No filter finds a record whose metadata were altered.
+            namespace.remove_ids([*self._ids(space, set(publications))])
         except MissingError:
             self._forget(space)
 

@@ -3,7 +3,9 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +18,7 @@ from etl_assets.errors import ConfigError, PermanentError, TransientError
 from etl_assets.protocols.indexes import IndexSpace, vector_rows
 from etl_assets.protocols.visibility import Visibility
 from etl_assets_tests.conformance.index_rows import ALL, NO_FILTERS, SPACE, Row, unit_vector, varied_rows, vector_table
+from etl_assets_tests.servers.pinecone_namespace import Record
 from etl_assets_tests.servers.pinecone_standin import REQUEST_BYTES, IndexStandIn, PineconeStandIn
 from etl_assets_tests.servers.standin import Fault, Kind, seeded_faults
 
@@ -51,6 +54,33 @@ def data_plane(standin: PineconeStandIn) -> IndexStandIn:
 def found(index: PineconeVectors, k: int = 100, visible: Visibility = ALL) -> list[int]:
     hits = index.query(SPACE, unit_vector(1), k=k, visible=visible, filters=NO_FILTERS)
     return sorted(hit.publication for hit in hits)
+
+
+@pytest.mark.parametrize(
+    "altered",
+    [
+        {"publication": 77}, {"document_type": "altered"}, {"document_date": 20000101}, {"labels": ["a:b"]}, {"new": 1},
+        {"labels": "a:b"}, {},
+    ],
+)  # fmt: skip
+def test_metadata_altered_past_the_platform_are_told_of_their_record_and_removed_with_it(
+    standin: PineconeStandIn, opened: Opened, altered: dict[str, Any]
+) -> None:
+    index = opened()
+    index.write(SPACE, vector_table(ROWS))
+    whole = {row.publication: row for row in index.rows(SPACE)}
+    records = data_plane(standin).namespaces[SPACE.name]
+    (identity,) = [one for one in records.stored.records if one.startswith("7.")]
+
+    def change(held: dict[str, Record]) -> None:
+        held[identity] = replace(held[identity], metadata={**held[identity].metadata, **altered} if altered else {})
+
+    records.write(change)
+    assert {row.publication for row in index.rows(SPACE) if row != whole[row.publication]} == {7}
+    index.remove(SPACE, [7])
+    assert index.counts(SPACE, [7]) == {}
+    index.write(SPACE, vector_table(ROWS[6:7]))
+    assert {row.publication: row for row in index.rows(SPACE)} == whole
 
 
 @pytest.mark.parametrize("kind", ["limited", "error", "truncated", "garbage", "hang-up"])
