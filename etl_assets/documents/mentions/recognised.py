@@ -24,6 +24,8 @@ from etl_assets.documents.mentions.written import normal_name as normal_name
 
 ALONE = 0.9
 """Probability that a threat's name needs where the document names none of the catalogue, and no cue is beside it."""
+CARRIED = (*THREATS, "organisation")
+"""Kinds whose names hold wherever a document writes them alike: places and products are common words too often."""
 REPEATED = 0.6
 """Least confidence of a name whose other places in the document are mentions as well."""
 
@@ -176,7 +178,7 @@ def _repeated(
     for text, page in zip(pages, found, strict=True):
         for one in page:
             written = text[one.start : one.end]
-            named = one.method == "context" and one.entity_type in THREATS and one.confidence >= REPEATED
+            named = one.method == "context" and one.entity_type in CARRIED and one.confidence >= REPEATED
             if named and _is_telling(written) and (written not in sure or sure[written].confidence < one.confidence):
                 sure[written] = one
     if not sure:
@@ -205,6 +207,10 @@ def _again(text: str, places: Sequence[tuple[int, int, int]], sure: Mapping[str,
 
 
 def _is_telling(written: str) -> bool:
-    """Whether the letters alone make the name: no word of English is written so."""
-    words = re.findall(r"[^\W\d_]+", written)
-    return len(written) > 3 and (len(words) > 1 or all(kind_of(word) in ("unknown", "rare") for word in words))
+    """Whether the letters alone make the name: no everyday word of English is written so."""
+    kinds = {kind_of(word) for word in re.findall(r"[^\W\d_]+", written)}
+    if len(written) <= 3:
+        return len(written) == 3 and written.isalpha() and written.isupper()
+    several = bool(re.search(r"[^\W\d_][^\w]+[^\W\d_]", written))
+    known = {"unknown", "rare", "proper"} if written[0].isupper() else {"unknown", "rare"}
+    return several or written.isupper() or kinds <= known

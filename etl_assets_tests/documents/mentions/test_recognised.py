@@ -11,7 +11,7 @@ from etl_assets.documents.mentions.catalogue import Catalogue
 from etl_assets.documents.mentions.find import mentions_in
 from etl_assets.documents.mentions.found import Found
 from etl_assets.documents.mentions.places import place_of
-from etl_assets.documents.mentions.recognised import normal_name
+from etl_assets.documents.mentions.recognised import _is_telling, normal_name
 from etl_assets.documents.mentions.tokens import sequences, shape
 from etl_assets.errors import ConfigError
 from training.annotated import annoctr
@@ -130,3 +130,12 @@ def test_a_name_of_no_catalogue_is_shown_as_the_document_writes_it_most_often() 
 def test_a_word_beside_a_new_name_says_that_it_is_a_tool() -> None:
     text = "Emotet came first. It dropped the Qmrigx miner and ran. Qmrigx was then started on Windows."
     assert [one.entity_type for one in found(text) if text[one.start : one.end] == "Qmrigx"] == ["tool", "tool"]
+
+
+@pytest.mark.parametrize(
+    ("written", "is_telling"),
+    [("Zorblax", True), ("NATO", True), ("DNC", True), ("Bank of Zorb", True), ("London", True), ("london", False),
+     ("Impact", False), ("to", False), ("The", False), ("zorblax", True)],
+)  # fmt: skip
+def test_everyday_words_are_no_names_by_their_letters_alone(written: str, is_telling: bool) -> None:
+    assert _is_telling(written) is is_telling
