@@ -51,7 +51,9 @@ def letters(text: str) -> str:
 def requirements(truth: Path) -> set[tuple[str, str]]:
     """(number, sentence) of every requirement."""
     with truth.open(encoding="utf-8-sig", newline="") as file:
-        return {(letters(row["req_id"].lstrip("Vv")), letters(row["req_description"])) for row in csv.DictReader(file)}
+        rows = list(csv.DictReader(file))
+    # Documents leave out the letter that their data have before the number.
+    return {(letters(re.sub(r"^\D+", "", row["req_id"])), letters(row["req_description"])) for row in rows}
 
 
 def report(

@@ -11,7 +11,7 @@ from etl_assets.documents.parsing.pdf_grids import Cell, Grid, VisualLine, in_re
 from etl_assets.documents.parsing.pdf_layout import CellText, Line, TableLines
 from etl_assets.documents.parsing.pdf_marks import Box
 from etl_assets.documents.parsing.pdf_tables import APART, find_tables, segments
-from etl_assets.documents.parsing.pdf_text import Word, line_text, upright
+from etl_assets.documents.parsing.pdf_text import Word, line_text, mirrored, upright
 from etl_assets.documents.parsing.tables import is_header
 
 _MARGIN = 0.13
@@ -27,6 +27,7 @@ class PageWords:
     """What was read of one page: ``lines`` of upright words in content order, ``rules`` as boxes on the page.
 
     ``angle`` is that of the writing; ``low`` and ``high`` are the page's edges, upright; ``extra`` are lines of forms.
+    Where ``is_rtl``, x of the words grows to the left.
     """
 
     lines: list[list[Word]]
@@ -35,6 +36,7 @@ class PageWords:
     low: float
     high: float
     extra: Sequence[str] = ()
+    is_rtl: bool = False
     edges: dict[str, tuple[float, list[int]]] = field(default_factory=dict)
     margins: set[int] = field(default_factory=set)
     moved: set[int] = field(default_factory=set)
@@ -106,12 +108,15 @@ def _mark_margins(page: PageWords, neighbours: Sequence[PageWords]) -> None:
 
 def _find(page: PageWords, last: PageWords | None) -> None:
     """Tables and columns of a page; what belongs to the last row of the page before is moved there."""
-    before = _closing_grid(last) if last is not None and last.angle == page.angle else None
+    before = _closing_grid(last) if last is not None and _is_turned_alike(last, page) else None
     words = _body(page)
     if before is None and not page.rules and not _may_hold_tables(page):
         return
-    found = find_tables(words, [upright(rule, page.angle) for rule in page.rules], before)
+    rules = [upright(rule, page.angle) for rule in page.rules]
+    found = find_tables(words, [mirrored(rule) for rule in rules] if page.is_rtl else rules, before)
     page.grids, page.columns = found.grids, found.columns
+    if page.is_rtl:
+        _put_in_order(page)
     if before is None or not page.grids or page.grids[0].top < max(w.top for w in words) - 2:
         page.grids = [grid for grid in page.grids if not grid.continues]
         return
@@ -122,6 +127,17 @@ def _find(page: PageWords, last: PageWords | None) -> None:
     if first.continues and len(first.rows) == 1 and sum(bool(cell.lines) for cell in first.rows[0]) == 1:
         page.grids.remove(first)
     first.continues = True
+
+
+def _is_turned_alike(a: PageWords, b: PageWords) -> bool:
+    return (a.angle, a.is_rtl) == (b.angle, b.is_rtl)
+
+
+def _put_in_order(page: PageWords) -> None:
+    """Latin words on a page that is written from right to left are not read as they stand."""
+    for cell in (cell for grid in page.grids for row in grid.rows for cell in row):
+        cell.lines = [sorted(line, key=lambda w: w.at) for line in cell.lines]
+    page.columns = [[[sorted(ln, key=lambda w: w.at) for ln in column] for column in block] for block in page.columns]
 
 
 def _may_hold_tables(page: PageWords) -> bool:
@@ -240,10 +256,13 @@ def _run(words: Sequence[Word]) -> Iterator[Line]:
 
 def _table(page: PageWords, number: int) -> Iterator[Line]:
     grid = page.grids[number]
-    back = -page.angle % 360
-    rows = [
-        [CellText(cell.text, cell.column, upright(cell.box, back) if cell.box else None) for cell in row]
-        for row in grid.rows
-    ]
+    rows = [[CellText(cell.text, cell.column, _on_page(cell.box, page)) for cell in row] for row in grid.rows]
     has_header = len(rows) > 1 and is_header([cell.text for cell in rows[0]])
     yield Line("", grid.top - grid.bottom, grid.bottom, TableLines(rows, int(has_header), grid.continues))
+
+
+def _on_page(box: Box | None, page: PageWords) -> Box | None:
+    """A box in the page's own directions."""
+    if box is None:
+        return None
+    return upright(mirrored(box) if page.is_rtl else box, -page.angle % 360)

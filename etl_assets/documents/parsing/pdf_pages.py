@@ -97,7 +97,7 @@ def _page_words(document: pdfium.PdfDocument, number: int, notes: PageNotes) -> 
         if lines is not None:
             return PageWords(lines, [], 0, 0.0, page.get_height(), extra)
         low, high = _edges(page, read.angle)
-        return PageWords(read.lines, marks.rules, read.angle, low, high, extra)
+        return PageWords(read.lines, marks.rules, read.angle, low, high, extra, is_rtl=read.is_rtl)
     except pdfium.PdfiumError:
         return None
     finally:

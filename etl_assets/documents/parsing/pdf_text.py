@@ -9,10 +9,13 @@ import ctypes
 import itertools
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from etl_assets.documents.parsing.pdf_bidi import RIGHT_TO_LEFT, Glyph, is_right_to_left, words_in_order
 
 if TYPE_CHECKING:
     import pypdfium2 as pdfium
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 _TOKEN = re.compile("[^\\s\ufffe]+\ufffe?|\ufffe")
 _WIDE = re.compile("[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]")
 """Letters of scripts that part no words by spaces. Korean does."""
+_UNNAMED = "\u200b"
+"""Stands for a letter that is drawn and has no name; it is left out of texts."""
 _NEAR = 0.08
 """A space that PDFium put in by itself across less than this share of the line's height parts no words."""
 
@@ -30,6 +35,8 @@ _NEAR = 0.08
 class Word:
     """A word and its box in points, upright: y grows upwards, ``left < right`` in the direction of writing.
 
+    On a page that is written from right to left x grows to the left, so that all that is said of places, here and where
+    tables are found, holds there as well.
     It is never changed. It is not frozen, because making a frozen one takes three times as long.
 
     ``is_joined`` says that no space stands before it. ``at`` counts code points of PDFium's text of the page. ``em``
@@ -61,12 +68,22 @@ class Hidden:
 
 @dataclass(frozen=True, slots=True)
 class PageText:
-    """Lines of words in content order, ``angle`` of the page's writing (0, 90, 180, 270; clockwise), hidden words."""
+    """Lines of words in content order, ``angle`` of the page's writing (0, 90, 180, 270; clockwise), hidden words.
+
+    Where ``is_rtl``, the page is written from right to left, and x grows to the left.
+    """
 
     lines: list[list[Word]]
     angle: int
     hidden: list[Hidden]
     unmapped_share: float
+    is_rtl: bool = False
+
+
+def mirrored(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    """The box with x growing the other way; twice gives it back."""
+    left, bottom, right, top = box
+    return -right, bottom, -left, top
 
 
 def upright(box: tuple[float, float, float, float], angle: int) -> tuple[float, float, float, float]:
@@ -87,22 +104,93 @@ def page_text(textpage: pdfium.PdfTextPage, marks: Marks) -> PageText:
     reader = _Boxes(textpage, text)
     rows: list[tuple[int, list[Word]]] = []
     hidden: list[Hidden] = []
-    start = 0
-    for line in text.split("\r\n"):
-        tokens = [(start + m.start(), m.group()) for m in _TOKEN.finditer(line)]
-        start += len(line) + 2
-        if not tokens:
-            continue
-        angle = reader.angle(tokens[0][0])
-        em = reader.em(tokens[0][0])
-        words = [reader.word(at, token, angle, em) for at, token in tokens]
-        if marks.may_hide or words[0].height < 2:
+    is_rtl = not text.isascii() and RIGHT_TO_LEFT.search(text) is not None and is_right_to_left(text)
+    for angle, words in _turned_lines(reader, text) if is_rtl else _lines(reader, text):
+        if words and (marks.may_hide or words[0].height < 2):
             words = _shown(words, reader, marks, angle, hidden)
         if words:
             rows.append((angle, words))
     main = _main_angle(rows)
-    lines = [respaced(words) for words in _set_upright(rows, main)]
-    return PageText(lines, main, hidden, 0.0 if text.isascii() else reader.unmapped_share())
+    lines = list(_set_upright(rows, main))
+    lines = [_renumbered(_mirrored(words)) for words in lines] if is_rtl else [respaced(words) for words in lines]
+    return PageText(lines, main, hidden, 0.0 if text.isascii() else reader.unmapped_share(), is_rtl)
+
+
+def _lines(reader: _Boxes, text: str) -> Iterator[tuple[int, list[Word]]]:
+    """Lines as PDFium has them, with the angle of each; those with words from right to left in order of reading."""
+    start = 0
+    for line in text.split("\r\n"):
+        tokens = [(start + m.start(), m.group()) for m in _TOKEN.finditer(line)]
+        if tokens:
+            angle = reader.angle(tokens[0][0])
+            em = reader.em(tokens[0][0])
+            if not line.isascii() and RIGHT_TO_LEFT.search(line):
+                words = _renumbered(_words(reader.glyphs(start, len(line), angle), em, rtl=False))
+            else:
+                words = [reader.word(at, token, angle, em) for at, token in tokens]
+            yield angle, words
+        start += len(line) + 2
+
+
+def _turned_lines(reader: _Boxes, text: str) -> Iterator[tuple[int, list[Word]]]:
+    """Lines of a page that is written from right to left: PDFium breaks one in pieces where accents stand apart."""
+    gathered: list[Glyph] = []
+    last = (0, 0.0)
+    start = 0
+    for line in text.split("\r\n"):
+        if line.strip():
+            at = start + len(line) - len(line.lstrip())
+            angle, em = reader.angle(at), reader.em(at)
+            glyphs = reader.glyphs(start, len(line), angle)
+            if gathered and not (angle == last[0] and _on_one_height(gathered, glyphs)):
+                yield last[0], _words(gathered, last[1], rtl=True)
+                gathered = []
+            last = (angle, max(em, last[1]) if gathered else em)
+            gathered += glyphs
+        start += len(line) + 2
+    if gathered:
+        yield last[0], _words(gathered, last[1], rtl=True)
+
+
+def _on_one_height(line: Sequence[Glyph], more: Sequence[Glyph]) -> bool:
+    tall, small = (max(glyphs, key=lambda g: g.top - g.bottom, default=None) for glyphs in (line, more))
+    if tall is None or small is None:
+        return False
+    if tall.top - tall.bottom < small.top - small.bottom:
+        tall, small = small, tall
+    height = tall.top - tall.bottom
+    # Accents come as lines of their own, with the height of their ink.
+    reach = 0.5 if small.top - small.bottom < 0.5 * height else 0.3
+    if abs(tall.top + tall.bottom - small.top - small.bottom) / 2 >= reach * height:
+        return False
+    ours = [(glyph.left, glyph.right) for glyph in line if glyph.kind != "WS"]
+    over = sum(any(left < g.middle < right for left, right in ours) for g in more if g.top - g.bottom > 0.5 * height)
+    return over * 3 <= len(more)
+
+
+def _words(glyphs: Sequence[Glyph], em: float, *, rtl: bool) -> list[Word]:
+    """The words of one line, all of its height: of joined letters PDFium gives the ink and not the font's box."""
+    full = Counter((g.bottom, g.top) for g in glyphs if g.top - g.bottom >= 0.9 * em)
+    bottom, top = max(full, key=lambda box: full[box]) if full else (0.0, 0.0)
+    if glyphs and not full:
+        bottom = min(g.bottom for g in glyphs)
+        top = max(bottom + em, *(g.top for g in glyphs))
+    words: list[Word] = []
+    for word in words_in_order(glyphs, em, rtl=rtl):
+        text = "".join(glyph.text for glyph in word)
+        left, right = min(glyph.left for glyph in word), max(glyph.right for glyph in word)
+        words.append(Word(text, left, bottom, right, top, word[0].at, em=em))
+    return words
+
+
+def _renumbered(words: Sequence[Word]) -> list[Word]:
+    """With their places in the text in the order of reading: what is sorted by them comes out in that order."""
+    places = sorted(word.at for word in words)
+    return [replace(word, at=at) for word, at in zip(words, places, strict=True)]
+
+
+def _mirrored(words: Sequence[Word]) -> list[Word]:
+    return [replace(word, left=-word.right, right=-word.left) for word in words]
 
 
 class _Boxes:
@@ -156,6 +244,31 @@ class _Boxes:
             bottom, top = (bottom, top) if last[3] - last[1] <= top - bottom else (last[1], last[3])
         is_joined = at > 0 and not self._text[at - 1].isspace()
         return Word(token, left, bottom, right, top, at, is_joined, em)
+
+    def glyphs(self, start: int, count: int, angle: int) -> list[Glyph]:
+        """Every character of a stretch of the text; accents by their ink, spaces that PDFium put in without width.
+
+        A space with ink is a letter that its font calls a space: it says nothing, but parts no words either.
+        """
+        found: list[Glyph] = []
+        for at in range(start, start + count):
+            index = self.index(at)
+            text, box = self._text[at], self.box(at)
+            if index < 0:
+                continue
+            if text == " " and (ink := self.ink(index))[3] - ink[1] > 1:
+                text = _UNNAMED
+            elif unicodedata.category(text) == "Mn" and not (at > start and box == self.box(at - 1)):
+                box = self.ink(index)
+            found.append(Glyph(text, *upright(box, angle), at))
+        return found
+
+    def ink(self, index: int) -> tuple[float, float, float, float]:
+        """The box of what is drawn of a character, by its index."""
+        edges = [ctypes.c_double() for _ in range(4)]
+        self._raw.FPDFText_GetCharBox(self._page, index, *edges)
+        left, right, bottom, top = (edge.value for edge in edges)
+        return left, bottom, right, top
 
     def unmapped_share(self) -> float:
         """How many of the first 400 characters have no Unicode value by their font, 0 to 1."""
