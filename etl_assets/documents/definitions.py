@@ -4,13 +4,16 @@ import dagster as dg
 
 from etl_assets.documents.assets import DOCUMENT_ASSETS, backups, repaired_indexes
 from etl_assets.documents.automation import (
-    back_up,
     daily_backup,
     daily_pruning,
     daily_verification,
     document_arrivals,
     document_events,
     document_repairs,
+)
+from etl_assets.documents.checks import DOCUMENT_CHECKS
+from etl_assets.documents.jobs import (
+    back_up,
     generation_build,
     generation_compare,
     generation_promote,
@@ -20,7 +23,6 @@ from etl_assets.documents.automation import (
     repair_documents,
     verify_documents,
 )
-from etl_assets.documents.checks import DOCUMENT_CHECKS
 
 defs = dg.Definitions(
     assets=[*DOCUMENT_ASSETS, repaired_indexes, backups],

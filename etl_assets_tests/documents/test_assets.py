@@ -283,7 +283,7 @@ def test_owners_of_a_collection_are_shown(tmp_path: Path, instance: dg.DagsterIn
 
 
 def test_another_index_is_begun_compared_and_promoted_by_jobs(ran: SmallHome, instance: dg.DagsterInstance) -> None:
-    from etl_assets.documents import automation
+    from etl_assets.documents import jobs
 
     home = ran
     runs_of = PartitionRuns(lambda: home.platform, run_id="jobs")
@@ -296,12 +296,12 @@ def test_another_index_is_begun_compared_and_promoted_by_jobs(ran: SmallHome, in
             raise_on_error=False,
         )  # fmt: skip
 
-    assert start(automation.generation_build, "begin_generation", settings=settings).success
-    refused = start(automation.generation_promote, "promote_generation")
+    assert start(jobs.generation_build, "begin_generation", settings=settings).success
+    refused = start(jobs.generation_promote, "promote_generation")
     assert not refused.success, "nothing is built yet"
     execute(home, instance)
-    assert start(automation.generation_compare, "compare_generations").success
-    assert start(automation.generation_promote, "promote_generation").success
+    assert start(jobs.generation_compare, "compare_generations").success
+    assert start(jobs.generation_promote, "promote_generation").success
     records = instance.fetch_observations(dg.AssetKey("published_documents"), limit=10).records
     seen = [record.asset_observation.metadata["index_generations"].value for record in records]  # type: ignore[union-attr]
     assert [(one["passed"], one["promoted_at"] is None) for one in seen] == [

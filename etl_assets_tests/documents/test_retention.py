@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 from sqlalchemy import update
 
-from etl_assets.documents import automation
+from etl_assets.documents import automation, jobs
 from etl_assets.documents.partition_runs import PartitionRuns
 from etl_assets.documents.retention import prune_history
 from etl_assets.documents.versions import diff, republish
@@ -95,7 +95,7 @@ def test_the_nightly_job_applies_the_retention(home: SmallHome) -> None:
         request = automation.daily_pruning(dg.build_schedule_context(instance, scheduled_execution_time=at))
         for left in (4, 2):
             resources = {"partition_runs": runs_of}
-            assert automation.prune_history.execute_in_process(instance=instance, resources=resources).success
+            assert jobs.prune_history.execute_in_process(instance=instance, resources=resources).success
             assert originals(home) == left
             age(home, 11)
     assert isinstance(request, dg.RunRequest) and request.run_key == "prune:2026-05-01"
