@@ -24,7 +24,7 @@ from etl_assets.documents.mentions.written import normal_name as normal_name
 
 ALONE = 0.9
 """Probability that a threat's name needs where the document names none of the catalogue, and no cue is beside it."""
-CARRIED = (*THREATS, "organisation")
+CARRIED = (*THREATS, "organisation", "vulnerability")
 """Kinds whose names hold wherever a document writes them alike: places and products are common words too often."""
 REPEATED = 0.6
 """Least confidence of a name whose other places in the document are mentions as well."""

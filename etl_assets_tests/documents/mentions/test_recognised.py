@@ -139,3 +139,10 @@ def test_a_word_beside_a_new_name_says_that_it_is_a_tool() -> None:
 )  # fmt: skip
 def test_everyday_words_are_no_names_by_their_letters_alone(written: str, is_telling: bool) -> None:
     assert _is_telling(written) is is_telling
+
+
+def test_a_coined_name_of_a_vulnerability_is_one_and_whose_it_is_or_of_what_sort_is_none() -> None:
+    text = "The Citrix vulnerability and an XSS vulnerability are old. The BluePeek flaw is new; BluePeek spreads."
+    names = [(one.entity_type, text[one.start : one.end]) for one in found(text)]
+    assert names.count(("vulnerability", "BluePeek")) == 2
+    assert not {word for kind, word in names if kind in ("vulnerability", "tool")} - {"BluePeek"}
