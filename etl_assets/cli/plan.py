@@ -90,7 +90,8 @@ def show(plan: CollectionPlan) -> None:
     for line in plan.notes:
         say(f"  {printable(line)}")
     money = " and ".join(f"{amount:.6f} {currency}" for currency, amount in plan.money.items() if currency != "?")
-    say(f"  in all about {plan.seconds:,.1f} s" + (f" and {money}" if money else ""))
+    took = f"{plan.seconds:,.1f} s, give or take {plan.error_s:,.1f} s"
+    say(f"  in all about {took}" + (f" and {money}" if money else ""))
     if "?" in plan.money:
         say("  nobody gave a price: set budget.price_per_million_tokens in collections.yaml")
     if plan.budget:

@@ -81,6 +81,10 @@ class Pending:
         return bool(any(self.unfinished.values()) or unpublished or self.unsettled)
 
 
+_BEGUN: set[str] = set()
+"""Steps that had something to do in this process."""
+
+
 class PartitionRun:
     """Holds the partition's lease from the first step to ``close``; use it as a context manager.
 
@@ -456,7 +460,10 @@ class PartitionRun:
         self._watch.begin(step)
 
     def _note(self, step: str, values: Mapping[str, Any]) -> None:
-        self.report[step] = dict(values)
+        # What a process does for the first time also loads what it takes: plans tell that apart.
+        self.report[step] = {**values, "cold": step not in _BEGUN}
+        if any(values.get(name) for name in ("rows_computed", "rows", "added", "changed", "published")):
+            _BEGUN.add(step)
 
 
 def all_steps(run: PartitionRun) -> dict[str, Any]:

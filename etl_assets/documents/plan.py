@@ -76,6 +76,11 @@ class CollectionPlan:
         return sum(one.seconds for one in self.stages)
 
     @property
+    def error_s(self) -> float:
+        """By how much ``seconds`` may be off either way."""
+        return sum(one.error_s for one in self.stages)
+
+    @property
     def money(self) -> Mapping[str, float]:
         """By currency, "?" for what has no price."""
         found: dict[str, float] = {}
@@ -91,7 +96,7 @@ class CollectionPlan:
             "chunks": self.chunks, "tokens": sum(one.tokens for one in self.stages),
             "calls": sum(one.calls for one in self.stages),
             "size_bytes": sum(one.size_bytes for one in self.stages), "seconds": round(self.seconds, 3),
-            "money": dict(self.money),
+            "error_s": round(self.error_s, 3), "money": dict(self.money),
         }  # fmt: skip
         return {**plain, **totals, "stages": [one.as_json() for one in self.stages]}
 

@@ -15,7 +15,8 @@ from etl_assets.ledger.catalogue import Partition
 from etl_assets.ledger.database import Ledger
 from etl_assets.ledger.outputs import batches
 from etl_assets.ledger.publications import STORES
-from etl_assets.ledger.rates import Rate, row_bytes, run_rates, stage_rate
+from etl_assets.ledger.rate_fit import Rate
+from etl_assets.ledger.rates import row_bytes, run_rates, stage_rate
 from etl_assets.ledger.spend import FREE, Tariff
 from etl_assets.protocols.embedder import CountsRequests
 
@@ -29,8 +30,9 @@ class StagePlan:
     """Work of one step. ``rows`` are written, ``rows_computed`` of them computed; ``tokens`` are embedded, or sent
     to a classifier, in ``calls``.
 
-    ``size_bytes`` are stored. ``measured`` is false where ``seconds`` rest on an assumption. ``why`` is reason ->
-    documents. ``currency`` is "" where nothing is paid, "?" where nobody gave a price.
+    ``size_bytes`` are stored. ``measured`` is false where ``seconds`` rest on an assumption; they may be off by
+    ``error_s`` either way. ``why`` is reason -> documents. ``currency`` is "" where nothing is paid, "?" where
+    nobody gave a price.
     """
 
     stage: str
@@ -43,6 +45,7 @@ class StagePlan:
     calls: int = 0
     size_bytes: int = 0
     seconds: float = 0.0
+    error_s: float = 0.0
     money: float = 0.0
     currency: str = ""
     measured: bool = True
@@ -51,11 +54,12 @@ class StagePlan:
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return values | {"seconds": round(self.seconds, 3)}
+        return values | {"seconds": round(self.seconds, 3), "error_s": round(self.error_s, 3)}
 
     def take(self, seconds: float, rate: Rate) -> None:
         """Add time; by an assumption, if the rate is one."""
         self.seconds += seconds
+        self.error_s += seconds * rate.error
         self.measured = self.measured and (rate.measured or not seconds)
 
 
@@ -66,6 +70,7 @@ class Costs:
         self._ledger = ledger
         self._settings = settings
         self._steps: dict[str, StagePlan] = {}
+        self._begun: set[str] = set()
         self._rates: dict[str, Rate] | None = None
         self._tariffs: dict[str, Tariff] = {}
 
@@ -95,10 +100,11 @@ class Costs:
             step.size_bytes += round(found.rows * row_bytes(connection, place, found.stage))
             if found.stage != EMBEDDINGS.name:
                 rate = stage_rate(connection, place, found.stage, "")
-                step.take(rate.seconds(found.rows_computed), rate)
+                step.take(rate.seconds(found.rows_computed, further=self._is_further(found.stage)), rate)
             if tariff.model:
                 rate = stage_rate(connection, place, found.stage, tariff.model)
-                step.take(rate.seconds(found.tokens), rate)
+                further = self._is_further(f"{found.stage} {tariff.model}")
+                step.take(rate.seconds(found.tokens, further=further), rate)
         if tariff.is_paid:
             self._tariffs[found.stage] = tariff
             step.calls += _calls(found, served)
@@ -119,7 +125,7 @@ class Costs:
         rates = self._run_rates(place)
         for name in (RAW, *STORES):
             if name in self._steps:
-                self._steps[name].take(rates[name].start_s, rates[name])
+                self._steps[name].take(rates[name].begin_s(further=self._is_further(name)), rates[name])
         step = self._step(COMMIT)
         step.take(rates["commit"].start_s, rates["commit"])
 
@@ -148,6 +154,12 @@ class Costs:
         except (OverBudget, ConfigError) as e:
             return str(e)
         return ""
+
+    def _is_further(self, name: str) -> bool:
+        """Whether the plan had such work before: the process that has begun with it does the rest as well."""
+        was = name in self._begun
+        self._begun.add(name)
+        return was
 
     def _step(self, name: str) -> StagePlan:
         return self._steps.setdefault(name, StagePlan(name))
