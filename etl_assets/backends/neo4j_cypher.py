@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from functools import lru_cache
 
 from etl_assets.protocols.graph import MentionEdge, RelationEdge, Scope
 
@@ -19,9 +20,12 @@ def seen(edge: str) -> str:
 
 
 _SEEN = seen("m")
+# What was altered is mended. Only then: a property written is a lock, which every writer of the entity would wait for.
 MERGE_ENTITIES = """
 UNWIND $rows AS r MERGE (e:Entity {key: r.key})
 ON CREATE SET e.tenant = r.tenant, e.entity_id = r.entity_id, e.folded = r.folded
+FOREACH (_ IN CASE WHEN e.tenant = r.tenant AND e.entity_id = r.entity_id AND e.folded = r.folded THEN [] ELSE [1] END |
+    SET e.tenant = r.tenant, e.entity_id = r.entity_id, e.folded = r.folded)
 """
 MERGE_DOCUMENTS = """
 UNWIND $rows AS r MERGE (d:Document {key: r.key})
@@ -62,6 +66,7 @@ MATCH (d:Document) WHERE d.publication IN $publications AND d.place = $place RET
 STORED_EDGES = """
 UNWIND $keys AS key MATCH (d:Document {key: key})-[m:MENTIONS]->(e:Entity)
 RETURN d.publication, d.document_id, e.entity_id, m.entity_type, m.name,
+    [m.publication, m.tenant, m.collection, d.tenant, d.collection, e.tenant, m.folded, e.folded, e.key],
     m.count, m.confidence, m.chunk_id, m.page, m.start, m.end
 """
 ENTITY_DOCUMENTS = (
@@ -97,6 +102,7 @@ MENTIONING = (
 )
 
 
+@lru_cache(maxsize=65_536)
 def key_of(*parts: str | int) -> str:
     """One fixed-length identity of several parts, so that one uniqueness constraint covers them all."""
     canonical = json.dumps(parts, separators=(",", ":"))
@@ -106,6 +112,13 @@ def key_of(*parts: str | int) -> str:
 def document_key(edge: MentionEdge | RelationEdge) -> str:
     """Identity of the document node that an edge is of: one publication of one document."""
     return key_of(edge.tenant, edge.collection, edge.document_id, edge.publication)
+
+
+def found_by(edge: MentionEdge) -> list[str | int]:
+    """What walks and look-ups go by beside what an edge itself has, as STORED_EDGES gives it."""
+    place: list[str | int] = [edge.tenant, edge.collection]
+    names = (folded_key(edge.tenant, name) for name in (edge.entity.name, edge.entity.entity_id))
+    return [edge.publication, *place, *place, edge.tenant, *names, key_of(edge.tenant, edge.entity.entity_id)]
 
 
 def folded_key(tenant: str, name: str) -> str:

@@ -34,6 +34,7 @@ from etl_assets.backends.neo4j_cypher import (
     edge_row,
     entity_row,
     folded_key,
+    found_by,
     key_of,
     place_of,
     visible_parameters,
@@ -176,11 +177,12 @@ class Neo4jGraph:
                 return [*tx.run(STORED_EDGES, keys=keys)]
 
             for record in self._server.read(work):
-                publication, document, entity_id, entity_type, name, *rest = record.values()
+                publication, document, entity_id, entity_type, name, found, *rest = record.values()
                 edge = MentionEdge(
                     tenant, collection, document, publication, Entity(entity_id, entity_type, name), *rest
                 )
-                yield StoredEdge(publication, document, entity_id, edge_digest(edge))
+                digest = edge_digest(edge) if found == found_by(edge) else f"found by {found}"
+                yield StoredEdge(publication, document, entity_id, digest)
         for one in self._stored_relations(place_of(tenant, collection), publications):
             yield StoredEdge(one.publication, one.document_id, one.edge_id, relation_digest(one))
 

@@ -69,7 +69,7 @@ ORDER BY e.publication DESC LIMIT 1
 """
 _STORED_EDGES = """
 SELECT d.publication, d.document_id, n.entity_id, l.entity_type, l.name,
-       e.count, e.confidence, e.chunk_id, e.page, e.start, e."end"
+       e.publication, n.tenant, n.folded, l.folded, e.count, e.confidence, e.chunk_id, e.page, e.start, e."end"
 FROM documents d JOIN edges e ON e.document_key = d.document_key
 JOIN entities n ON n.entity_key = e.entity_key JOIN labels l ON l.label_key = e.label_key
 WHERE d.tenant = ? AND d.collection = ?
@@ -206,10 +206,14 @@ class SqliteGraph:
                 bound = (*bound, numbers)
             cursor = db.execute(statement, bound)
             while rows := cursor.fetchmany(READ_ROWS):
-                for publication, document, entity_id, entity_type, name, *rest in rows:
+                for publication, document, entity_id, entity_type, name, number, owner, *rest in rows:
                     entity = Entity(entity_id, entity_type, name)
-                    edge = MentionEdge(tenant, collection, document, publication, entity, *rest)
-                    yield StoredEdge(publication, document, entity_id, edge_digest(edge))
+                    edge = MentionEdge(tenant, collection, document, publication, entity, *rest[2:])
+                    # Walks and look-ups go by copies, which an edge itself does not have.
+                    found_by = (number, owner, *rest[:2])
+                    is_found = found_by == (publication, tenant, entity_id.casefold(), name.casefold())
+                    digest = edge_digest(edge) if is_found else f"found by {found_by}"
+                    yield StoredEdge(publication, document, entity_id, digest)
             yield from stored_relations(db, tenant, collection, numbers)
 
     def entities_of(self, scope: Scope, publications: Sequence[int], *, limit: int) -> list[Neighbour]:

@@ -12,6 +12,15 @@ from etl_assets.protocols.graph import Entity, MentionEdge, RelationEdge
 
 Identity = TypeVar("Identity", bound=tuple[str | int, ...])
 
+# What names are found by is written anew where it was altered: a repair writes edges, and entities stay.
+_ADD_ENTITY = """
+INSERT INTO entities (tenant, entity_id, folded) VALUES (?, ?, ?)
+ON CONFLICT (tenant, entity_id) DO UPDATE SET folded = excluded.folded WHERE folded <> excluded.folded
+"""
+_ADD_LABEL = """
+INSERT INTO labels (entity_key, entity_type, name, folded) VALUES (?, ?, ?, ?)
+ON CONFLICT (entity_key, entity_type, name) DO UPDATE SET folded = excluded.folded WHERE folded <> excluded.folded
+"""
 # Asked one by one: SQLite's JSON functions cut a text at its first NUL.
 _ENTITY_KEY = "SELECT entity_key FROM entities WHERE tenant = ? AND entity_id = ?"
 _LABEL_KEY = "SELECT label_key FROM labels WHERE entity_key = ? AND entity_type = ? AND name = ?"
@@ -40,7 +49,7 @@ def entity_keys(db: sqlite3.Connection, named: Sequence[tuple[str, Entity]]) -> 
     """The key of each of these (tenant, entity), made where it is new."""
     wanted = list(dict.fromkeys((tenant, entity.entity_id) for tenant, entity in named))
     rows = [(tenant, entity_id, entity_id.casefold()) for tenant, entity_id in wanted]
-    db.executemany("INSERT OR IGNORE INTO entities (tenant, entity_id, folded) VALUES (?, ?, ?)", rows)
+    db.executemany(_ADD_ENTITY, rows)
     return _keys(db, _ENTITY_KEY, wanted)
 
 
@@ -50,7 +59,7 @@ def label_keys(
     """The key of each name that is given to one of these entities, made where it is new."""
     wanted = list(dict.fromkeys(label_of(tenant, entity, entities) for tenant, entity in named))
     rows = [(*label, label[2].casefold()) for label in wanted]
-    db.executemany("INSERT OR IGNORE INTO labels (entity_key, entity_type, name, folded) VALUES (?, ?, ?, ?)", rows)
+    db.executemany(_ADD_LABEL, rows)
     return _keys(db, _LABEL_KEY, wanted)
 
 

@@ -32,7 +32,7 @@ JOIN entities s ON s.entity_key = r.subject_key JOIN labels ls ON ls.label_key =
 JOIN entities o ON o.entity_key = r.object_key JOIN labels lo ON lo.label_key = r.object_label
 """
 _STORED = f"""
-SELECT d.collection, d.document_id, d.publication, {_FIELDS}
+SELECT r.publication, s.tenant, o.tenant, d.collection, d.document_id, d.publication, {_FIELDS}
 FROM documents d JOIN relations r ON r.document_key = d.document_key {_ENDS}
 WHERE d.tenant = ? AND d.collection = ?
 """
@@ -99,8 +99,11 @@ def stored_relations(db: sqlite3.Connection, tenant: str, collection: str, numbe
     cursor = db.execute(statement, bound)
     while rows := cursor.fetchmany(READ_ROWS):
         for row in rows:
-            one = _relation(tenant, row)
-            yield StoredEdge(one.publication, one.document_id, one.edge_id, relation_digest(one))
+            one, found_by = _relation(tenant, row[3:]), row[:3]
+            # Walks go by copies, which a relation itself does not have.
+            is_found = found_by == (one.publication, tenant, tenant)
+            digest = relation_digest(one) if is_found else f"found by {found_by}"
+            yield StoredEdge(one.publication, one.document_id, one.edge_id, digest)
 
 
 def relations_of(
