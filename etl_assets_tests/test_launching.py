@@ -142,7 +142,7 @@ except KeyboardInterrupt:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
 def test_an_interrupted_run_is_canceled_and_lets_its_partition_go(tmp_path: Path, number: int, code: int) -> None:
-    home = SmallHome.at(tmp_path / "home")
+    home = SmallHome.ran(tmp_path / "home")
     assert home.key
     process = subprocess.Popen(
         [sys.executable, "-c", INTERRUPTED, str(home.settings.home.root)], stdout=subprocess.PIPE, text=True
@@ -190,13 +190,20 @@ def test_a_port_that_is_taken_is_told_before_anything_starts(tmp_path: Path) -> 
             serve(home.settings, port=taken.getsockname()[1])
 
 
+def with_storage(folder: Path) -> SmallHome:
+    """An empty home with a storage for Dagster: serving would make it by a process of its own."""
+    home = SmallHome.at(folder, {})
+    with launching._instance(home.settings):
+        return home
+
+
 def test_a_child_that_ends_by_itself_is_an_error_with_the_end_of_its_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home = SmallHome.at(tmp_path / "home", {})
-    monkeypatch.setattr(serving, "WORKSPACE", "load_from: nothing that exists\n")
+    home = with_storage(tmp_path / "home")
+    monkeypatch.setattr(serving, "commands", lambda *_: {"daemon": ["http.server", "no port"]})
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(PermanentError, match="ended with code 1"):
+    with pytest.raises(PermanentError, match="(?s)the daemon ended with code 2.*invalid int value: 'no port'"):
         serve(home.settings, port=0)
     assert signal.getsignal(signal.SIGTERM) is before
 
@@ -226,7 +233,7 @@ def test_serving_announces_the_address_once_it_answers_and_stops_when_asked(
 
 
 def test_a_webserver_that_never_answers_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    home = SmallHome.at(tmp_path / "home", {})
+    home = with_storage(tmp_path / "home")
     monkeypatch.setattr(serving, "READY_WITHIN_S", 0.0)
     monkeypatch.setattr(serving, "commands", lambda *_: {"webserver": ["http.server", "0"]})
     with pytest.raises(PermanentError, match="did not answer within 0 s"):
@@ -292,31 +299,37 @@ def test_a_wrong_password_of_dagsters_database_is_one_clear_error_without_the_ad
     assert "c4n4ry" not in "".join(traceback.format_exception(caught.value))
 
 
-_OPEN_AT_A_SIGN = """
-import sys
+_OPEN_AT_ONCE = """
+import os, sys, traceback
 import dagster
 from etl_assets import launching
 from etl_assets.settings import Settings
 
-print("ready", flush=True)
-sys.stdin.readline()
-with launching._instance(Settings(home_folder=sys.argv[1])) as instance:
-    print(len(instance.get_runs()))
+def opens():
+    with launching._instance(Settings(home_folder=sys.argv[1])) as instance:
+        print(len(instance.get_runs()), flush=True)
+
+sign, give = os.pipe()
+children = []
+for _ in range(4):
+    children.append(os.fork())
+    if not children[-1]:
+        try:
+            os.close(give)
+            os.read(sign, 1)
+            opens()
+        except BaseException:
+            traceback.print_exc()
+        os._exit(0)
+os.close(give)  # Dagster is imported everywhere already: all begin in the same milliseconds
+for child in children:
+    os.waitpid(child, 0)
 """
 
 
 def test_processes_that_open_the_storage_of_a_fresh_home_at_once_wait_for_each_other(tmp_path: Path) -> None:
     home = str(tmp_path / "home")
-    command = [sys.executable, "-c", _OPEN_AT_A_SIGN, home]
-    pipe = subprocess.PIPE
-    processes = [subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(3)]
-    for one in processes:
-        assert one.stdout is not None and one.stdout.readline() == "ready\n"
-    for one in processes:  # Dagster is imported everywhere already: all begin in the same milliseconds
-        assert one.stdin is not None
-        one.stdin.write("\n")
-        one.stdin.flush()
-    told = [one.communicate() for one in processes]
-    assert [said for said, _ in told] == ["0\n"] * 3, told
+    told = subprocess.run([sys.executable, "-c", _OPEN_AT_ONCE, home], capture_output=True, text=True, check=False)
+    assert told.stdout == "0\n" * 4, told.stderr
     with launching._instance(Settings(home_folder=home)) as instance:
         assert instance.get_runs() == []
