@@ -6,7 +6,7 @@ from etl_assets.documents.parsing import ocr
 from etl_assets.documents.parsing.document import Extract, Source
 from etl_assets.documents.parsing.pdf_flow import PageWords, flow
 from etl_assets.documents.parsing.pdf_layout import lay_out
-from etl_assets.documents.parsing.pdf_text import Word
+from etl_assets.documents.parsing.pdf_words import Word
 from etl_assets.errors import DataError
 
 _KINDS = (

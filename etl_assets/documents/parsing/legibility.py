@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 FEW = 10
 """Fewer characters than this count as nothing."""
@@ -52,9 +53,11 @@ def _is_vowelless(text: str) -> bool:
 def _mixed_share(text: str) -> float:
     """How many words of four letters or more are of more than one alphabet; those of East Asia go together."""
     words = [word for word in text.split()[:400] if sum(map(str.isalpha, word)) >= 4]
-    return sum(len({_alphabet(c) for c in word if c.isalpha()}) > 1 for word in words) / max(5, len(words))
+    foreign = (word for word in words if not word.isascii())
+    return sum(len({_alphabet(c) for c in word if c.isalpha()}) > 1 for word in foreign) / max(5, len(words))
 
 
+@lru_cache(maxsize=2048)
 def _alphabet(letter: str) -> str:
     first = unicodedata.name(letter, "UNKNOWN").split()[0]
     return "EAST ASIAN" if first in _EAST_ASIAN else first

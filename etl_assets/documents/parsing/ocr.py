@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from etl_assets.documents.parsing.document import Source
-from etl_assets.documents.parsing.pdf_text import Word
+from etl_assets.documents.parsing.pdf_words import Word
 from etl_assets.documents.parsing.reading import picture_languages, reads_pictures
 from etl_assets.errors import DataError
 

@@ -11,7 +11,7 @@ from etl_assets.documents.parsing.pdf_grids import Cell, Grid, VisualLine, in_re
 from etl_assets.documents.parsing.pdf_layout import CellText, Line, TableLines
 from etl_assets.documents.parsing.pdf_marks import Box
 from etl_assets.documents.parsing.pdf_tables import APART, find_tables, segments
-from etl_assets.documents.parsing.pdf_text import Word, line_text, mirrored, upright
+from etl_assets.documents.parsing.pdf_words import Word, line_text, mirrored, upright
 from etl_assets.documents.parsing.tables import is_header
 
 _MARGIN = 0.13

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from etl_assets.documents.parsing.pdf_marks import Box
-from etl_assets.documents.parsing.pdf_text import Word, joined_text
+from etl_assets.documents.parsing.pdf_words import Word, joined_text
 
 _NEAR = 3.0
 """Points by which the ends of lines that meet may miss one another."""

@@ -13,7 +13,8 @@ from etl_assets.documents.parsing.legibility import is_garbled, says_nothing
 from etl_assets.documents.parsing.patience import getting_on
 from etl_assets.documents.parsing.pdf_flow import PageWords
 from etl_assets.documents.parsing.pdf_marks import Marks, marks_of
-from etl_assets.documents.parsing.pdf_text import PageText, Word, page_text, upright
+from etl_assets.documents.parsing.pdf_text import PageText, page_text
+from etl_assets.documents.parsing.pdf_words import Word, upright
 from etl_assets.documents.parsing.text import one_line
 from etl_assets.errors import DataError
 from etl_assets.stages.spec import Json

@@ -24,7 +24,7 @@ from etl_assets.documents.parsing.pdf_grids import (
     visual_lines,
 )
 from etl_assets.documents.parsing.pdf_marks import Box
-from etl_assets.documents.parsing.pdf_text import Word
+from etl_assets.documents.parsing.pdf_words import Word
 from etl_assets.documents.parsing.tables import is_header
 
 APART = 0.9
