@@ -198,7 +198,8 @@ def _documents(count: int) -> str:
 def _tell(answer: EntityAnswer, known: set[str]) -> None:
     entity = answer.entity
     origin = "of the catalogue" if entity.entity_id in known else "no thing of the catalogue"
-    say(f"{_name(entity)}, {entity.entity_type}, {origin}, in {_documents(answer.document_count)} of {answer.tenant}")
+    where = f"{_documents(answer.document_count)}{' or more' if answer.has_more else ''} of {answer.tenant}"
+    say(f"{_name(entity)}, {entity.entity_type}, {origin}, in {where}")
     for one in answer.documents:
         say("", f"{printable(one.collection)}/{printable(one.path)}: {shortened(one.title, 80)}, {one.count} times")
         for cited in one.passages:

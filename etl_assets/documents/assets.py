@@ -211,14 +211,14 @@ def keyword_index(
 
 @document_asset(
     key=KNOWLEDGE_GRAPH, deps=[MENTIONS, RELATIONS, CLASSIFICATIONS, EMBEDDINGS],
-    group_name="publication", kinds={"sqlite"}, code_version="1",
+    group_name="publication", kinds={"sqlite"}, code_version="2",
     pool="knowledge_graph", tags={"domain": "documents", "step": "store"},
 )  # fmt: skip
 @reports_failures
 def knowledge_graph(
     context: dg.AssetExecutionContext, partition_runs: dg.ResourceParam[PartitionRuns]
 ) -> dg.MaterializeResult[None]:
-    """Edges between documents and the entities that they mention, written under the same numbers."""
+    """Edges from documents to what they mention, and between what their sentences relate, under the same numbers."""
     with partition_runs.step(context.partition_key, context.log.info) as run:
         return result(*store_facts(run, run.write_store("graph")))
 

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from etl_assets.documents.arrivals import Intake
-from etl_assets.documents.model import CHUNKS, EMBEDDINGS, MENTIONS
+from etl_assets.documents.index_rows import SOURCES
 from etl_assets.documents.partition_run import PartitionRun
 from etl_assets.documents.publication import CommitReport, StoreReport
 from etl_assets.documents.repair import RepairReport
@@ -14,8 +14,6 @@ from etl_assets.ledger.quarantine import RAW_STAGE
 from etl_assets.stages.lake import folder
 from etl_assets.stages.report import StageReport
 from etl_assets.stages.spec import Stage
-
-_FED_BY = {"vector": EMBEDDINGS, "keyword": CHUNKS, "graph": MENTIONS}
 
 Facts = dict[str, Any]
 
@@ -51,10 +49,10 @@ def stage_facts(run: PartitionRun, stage: Stage, report: StageReport) -> tuple[F
 
 
 def store_facts(run: PartitionRun, report: StoreReport) -> tuple[Facts, Contents]:
-    """What a store was given, and what the stage that feeds it holds now."""
+    """What a store was given, and what the stages that feed it hold now."""
+    place, recipe = run.partition, run.work.recipe
     with run.platform.ledger.reading() as connection:
-        now = contents.made(connection, run.partition, run.work.recipe, _FED_BY[report.store].name)
-    place = run.partition
+        now = contents.together([contents.made(connection, place, recipe, stage) for stage in SOURCES[report.store]])
     facts = {
         "written_documents": report.documents, "written_rows": report.rows, "seconds": round(report.seconds, 3),
         "documents": now.documents, "dagster/row_count": now.rows,

@@ -1,7 +1,7 @@
 """What a partition holds at each step, as two counts and one digest: equal digests mean equal contents."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,14 @@ def published(connection: Connection, partition: Partition) -> Contents:
         .order_by(p.c.document_id)
     )
     return _contents((row[0], row[1], 1) for row in connection.execute(query))
+
+
+def together(parts: Sequence[Contents]) -> Contents:
+    """What a step holds that several stages feed: the documents of the first of them, the rows of all."""
+    if len(parts) == 1:
+        return parts[0]
+    digest = hashlib.blake2b("\n".join(one.digest for one in parts).encode(), digest_size=16).hexdigest()
+    return Contents(parts[0].documents, sum(one.rows for one in parts), digest)
 
 
 def held(connection: Connection, partition: Partition, stage: str) -> int:

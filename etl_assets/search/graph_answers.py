@@ -28,14 +28,16 @@ class Mentioned:
 
 @dataclass(frozen=True, slots=True)
 class EntityAnswer:
-    """What visible documents say of one entity. ``document_count`` is of all, ``documents`` are the newest of them.
+    """What visible documents say of one entity. ``documents`` are the newest of ``document_count`` that mention it.
 
-    ``links`` are the relations that sentences state of it, newest first; ``is_cut``: there are more of them.
+    ``has_more``: more mention it, and were not counted. ``links`` are the relations that sentences state of it, newest
+    first; ``is_cut``: there are more of them.
     """
 
     entity: Entity
     tenant: str
     document_count: int
+    has_more: bool
     documents: tuple[Mentioned, ...]
     links: tuple[Link, ...]
     is_cut: bool
@@ -45,6 +47,7 @@ class EntityAnswer:
         return entity_json(self.entity) | {
             "tenant": self.tenant,
             "document_count": self.document_count,
+            "has_more": self.has_more,
             "documents": [one.as_json() for one in self.documents],
             "relations": [one.as_json() for one in self.links],
             "is_cut": self.is_cut,

@@ -29,7 +29,7 @@ STATEMENTS = 100
 PER_NEIGHBOUR = 20
 """So many relations to the hop before are read of a neighbour, in each direction."""
 CONFIRMED = 2_000
-"""Of an entity that more documents mention, the newest are confirmed by the ledger, and the graph counts them all."""
+"""So many documents that mention an entity are counted, the newest; of more it is said that there are more."""
 _POOL = 200
 """So many more neighbours are read than are asked for, to bring forward those that a sentence relates."""
 NO_WAY = frozenset({"date"})
@@ -76,7 +76,7 @@ class GraphQuestions:
             for owner in self.tenants:
                 scope = scope_of(self._confirmed.views, owner)
                 for one in self._places.graph.find(scope, wanted, limit=MOST_NEIGHBOURS):
-                    if entity_type in (None, one.entity_type) and self._is_shown(owner, one):
+                    if entity_type in (None, one.entity_type) and self._mentioning(owner, one, _POOL):
                         found.append((owner, one))
             return found
 
@@ -85,14 +85,16 @@ class GraphQuestions:
     def show(self, tenant: str, entity: Entity, *, limit: int = 20) -> EntityAnswer:
         """Documents that mention it, newest first, with passages, and what sentences state of it, newest first."""
         self._look_now()
-        count, shown = self._in_time(lambda: self._mentioning(tenant, entity))
+        shown = self._in_time(lambda: self._mentioning(tenant, entity, CONFIRMED + 1))
         stated = self._in_time(lambda: self._relations(tenant, [entity.entity_id], each=STATEMENTS))
         read = read_documents(self._places, shown[:limit])
         documents = tuple(_mentioned(one, entity.entity_id) for one in read)
         is_cut = any(
             sum(end(one).entity_id == entity.entity_id for one in stated) >= STATEMENTS for end in (_subject, _object)
         )
-        return EntityAnswer(entity, tenant, count, documents, tuple(self._links(tenant, stated)), is_cut)
+        count = min(len(shown), CONFIRMED)
+        links = tuple(self._links(tenant, stated))
+        return EntityAnswer(entity, tenant, count, len(shown) > CONFIRMED, documents, links, is_cut)
 
     def neighbours(
         self, tenant: str, entity: Entity, *, hops: int = 1, limit: int = 20, stated: bool = False,
@@ -260,23 +262,11 @@ class GraphQuestions:
                         mine.append(one)
         return {name: [*self._links(tenant, mine)] for name, mine in between.items()}
 
-    def _is_shown(self, tenant: str, entity: Entity) -> bool:
-        """Whether a visible document mentions it, by the newest that the graph has."""
+    def _mentioning(self, tenant: str, entity: Entity, limit: int) -> list[Shown]:
+        """Visible documents that mention it, newest first, of the newest ``limit`` that the graph has."""
         scope = scope_of(self._confirmed.views, tenant)
-        return bool(self._confirm(tenant, self._places.graph.mentioning(scope, [entity.entity_id], limit=_POOL)))
-
-    def _mentioning(self, tenant: str, entity: Entity) -> tuple[int, list[Shown]]:
-        """How many visible documents mention it, and these, newest first; of more than CONFIRMED the newest."""
-        scope = scope_of(self._confirmed.views, tenant)
-        numbers = self._places.graph.mentioning(scope, [entity.entity_id])
-        newest = sorted(numbers, key=lambda pair: -pair[1])[:CONFIRMED]
-        shown = self._confirm(tenant, newest)
-        return len(shown) + len(numbers) - len(newest), shown
-
-    def _confirm(self, tenant: str, numbers: Iterable[tuple[str, int]]) -> list[Shown]:
-        """Documents that these (collection, publication) stand for, newest first."""
         wanted: dict[str, list[int]] = {}
-        for collection, number in numbers:
+        for collection, number in self._places.graph.mentioning(scope, [entity.entity_id], limit=limit):
             wanted.setdefault(collection, []).append(number)
         shown = [
             (view, document)

@@ -18,7 +18,7 @@ from etl_assets.protocols.graph import Scope
 from etl_assets.protocols.visibility import Visibility
 from etl_assets_tests.backends.disks import folder_for_everybody, small_volume, without_rights
 from etl_assets_tests.backends.processes import finished, killed_after, started
-from etl_assets_tests.conformance.test_knowledge_graph import EVERYTHING, edge, held, stored
+from etl_assets_tests.conformance.test_knowledge_graph import EVERYTHING, edge, held, relation, stored
 
 
 def test_processes_that_make_write_and_walk_one_graph_lose_nothing(tmp_path: Path) -> None:
@@ -110,6 +110,19 @@ def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
     db.close()
     with pytest.raises(PermanentError, match=f"graph.db has schema version {SCHEMA_VERSION + 1}.*newer etl-assets"):
         SqliteGraph(path).counts([1])
+
+
+def test_a_graph_of_an_earlier_release_keeps_its_edges_and_takes_relations(tmp_path: Path) -> None:
+    graph = SqliteGraph(tmp_path / "graph.db")
+    graph.write([edge(1, "group:a")])
+    graph.close()
+    with closing(sqlite3.connect(tmp_path / "graph.db")) as db, db:
+        db.execute("DROP TABLE relations")
+        db.execute("UPDATE schema_version SET version = 1")
+    said = relation(2, "group:a", "USES", "malware:m")
+    graph.write([], [said])
+    assert held(graph) == stored([edge(1, "group:a"), said])
+    graph.close()
 
 
 def test_an_empty_file_becomes_a_graph(tmp_path: Path) -> None:

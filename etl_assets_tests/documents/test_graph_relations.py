@@ -12,6 +12,7 @@ from etl_assets.documents.relations.statement import Kind
 from etl_assets.documents.repair import repair
 from etl_assets.documents.verification import run_checks
 from etl_assets.errors import ConfigError
+from etl_assets.ledger.contents import Contents, together
 from etl_assets.ledger.corrections import Place, correct, take_back
 from etl_assets.protocols.graph import RELATION_KINDS, RelationEdge, Scope
 from etl_assets.protocols.visibility import Visibility
@@ -47,6 +48,13 @@ def as_rows(found: list[RelationEdge]) -> list[tuple[object, ...]]:
          one.negated, one.certainty, one.confidence)
         for one in found
     )  # fmt: skip
+
+
+def test_what_the_graph_holds_changes_with_either_of_the_stages_that_feed_it() -> None:
+    mentions, relations, others = Contents(2, 7, "a"), Contents(2, 3, "b"), Contents(2, 3, "c")
+    both = together([mentions, relations])
+    assert (both.documents, both.rows) == (2, 10) and together([mentions]) == mentions
+    assert len({both.digest, together([mentions, others]).digest, mentions.digest, relations.digest}) == 4
 
 
 def test_every_kind_that_the_stage_may_give_is_one_that_stores_know() -> None:

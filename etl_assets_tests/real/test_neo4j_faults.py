@@ -15,7 +15,7 @@ from etl_assets.backends.neo4j_graph import Neo4jGraph
 from etl_assets.backends.neo4j_server import SCHEMA_VERSION
 from etl_assets.errors import ConfigError, PermanentError, TransientError
 from etl_assets.protocols.graph import DOCUMENTS_PER_ENTITY, DOCUMENTS_PER_HOP, MentionEdge
-from etl_assets_tests.conformance.test_knowledge_graph import CHAIN, EVERYTHING, edge, held, stored
+from etl_assets_tests.conformance.test_knowledge_graph import CHAIN, EVERYTHING, edge, held, relation, stored
 from etl_assets_tests.real.graphs import access_to, alone_with
 from etl_assets_tests.servers.fixtures import Variables
 from etl_assets_tests.servers.model import Server
@@ -99,6 +99,36 @@ def test_a_migration_is_made_once_whoever_makes_it(access: Neo4jAccess, graph: N
     assert graph.version().startswith("Neo4j/5")
     states = ask(access, "SHOW INDEXES YIELD name, state WHERE name STARTS WITH 'etl_' RETURN DISTINCT state")
     assert states == [["ONLINE"]]
+
+
+def test_a_database_of_an_earlier_release_gets_the_indexes_of_relations(access: Neo4jAccess, graph: Neo4jGraph) -> None:
+    graph.migrate()
+    ask(access, "MATCH (s:EtlAssetsSchema {name: 'graph'}) SET s.version = 1")
+    ask(access, "DROP INDEX etl_uses_publication")
+    other = Neo4jGraph(access)
+    other.migrate()
+    other.close()
+    found = ask(access, "SHOW INDEXES YIELD name, state WHERE name STARTS WITH 'etl_uses_' RETURN name, state")
+    assert sorted(found) == [["etl_uses_place", "ONLINE"], ["etl_uses_publication", "ONLINE"]]
+    assert ask(access, "MATCH (s:EtlAssetsSchema {name: 'graph'}) RETURN s.version") == [[SCHEMA_VERSION]]
+
+
+def test_relations_written_and_removed_at_once_are_there_once_or_not_at_all(
+    access: Neo4jAccess, graph: Neo4jGraph
+) -> None:
+    def worker(number: int) -> None:
+        own = Neo4jGraph(access)
+        said = [relation(number, "group:hub", "USES", f"tool:t{n}", at=n) for n in range(6)]
+        for _ in range(3):
+            own.write([], said)
+        own.write([], [relation(99, "group:hub", "USES", "tool:t1")])
+        if number % 2:
+            own.remove([number])
+        own.close()
+
+    assert together(*(lambda number=n: worker(number) for n in range(1, 6))) == []  # type: ignore[misc]
+    assert graph.counts(range(1, 100)) == {2: 6, 4: 6, 99: 1}
+    assert graph.orphans("acme") == []
 
 
 def test_a_newer_schema_is_refused(access: Neo4jAccess, graph: Neo4jGraph) -> None:
