@@ -5,12 +5,17 @@ dates and their normal forms) and CyNER (malware, products, organisations, vulne
 and every threshold chosen, on the train parts; ``--split dev`` (the default) reads AnnoCTR dev and CyNER valid.
 
 ``exact``: both ends of the span and the type are those that people marked. ``touch``: it overlaps one of the type.
-``NIL``: the same for malware and groups whose marked name the catalogue does not hold. ``dates``: text and normal form.
+People marked CVE numbers as vulnerabilities, so they count as such here. ``NIL``: the same for malware and groups whose
+marked name the catalogue does not hold. ``dates``: text and normal form.
 Baseline: the catalogue's names alone, as ``mentions`` found them before there was a labeller. Embedding's speed is
 measured in the same run on the same text, for the share of its time that mentions and relations take.
+
+``--sample 50`` prints so many indicators and so many other mentions of the shared documents (advisories, standards,
+guides, vendor reports), drawn by digest, each entity of a document once, to be judged by a reader, and nothing else.
 """
 
 import argparse
+import hashlib
 import re
 import sys
 import tempfile
@@ -23,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from etl_assets.documents.mentions.catalogue import Catalogue
 from etl_assets.documents.mentions.find import known_names, mentions_in
 from etl_assets.documents.mentions.found import Found
+from etl_assets.documents.parsing.parser import parse
 from etl_assets.documents.relations.find import relations_in
 from etl_assets.documents.relations.statement import Named
 from training.annotated import DATA, Annotated, annoctr, cyner
@@ -33,6 +39,9 @@ KINDS = {
     "CyNER": {"Malware": "malware", "System": "product", "Organization": "organisation",
               "Vulnerability": "vulnerability"},
 }  # fmt: skip
+COUNTED = {"vulnerability": ("vulnerability", "cve")}
+"""Types of the product that count as one of the corpora, where it is not the one of the same name."""
+INDICATORS = frozenset("ipv4 ipv6 domain url email md5 sha1 sha256 sha512 cve cwe".split())
 Spans = list[tuple[int, int]]
 
 
@@ -54,7 +63,7 @@ def compare(
         sums = [0, 0, 0, 0, 0]
         for document, mentions in zip(documents, found, strict=True):
             gold = [(start, end) for start, end, label in document.spans if kinds.get(label) == kind]
-            mine = [(one.start, one.end) for one in mentions if one.entity_type == kind]
+            mine = [(one.start, one.end) for one in mentions if one.entity_type in COUNTED.get(kind, (kind,))]
             exact = len(set(gold) & set(mine))
             for place, value in enumerate((len(mine), len(gold), exact, touching(mine, gold), touching(gold, mine))):
                 sums[place] += value
@@ -120,11 +129,39 @@ def speeds(documents: Sequence[Annotated], catalogue: Catalogue) -> None:
           f" {embedding:.2f}; both stages take {(mentions + relations) / embedding:.2f} of embedding")  # fmt: skip
 
 
+def read_by_people(catalogue: Catalogue, count: int) -> None:
+    """Prints ``count`` indicators and ``count`` other mentions of the shared documents."""
+    drawn: list[tuple[bytes, bool, str]] = []
+    for path in sorted(path for path in (DATA / "documents" / "docs").rglob("*") if path.is_file()):
+        pages = [page.text for page in parse(path, name=path.name, content_type=None).pages]
+        seen: set[str] = set()
+        for number, (text, found) in enumerate(zip(pages, mentions_in(pages, catalogue), strict=True), start=1):
+            for one in found:
+                if one.entity_id not in seen:
+                    seen.add(one.entity_id)
+                    digest = hashlib.sha256(repr((path.name, number, one.start)).encode()).digest()
+                    drawn.append((digest, one.entity_type in INDICATORS, shown(path, text, one)))
+    for is_indicator in (True, False):
+        for _, _, line in sorted(row for row in drawn if row[1] is is_indicator)[:count]:
+            print(line)
+
+
+def shown(path: Path, text: str, one: Found) -> str:
+    """A mention in its sentence, on a line."""
+    parts = (text[max(0, one.start - 50) : one.start], text[one.start : one.end], text[one.end : one.end + 40])
+    before, name, behind = (" ".join(part.split()) for part in parts)
+    return f"{one.entity_type:13} {one.confidence:.2f} {path.parent.name:20} {before} [[{name}]] {behind}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--split", choices=("train", "dev"), default="dev")
-    split = parser.parse_args().split
-    catalogue = Catalogue.load()
+    parser.add_argument("--sample", type=int, default=0)
+    arguments = parser.parse_args()
+    split, catalogue = arguments.split, Catalogue.load()
+    if arguments.sample:
+        read_by_people(catalogue, arguments.sample)
+        return
     for corpus, documents in (("AnnoCTR", annoctr(split)), ("CyNER", cyner("valid" if split == "dev" else "train"))):
         alone = [known_names([document.text], catalogue)[1][0] for document in documents]
         found = [mentions_in([document.text], catalogue)[0] for document in documents]
