@@ -16,7 +16,7 @@ from etl_assets.variables import SECRET_REFERENCE
 
 if TYPE_CHECKING:
     from etl_assets.backends.neo4j_probe import ProbedNeo4j
-    from etl_assets.documents.parameters import EmbedderChoice
+    from etl_assets.documents.parameters import CollectionSettings, EmbedderChoice
     from etl_assets.hosted_bindings import Connections
     from etl_assets.settings import Settings
 
@@ -153,6 +153,7 @@ def probed_graph(hosted: Connections, *, patient: bool = False) -> ProbedNeo4j:
 def _models(hosted: Connections, paid: bool) -> Iterator[Role]:
     try:
         choices = chosen_embedders(hosted.settings)
+        yield from _classifiers(hosted, paid)
     except ConfigError as e:
         problem = str(e)
 
@@ -170,6 +171,17 @@ def _models(hosted: Connections, paid: bool) -> Iterator[Role]:
     body = {"model": jina.reranker, "query": "probe", "documents": ["probe"]}
     probe = _asking(hosted.jina_api, "/rerank", body, paid, "documents")
     yield Role("reranker", f"Jina AI {jina.reranker}", probe, "jina")
+
+
+def _classifiers(hosted: Connections, paid: bool) -> Iterator[Role]:
+    """What scores labels in place of the packaged classifier, where a collection chose it."""
+    from etl_assets.protocols.hosted_models import JINA_CLASSIFIERS
+
+    choices = (one.classification for one in _decided(hosted.settings))
+    for model in dict.fromkeys(one.model for one in choices if one.enabled and one.classifier == "jina"):
+        body = {"model": model or JINA_CLASSIFIERS[0], "input": ["probe"], "labels": ["a probe", "something else"]}
+        probe = _asking(hosted.jina_api, "/classify", body, paid, "input")
+        yield Role("classifier", f"Jina AI {body['model']}", probe, "jina")
 
 
 def _embedder(hosted: Connections, choice: EmbedderChoice, paid: bool) -> Role:
@@ -216,11 +228,14 @@ def chosen_embedders(settings: Settings) -> list[EmbedderChoice]:
     Raises:
         ConfigError: ``collections.yaml`` cannot be used.
     """
+    return list(dict.fromkeys(one.embedder for one in _decided(settings)))
+
+
+def _decided(settings: Settings) -> list[CollectionSettings]:
     from etl_assets.documents.collections import Collections
 
     decided = Collections.read(settings.home.collections_file)
-    every = [decided.of("", ""), *(decided.of(*key) for key in decided.named)]
-    return list(dict.fromkeys(one.embedder for one in every))
+    return [decided.of("", ""), *(decided.of(*key) for key in decided.named)]
 
 
 def _services(hosted: Connections) -> Iterator[Role]:

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from etl_assets.bindings import open_platform
+from etl_assets.cli.probed_roles import roles
 from etl_assets.documents.anew import Anew
 from etl_assets.documents.classification.calibration import PlattLine
 from etl_assets.documents.classification.label_sets import threats
@@ -24,10 +25,12 @@ from etl_assets.documents.parameters import Classification
 from etl_assets.documents.partition_run import PartitionRun, all_steps
 from etl_assets.documents.plan import plan_collection
 from etl_assets.errors import ConfigError
+from etl_assets.hosted_bindings import Connections
 from etl_assets.hosted_settings import JinaPlace
 from etl_assets.ledger import schema
 from etl_assets.ledger.corrections import Correction
 from etl_assets.protocols.classifier import Asking, LabelSet
+from etl_assets.protocols.probes import Finding
 from etl_assets.settings import Settings
 from etl_assets_tests.documents.classification.reports import frame
 from etl_assets_tests.servers.jina_standin import JinaStandIn
@@ -179,6 +182,17 @@ def test_beyond_the_budget_the_packaged_classifier_serves_and_the_run_goes_on(
     home.write("new.txt", "Tulips.")
     with pytest.raises(ConfigError, match="nobody gave a price"):
         home.run("second")
+
+
+def test_a_check_of_backends_tries_the_classifier_that_a_collection_chose(tmp_path: Path, jina: JinaStandIn) -> None:
+    settings = Settings(home_folder=str(tmp_path), jina=JinaPlace("test-key", f"{jina.url}/v1"))
+    settings.home.create().collections_file.write_text(JINA)
+    (role,) = (one for one in roles(Connections(settings), paid=True) if one.name == "classifier")
+    found = Finding()
+    assert role.backend == "Jina AI jina-embeddings-v3" and role.try_it is not None
+    role.try_it(found)
+    assert found.rights == {"use": True}
+    assert {(one.path, one.status) for one in jina.requests} == {("/v1/classify", 200)}
 
 
 def test_a_classifier_without_a_key_says_what_to_set(tmp_path: Path) -> None:
