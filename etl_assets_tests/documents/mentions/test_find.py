@@ -109,3 +109,9 @@ def test_documents_about_no_threat_name_no_threat(shared_data: Any) -> None:
         for path in sorted(shared_data("documents", "docs", group).rglob("*.md")):
             (found,) = mentions_in([path.read_text("utf-8")], CATALOGUE)
             assert [m for m in found if m.entity_type in ("group", "malware", "campaign", "ipv6")] == [], path.name
+
+
+def test_what_only_looks_like_a_host_or_a_name_is_not_that() -> None:
+    text = "Emotet calls p\u0430ypal.com and \u0415motet drops Q\u0430kbot. Code: obj.name = a.b(c), 3.14.1."
+    found = {one.entity_id for one in mentions_in([text], CATALOGUE)[0]}
+    assert found == {"malware:S0367", "domain:xn--pypal-4ve.com"}
