@@ -199,6 +199,7 @@ def test_an_unknown_document_is_told(name: str, etl: Command, made_home: Path) -
     assert outcome.code == 2 and "the ledger knows none" in outcome.err
 
 
+@pytest.mark.usefixtures("without_dagster")
 def test_removed_documents_leave_the_store_and_then_the_searches(etl: Command, home: Path) -> None:
     listed = {one["path"]: one for one in etl("document", "list", "--json", home=home).records}
     outcome = etl("document", "remove", "acme/reports/apt/*", listed["one.txt"]["document_id"], "a/b/c", home=home)
