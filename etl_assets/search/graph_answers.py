@@ -72,14 +72,15 @@ class Near:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How far was looked: ``hops``, and in each of them the newest ``per_hop`` of ``followed``.
+    """How far was looked: ``hops``, and in each of them the newest ``per_hop`` of ``followed``, shared by its entities.
 
-    ``followed`` is ``documents``, or ``relations`` (in each direction) where only those are walked. ``is_cut``: an
-    entity on the way has more relations than were followed.
+    ``followed`` is ``documents``, or ``relations`` (in each direction) where only those are walked. ``per_entity`` of
+    each entity are followed however many these are. ``is_cut``: there were more relations, or entities, on the way.
     """
 
     hops: int
     per_hop: int
+    per_entity: int
     followed: str
     is_cut: bool = False
 
@@ -90,7 +91,8 @@ class Bounds:
     def __str__(self) -> str:
         hops = "1 hop" if self.hops == 1 else f"{self.hops} hops"
         more = "; some on the way have more" if self.is_cut else ""
-        return f"looked within {hops}, on each through the newest {self.per_hop:,} {self.followed} at most{more}"
+        followed = f"the newest {self.per_hop:,} {self.followed}, or {self.per_entity} of each entity"
+        return f"looked within {hops}, on each through {followed}, at most{more}"
 
 
 @dataclass(frozen=True, slots=True)

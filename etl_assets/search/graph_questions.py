@@ -7,13 +7,21 @@ from typing import TypeVar
 
 from etl_assets.errors import ConfigError
 from etl_assets.ledger.snapshots import CollectionView, VisibleDocument, snapshot
-from etl_assets.protocols.graph import DOCUMENTS_PER_HOP, RELATION_KINDS, Entity, Neighbour, RelationEdge, Scope
+from etl_assets.protocols.graph import (
+    DOCUMENTS_PER_ENTITY,
+    DOCUMENTS_PER_HOP,
+    RELATION_KINDS,
+    Entity,
+    Neighbour,
+    RelationEdge,
+    Scope,
+)
 from etl_assets.search.deadline import Deadline, run_all
 from etl_assets.search.graph_answers import Bounds, EntityAnswer, Mentioned, Near, Nearby, Way
 from etl_assets.search.links import Link, ReadDocument, read_documents, stated_link, told_apart
 from etl_assets.search.model import MOST_HOPS, MOST_NEIGHBOURS, SearchPlaces
 from etl_assets.search.sources import Confirmed, confirmed_relations, confirmed_walk, scope_of
-from etl_assets.search.stated_walk import RELATIONS_PER_HOP, Met, StatedWalk, nearness
+from etl_assets.search.stated_walk import RELATIONS_PER_ENTITY, RELATIONS_PER_HOP, Met, StatedWalk, nearness
 
 T = TypeVar("T")
 Shown = tuple[CollectionView, VisibleDocument]
@@ -23,6 +31,8 @@ DOCUMENTS_PER_EDGE = 3
 """An edge that no sentence states is told from the newest of the documents that connect its ends."""
 FRONTIER = 2_000
 """How many entities of one hop a path is looked for through, those of most documents first."""
+RELATED_FRONTIER = 500
+"""The same for a walk over relations, of which at least some are followed of each entity."""
 PASSAGES = 3
 STATEMENTS = 100
 """What is stated of an entity is shown by its newest relations: so many as subject, and as many as object."""
@@ -131,7 +141,7 @@ class GraphQuestions:
                  or _together(self._of(one, read), levels[one.hops - 1], one.entity))
             for one in chosen
         )  # fmt: skip
-        return Nearby(tuple(near), Bounds(hops, DOCUMENTS_PER_HOP, "documents"))
+        return Nearby(tuple(near), Bounds(hops, DOCUMENTS_PER_HOP, DOCUMENTS_PER_ENTITY, "documents"))
 
     def path(
         self, tenant: str, start: Entity, end: Entity, *, hops: int = LONGEST_PATH, through: Collection[str] = (),
@@ -162,7 +172,7 @@ class GraphQuestions:
                 links = _together(self._of(reached[target.entity_id], read), sources, target)
             edges.insert(0, links)
             target = _other_end(links[0], target)
-        return Way(tuple(edges), Bounds(hops, DOCUMENTS_PER_HOP, "documents"))
+        return Way(tuple(edges), Bounds(hops, DOCUMENTS_PER_HOP, DOCUMENTS_PER_ENTITY, "documents"))
 
     def _related(self, tenant: str, entity: Entity, hops: int, limit: int, kinds: Collection[str]) -> Nearby:
         walk = self._stated_walk(tenant, entity, kinds)
@@ -174,7 +184,7 @@ class GraphQuestions:
             if met.entity.entity_type not in NO_WAY
         ]
         near = (Near(met.entity, hop, met.weight, self._links(tenant, met.relations)) for hop, met in ordered[:limit])
-        return Nearby(tuple(near), Bounds(hops, RELATIONS_PER_HOP, "relations", walk.is_cut))
+        return Nearby(tuple(near), Bounds(hops, RELATIONS_PER_HOP, RELATIONS_PER_ENTITY, "relations", walk.is_cut))
 
     def _stated_path(
         self, tenant: str, start: Entity, end: Entity, hops: int, through: Collection[str], kinds: Collection[str]
@@ -196,13 +206,13 @@ class GraphQuestions:
             over = [one for one in level[target.entity_id].relations if _other_end(one, target) == newest]
             edges.insert(0, self._links(tenant, over))
             target = newest
-        return Way(tuple(edges), Bounds(hops, RELATIONS_PER_HOP, "relations", walk.is_cut))
+        return Way(tuple(edges), Bounds(hops, RELATIONS_PER_HOP, RELATIONS_PER_ENTITY, "relations", walk.is_cut))
 
     def _stated_walk(self, tenant: str, start: Entity, kinds: Collection[str]) -> StatedWalk:
         def ask(ids: Sequence[str], each: int) -> list[RelationEdge]:
             return self._relations(tenant, ids, kinds=kinds, each=each)
 
-        return StatedWalk(ask, start, FRONTIER)
+        return StatedWalk(ask, start, RELATED_FRONTIER)
 
     def _look_now(self) -> None:
         """Begin anew: what is superseded is collected once the time limit has passed since a moment was read."""

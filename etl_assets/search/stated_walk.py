@@ -33,7 +33,7 @@ class Met:
 
 @dataclass(slots=True)
 class StatedWalk:
-    """A walk from one entity. ``is_cut``: an entity has more relations than were followed."""
+    """A walk from one entity. ``is_cut``: an entity has more relations than were followed, or a hop more entities."""
 
     ask: Ask
     start: Entity
@@ -49,11 +49,13 @@ class StatedWalk:
         for _ in range(hops):
             if not sources:
                 return
+            self.is_cut = self.is_cut or len(sources) > self.frontier
+            sources = sources[: self.frontier]
             fresh = self._hop(sources, seen)
             yield fresh
             seen.update(fresh)
             open_to = sorted((met for met in fresh.values() if may_lead(met.entity)), key=nearness)
-            sources = [met.entity.entity_id for met in open_to[: self.frontier]]
+            sources = [met.entity.entity_id for met in open_to]
 
     def _hop(self, sources: Sequence[str], seen: Collection[str]) -> dict[str, Met]:
         each = max(RELATIONS_PER_HOP // len(sources), RELATIONS_PER_ENTITY)

@@ -78,7 +78,8 @@ def answers_come_from_the_graph(home: SmallHome) -> None:
     assert {link.negated for link in by_id[EMOTET].links} == {True, False} and nearby.bounds.followed == "documents"
     used = questions.neighbours(owner, group, hops=2, kinds=["USES"])
     assert [(one.entity.entity_id, one.weight) for one in used.near] == [(EMOTET, 2)]
-    assert str(used.bounds) == "looked within 2 hops, on each through the newest 2,000 relations at most"
+    followed = "the newest 2,000 relations, or 20 of each entity"
+    assert str(used.bounds) == f"looked within 2 hops, on each through {followed}, at most"
     assert questions.neighbours(owner, group, kinds=["EXPLOITS"]).near == ()
     for stated in (True, False):
         (step,) = questions.path(owner, malware, group, stated=stated).edges

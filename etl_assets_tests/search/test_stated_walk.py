@@ -45,7 +45,9 @@ def test_what_contradicts_stays_together_newest_first() -> None:
 
 
 def test_bounds_are_kept_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert levels(StatedWalk(ask, SAID[0].subject, frontier=1), 2) == [[M1, M2], [C1]]
+    narrow = StatedWalk(ask, SAID[0].subject, frontier=1)
+    assert levels(narrow, 1) == [[M1, M2]] and not narrow.is_cut
+    assert levels(narrow, 2) == [[M1, M2], [C1]] and narrow.is_cut
     for name in ("RELATIONS_PER_HOP", "RELATIONS_PER_ENTITY"):
         monkeypatch.setattr(stated_walk, name, 1)
     walk = StatedWalk(ask, SAID[0].subject, frontier=9)
