@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-MODEL_SHA256 = "903a334966a5346debbd143f608d942ff9bdf9c553baab7904d85b79ea1208d7"
+MODEL_SHA256 = "d009b175c721e67986d22c52cd06c472a0d54e9ad277e7d139a1efec05805466"
 _REACH = 4.0
 """A sequence in which no label comes so close to O has no names: most of a text."""
 _KNOWN_WORDS = 50_000
