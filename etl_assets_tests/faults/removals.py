@@ -8,6 +8,7 @@ from etl_assets.documents.deletion_orders import delete_documents, finish_interr
 from etl_assets.errors import EtlAssetsError
 from etl_assets_tests.backups import back_up, bring_back
 from etl_assets_tests.faults.chains import ticking
+from etl_assets_tests.faults.steps import PLACE
 from etl_assets_tests.faulty import Killed
 from etl_assets_tests.trivial import Home
 
@@ -49,6 +50,7 @@ def _order(home: "ScheduledHome", path: str, purge: bool, platform: "Platform") 
     home.note(f"   {'with' if purge else 'without'} its history")
     home.watcher.removed.add(path)
     del home.files[path]
+    home.gone.add(path)
     _unless_damaged(
         home, lambda: delete_documents(platform, [named(place.tenant, place.collection, path)], purge=purge)
     )
@@ -84,7 +86,10 @@ def backup(home: "ScheduledHome") -> None:
 
 
 def restore(home: "ScheduledHome") -> None:
-    """Back to the newest backup, over what is there; the bucket stays as it is by now. The first makes a backup."""
+    """Back to the newest backup, over what is there. The first makes a backup.
+
+    What lies in the bucket stays; what was removed since comes back to its key, what was deleted by an order does not.
+    """
     if not (home.folder / "kept").exists():
         backup(home)
         return
@@ -95,3 +100,10 @@ def restore(home: "ScheduledHome") -> None:
     finally:
         home.open()
     home.watcher.shown = frozenset()
+    lying = home.settings.home.objects.joinpath(*PLACE)
+    for path in home.texts.keys() - home.files.keys():
+        if (lying / path).exists():
+            assert path not in home.gone, f"{path} was deleted, and a restore brings it back"
+            home.note(f"   {path} lies under its key again")
+            home.files[path] = (lying / path).read_text()
+            home.watcher.removed.discard(path)

@@ -36,13 +36,12 @@ from etl_assets.settings import Settings
 from etl_assets.stages.lake import Lake
 from etl_assets_tests.faults import removals
 from etl_assets_tests.faults.chains import Tick, die_holding, fall_asleep_holding, ticking
-from etl_assets_tests.faults.steps import CHUNKINGS, PATHS, STORES, Step
+from etl_assets_tests.faults.steps import CHUNKINGS, PATHS, PLACE, STORES, Step
 from etl_assets_tests.faults.watching import Watcher
 from etl_assets_tests.faulty import Fault, Faults, FaultyArrivals, FaultyBlobs, FaultyGraph, FaultyRows, Killed
 from etl_assets_tests.small_homes import shared_pool
 from etl_assets_tests.trivial import Home
 
-PLACE = ("acme", "reports")
 RULES = "  generations: {promote: auto, missing_share: 0.0, recall_drop: 1.0, ndcg_drop: 1.0}\n"
 KINDS = (Fault.REFUSED, Fault.LOST_REPLY, Fault.LOST_WRITE, Fault.HALF_WRITE, Fault.SLOW)
 TICKS = 110
@@ -92,7 +91,8 @@ class ScheduledHome:
     """One home, the files it is to have, and everything that was done to it.
 
     ``damaged``: something was lost or altered behind the platform's back that no run has to notice, so what searches
-    answer is not judged until a repair is through. ``lost_lake``: rows may have to be computed again.
+    answer is not judged until a repair is through. ``lost_lake``: rows may have to be computed again. ``gone``: what
+    was deleted by an order and put by nobody since.
     """
 
     folder: Path
@@ -102,6 +102,7 @@ class ScheduledHome:
     texts: dict[str, set[str]] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
     embedded_texts: Counter[str] = field(default_factory=Counter)
+    gone: set[str] = field(default_factory=set)
     damaged: bool = False
     lost_lake: bool = False
     runs: int = 0
@@ -172,6 +173,7 @@ class ScheduledHome:
 
     def _write(self, path: str, text: str) -> None:
         self.files[path] = text
+        self.gone.discard(path)
         self.texts.setdefault(path, set()).add(text)
         scratch = self.folder / "arriving"
         scratch.write_text(text)

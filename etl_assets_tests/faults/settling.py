@@ -16,7 +16,8 @@ from etl_assets.errors import ConfigError, EtlAssetsError
 from etl_assets.ledger import generations, quarantine
 from etl_assets.search.query import search
 from etl_assets_tests.faults.chains import untidy
-from etl_assets_tests.faults.scheduled_home import PLACE, ScheduledHome, small_settings
+from etl_assets_tests.faults.scheduled_home import ScheduledHome, small_settings
+from etl_assets_tests.faults.steps import PLACE
 from etl_assets_tests.trivial import Home, contents
 
 QUESTIONS = ("EMOTET", "line 7 of the bank", "roses in a factory")

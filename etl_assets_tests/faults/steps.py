@@ -4,6 +4,7 @@ import random
 from dataclasses import dataclass
 
 STEPS = 14
+PLACE = ("acme", "reports")
 PATHS = ("a.txt", "b.md", "deep/c.txt", "d.txt", "e.txt")
 CHUNKINGS = ("{mode: fixed, size: 40, overlap: 0}", "{mode: fixed, size: 90, overlap: 0}")
 WORDS = ("EMOTET", "TRICKBOT", "APT28", "APT29", "CVE-2021-44228", "roses", "a factory", "the bank", "10.20.30.40")
