@@ -165,7 +165,9 @@ def _trimmed(block: _Block) -> _Block:
     while len(block.lines) > 2 and len(segments(block.lines[-1])) == 1 and len(block.spans) > 1:
         pitch = block.lines[-2][0].bottom - block.lines[-1][0].bottom
         inner = [a[0].bottom - b[0].bottom for a, b in zip(block.lines[:-2], block.lines[1:-1], strict=True)]
-        if pitch <= 1.6 * min(inner):
+        if inner[0] < 0.8 * block.lines[1][0].height and len(segments(block.lines[0])) == 1:
+            del inner[0]  # A cell of the header that is set a little higher than its row.
+        if not inner or pitch <= 1.6 * min(inner):
             break
         block.lines.pop()
     return block
@@ -183,15 +185,18 @@ def _is_table(block: _Block, rules: Rules) -> bool:
     if _is_list(block) or sum(bool(_LEADERS.search(" ".join(w.text for w in ln))) for ln in block.lines) * 3 > several:
         return False
     rows = split_rows(block.lines, block.spans, rules)
-    if len(rows) < 2 or not _is_filled(rows, block.spans) or _is_contents(rows, block.spans):
+    ruled = len(rows) > 1 and len(rows[0]) == 1 and _is_ruled(rows[0][-1], rows[1][0], rules)
+    ruled = ruled and sum(bool(_within(line, block.spans[0])) for line in rows[1]) == 1
+    if len(rows) < 2 or not _is_filled(rows, block.spans, is_ruled=ruled) or _is_contents(rows, block.spans):
         return False
     return not _reads_on(block) or _rows_agree(rows, block.spans)
 
 
-def _is_filled(rows: Sequence[Sequence[VisualLine]], spans: Sequence[Span]) -> bool:
+def _is_filled(rows: Sequence[Sequence[VisualLine]], spans: Sequence[Span], *, is_ruled: bool) -> bool:
     """Whether the rows have text in enough cells: formulas leave as many gaps, but fill few.
 
-    Under a header of all columns, rows need no more than the first.
+    Under a header of all columns, rows need no more than the first; two rows need nine in ten, or, of four columns,
+    two in three where a line stands under the first (``is_ruled``).
     """
     filled = [[any(_within(line, span) for line in row) for span in spans] for row in rows]
     share = sum(map(sum, filled)) / (len(rows) * len(spans))
@@ -199,7 +204,8 @@ def _is_filled(rows: Sequence[Sequence[VisualLine]], spans: Sequence[Span]) -> b
         texts = [" ".join(w.text for line in rows[0] for w in _within(line, span)) for span in spans]
         if is_header(texts):
             return True
-    return share >= (0.9 if len(rows) == 2 else 0.5)
+    few = 0.66 if is_ruled and len(spans) > 3 else 0.9
+    return share >= (few if len(rows) == 2 else 0.5)
 
 
 def _is_contents(rows: Sequence[Sequence[VisualLine]], spans: Sequence[Span]) -> bool:
@@ -274,19 +280,20 @@ def _rows_by_column(lines: Sequence[VisualLine], spans: Sequence[Span]) -> list[
 
 
 def _rows_by_lines(lines: Sequence[VisualLine], spans: Sequence[Span], rules: Rules) -> list[list[VisualLine]]:
-    pitches = [a[0].bottom - b[0].bottom for a, b in zip(lines, lines[1:], strict=False)]
+    pitches = [_pitch(a, b, spans) for a, b in zip(lines, lines[1:], strict=False)]
     ruled = [_is_ruled(a, b, rules) for a, b in zip(lines, lines[1:], strict=False)]
     filled = [[bool(_within(line, span)) for span in spans] for line in lines]
     narrow = _line_pitch(pitches, filled)
     by_key = _has_keys(filled)
     rows: list[list[VisualLine]] = [[lines[0]]]
     for n, line in enumerate(lines[1:]):
-        if sum(ruled) > 1:
+        if sum(ruled) > 1 or (ruled[n] and filled[n][0]):
             starts = ruled[n]
         elif narrow is not None and pitches[n] > 1.25 * narrow:
             starts = True
         elif narrow is not None:
-            starts = all(filled[n + 1]) and sum(filled[n + 1]) >= sum(filled[n])
+            is_wider = pitches[n] > 1.12 * narrow and filled[n + 1][0] and sum(filled[n + 1]) * 2 > len(spans)
+            starts = is_wider or (all(filled[n + 1]) and sum(filled[n + 1]) >= sum(filled[n]))
         else:
             starts = filled[n + 1][0] and (by_key or sum(filled[n + 1]) * 2 >= len(spans)) and not _is_small(line)
         if starts:
@@ -294,6 +301,15 @@ def _rows_by_lines(lines: Sequence[VisualLine], spans: Sequence[Span], rules: Ru
         else:
             rows[-1].append(line)
     return rows
+
+
+def _pitch(above: VisualLine, below: VisualLine, spans: Sequence[Span]) -> float:
+    """How far below a line stands, in points, by words of one column: those of another script stand otherwise."""
+    for span in spans:
+        first, second = _within(above, span), _within(below, span)
+        if first and second:
+            return first[0].bottom - second[0].bottom
+    return above[0].bottom - below[0].bottom
 
 
 def _line_pitch(pitches: Sequence[float], filled: Sequence[Sequence[bool]]) -> float | None:

@@ -88,6 +88,27 @@ def test_rows_no_further_apart_than_lines_begin_with_their_keys(parsed: Parsed) 
     ]
 
 
+def test_a_line_under_the_header_parts_it_from_a_single_row(parsed: Parsed) -> None:
+    header = at(110, 605, "Description") + row(600, "#", "", "L1", "CWE") + rule(50, 595, 420, 0.5)
+    only = row(580, "1.9", "Verify that the keys are kept apart from", "", "320") + row(560, "", "all they protect.")
+    page = parsed(pdf(PROSE + header + only)).pages[0]
+    assert cells(page, page.tables[0])[-1] == [
+        "1.9", "Verify that the keys are kept apart from all they protect.", "", "320",
+    ]  # fmt: skip
+
+
+def test_words_of_another_script_do_not_hide_where_rows_begin(parsed: Parsed) -> None:
+    """The key is set two points above its line, as Latin letters are beside Japanese ones."""
+    tight = row(700, "#", "Description", "L1", "CWE") + rule(50, 694, 420, 0.5)
+    for n, top in enumerate((676, 630, 584)):
+        tight += at(60, top + 2, f"1.{n}") + row(top, "", "Verify that the keys are kept", "", "320")
+        tight += row(top - 20, "", "apart from all others.")
+    page = parsed(pdf(tight)).pages[0]
+    assert [found[:2] for found in cells(page, page.tables[0])[1:]] == [
+        [f"1.{n}", "Verify that the keys are kept apart from all others."] for n in range(3)
+    ]
+
+
 def test_chinese_cells_are_joined_without_spaces(parsed: Parsed) -> None:
     font = "<< /Type /Font /Subtype /Type0 /BaseFont /STSong-Light /Encoding /UniGB-UCS2-H /DescendantFonts [<< "
     font += "/Type /Font /Subtype /CIDFontType0 /BaseFont /STSong-Light /CIDSystemInfo << /Registry (Adobe) "
