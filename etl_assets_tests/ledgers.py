@@ -21,12 +21,17 @@ def open_ledger(path: Path, *, copied: bool = False) -> Ledger:
 
     ``copied``: a file that is not there yet is a copy of an empty one, not made anew.
     """
-    server = next((folder / SERVER_FILE for folder in path.parents if (folder / SERVER_FILE).exists()), None)
+    server = server_of(path)
     if server is None:
         if copied:
             new_ledger(path)
         return _open_sqlite(path)
     return open_on(json.loads(server.read_text()), path)
+
+
+def server_of(path: Path) -> Path | None:
+    """The file that says on which server a ledger at this path is; ``None``: it is on SQLite."""
+    return next((folder / SERVER_FILE for folder in path.parents if (folder / SERVER_FILE).exists()), None)
 
 
 def open_on(server: dict[str, str], path: Path) -> Ledger:

@@ -22,6 +22,7 @@ from etl_assets.ledger import quarantine, schema
 from etl_assets.ledger.catalogue import Partition, ensure_collection
 from etl_assets.settings import Settings
 from etl_assets_tests.lean_stores import new_ledger
+from etl_assets_tests.ledgers import server_of
 
 STATIC = "defaults:\n  embedder: {kind: static}\n"
 
@@ -49,7 +50,8 @@ class SmallHome:
     def at(cls, folder: Path, texts: Mapping[str, str] = TEXTS, *, collections: str = STATIC) -> "SmallHome":
         settings = Settings(home_folder=str(folder), search_time_limit_s=0.1, parser_processes=1)
         settings.home.create().collections_file.write_text(collections)
-        new_ledger(settings.home.ledger_file)
+        if server_of(folder) is None:
+            new_ledger(settings.home.ledger_file)
         platform = replace(open_platform(settings), parsers=shared_pool)
         home = cls(settings, platform)
         for path, text in texts.items():
@@ -60,7 +62,14 @@ class SmallHome:
     def ran(
         cls, folder: Path, texts: Mapping[str, str] = TEXTS, *, collections: str = STATIC, run_id: str = "a-run"
     ) -> "SmallHome":
-        """As ``at``, and run once: a copy of a home of this process, for a run takes twenty times as long."""
+        """As ``at``, and run once: a copy of a home of this process, for a run takes twenty times as long.
+
+        One whose ledger is on a server is made anew: no copy of a folder has a database.
+        """
+        if server_of(folder) is not None:
+            home = cls.at(folder, texts, collections=collections)
+            home.run(run_id)
+            return home
         shutil.copytree(_template(tuple(texts.items()), collections, run_id), folder)
         home = cls.at(folder, {}, collections=collections)
         with home.platform.ledger.writing() as connection:
