@@ -7,8 +7,8 @@ and what their rows mean. Everything runs inside a transaction that ``neo4j_grap
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from etl_assets.backends.neo4j_cypher import document_key, key_of, place_of, seen
-from etl_assets.protocols.graph import RELATION_KINDS, Entity, RelationEdge, Scope
+from etl_assets.backends.neo4j_cypher import NEWEST_SEEN, document_key, key_of, place_of
+from etl_assets.protocols.graph import RELATION_KINDS, Entity, RelationEdge, Scope, relation_order
 
 if TYPE_CHECKING:
     from neo4j import ManagedTransaction
@@ -22,6 +22,10 @@ SCHEMA = tuple(
     )
 )
 """Both are plain indexes of relationship properties, which Community Edition has."""
+
+ONE_DOCUMENT = 20
+"""Twice as many are read as are asked for, and so many more: the server orders by publication only, and the last of
+the documents that count may state several relations, of which the first are given."""
 
 _EACH_KIND = "CALL {{ {branches} }} "
 
@@ -59,15 +63,11 @@ PAGE = {
 PUBLISHED = _of_each_kind(_OF_PUBLICATIONS + "AND m.place = $place " + _STORED) + (
     "RETURN key, kind, subject, object, stated"
 )
-_NEWEST = f"""
-RETURN {_TOLD} ORDER BY stated.publication DESC, stated.document_id, stated.page, stated.start, stated.end, kind,
-    subject, object LIMIT $each
-"""
 _OF_ENTITY = (
     "UNWIND $keys AS key MATCH (e:Entity {key: key}) WHERE e.tenant = $tenant "
     "CALL { WITH e MATCH (PATTERN) WHERE ($among IS NULL OR other.key IN $among) "
-    "AND (size($kinds) = 0 OR type(m) IN $kinds) AND " + seen("m") + " "
-    "WITH m, startNode(m) AS s, endNode(m) AS o " + _NEWEST + "} RETURN kind, subject, object, stated"
+    "AND (size($kinds) = 0 OR type(m) IN $kinds) WITH m " + NEWEST_SEEN + " RETURN m LIMIT $most } "
+    "WITH key, m, startNode(m) AS s, endNode(m) AS o RETURN key, " + _TOLD
 )
 _TYPES = "|".join(RELATION_KINDS)
 OF_SUBJECT = _OF_ENTITY.replace("(PATTERN)", f"(e)-[m:{_TYPES}]->(other:Entity)")
@@ -145,11 +145,14 @@ def relations_of(
     """The newest visible relations of entities, as subjects and then as objects; ``among`` are keys too."""
     asked = {
         **visible, "keys": list(keys), "among": None if among is None else sorted(among), "kinds": sorted(kinds),
-        "each": each,
+        "most": 2 * each + ONE_DOCUMENT,
     }  # fmt: skip
     for statement in (OF_SUBJECT, OF_OBJECT):
-        for kind, subject, target, stated in tx.run(statement, asked):
-            yield relation_of(kind, subject, target, stated)
+        found: dict[str, list[RelationEdge]] = {}
+        for key, *told in tx.run(statement, asked):
+            found.setdefault(key, []).append(relation_of(*told))
+        for mine in found.values():
+            yield from sorted(mine, key=relation_order)[:each]
 
 
 def keys_among(scope: Scope, among: Collection[str] | None) -> list[str] | None:
