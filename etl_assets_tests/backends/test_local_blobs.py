@@ -11,6 +11,7 @@ import pytest
 
 from etl_assets.backends import local_blobs
 from etl_assets.backends.local_blobs import LocalBlobs
+from etl_assets.backends.local_files import sync_volume
 from etl_assets.errors import PermanentError
 from etl_assets_tests.backends.disks import folder_for_everybody, small_volume, without_rights
 
@@ -105,6 +106,12 @@ def test_a_name_that_did_not_become_durable_is_taken_back(tmp_path: Path, monkey
     with pytest.raises(PermanentError, match="no space left"):
         blobs.put("a", tmp_path / "file")
     assert not blobs.exists("a")
+
+
+def test_a_volume_is_made_durable_by_one_call_and_a_folder_that_is_gone_is_told(tmp_path: Path) -> None:
+    sync_volume(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        sync_volume(tmp_path / "gone")
 
 
 def test_a_link_is_no_blob(tmp_path: Path) -> None:
