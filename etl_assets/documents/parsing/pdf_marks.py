@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -24,6 +25,7 @@ _WHITE = 250
 _SEEN = 12
 """Shades of 256 by which writing must differ from its ground to be seen."""
 _PICTURE_PIXELS = 1_600
+_BAND = 128
 
 
 @dataclass(slots=True)
@@ -67,16 +69,39 @@ class Marks:
 
 
 class _Picture:
-    """A page as it is seen, in shades of grey, in its own directions."""
+    """A page as it is seen, in shades of grey, in its own directions; drawn by bands, as most white text is one line.
+
+    From the third band on all is drawn at once: PDFium goes through all of a page for each.
+    """
 
     def __init__(self, page: pdfium.PdfPage) -> None:
+        self._page = page
         self._left, bottom, right, self._top = page.get_bbox()
         self._scale = min(2.0, _PICTURE_PIXELS / max(right - self._left, self._top - bottom, 1.0))
-        upright = (360 - page.get_rotation()) % 360
-        bitmap = page.render(scale=self._scale, rotation=upright, grayscale=True)
-        self._pixels = bytes(bitmap.buffer)
-        self._width, self._height, self._stride = bitmap.width, bitmap.height, bitmap.stride
+        self._angle = (360 - page.get_rotation()) % 360
+        width, height = page.get_size()
+        # Of a page that is shown turned, the sizes are those it has when turned.
+        width, height = (height, width) if self._angle in (90, 270) else (width, height)
+        self._width, self._height = math.ceil(width * self._scale), math.ceil(height * self._scale)
+        self._rows: dict[int, bytes] = {}
+        self._drawn = 0
+
+    def _draw(self, first: int, last: int) -> None:
+        """Rows of pixels in ``[first, last)``."""
+        # Half a pixel less, as what is cut off is rounded up to whole ones.
+        foot, head = (max(0.0, n - 0.5) / self._scale for n in (self._height - last, first))
+        bitmap = self._page.render(scale=self._scale, rotation=self._angle, crop=(0, foot, 0, head), grayscale=True)
+        pixels, stride = bytes(bitmap.buffer), bitmap.stride
+        for n in range(bitmap.height):
+            self._rows[first + n] = pixels[n * stride : n * stride + bitmap.width]
         bitmap.close()
+
+    def _row(self, y: int) -> bytes:
+        if y not in self._rows:
+            self._drawn += 1
+            first = y // _BAND * _BAND if self._drawn < 3 else 0
+            self._draw(first, min(first + _BAND, self._height) if self._drawn < 3 else self._height)
+        return self._rows[y]
 
     def is_plain(self, box: Box) -> bool:
         """Whether everything within a box has one shade; so has what is not on the page."""
@@ -85,7 +110,7 @@ class _Picture:
         columns = slice(max(0, int(left)), min(self._width, int(right) + 1))
         darkest, lightest = 255, 0
         for y in range(max(0, int(top)), min(self._height, int(bottom) + 1)):
-            row = self._pixels[y * self._stride : y * self._stride + self._width][columns]
+            row = self._row(y)[columns]
             if row:
                 darkest, lightest = min(darkest, min(row)), max(lightest, max(row))
         return lightest - darkest < _SEEN
