@@ -22,11 +22,12 @@ MOMENTS = 40
 
 def delete(home: "ScheduledHome", path: str, source: random.Random) -> None:
     """Delete a document, its history as well as often as not."""
-    _order(home, path, source.random() < 0.5, home.platform)
+    if home.files:
+        _order(home, _one(home, path), source.random() < 0.5, home.platform)
 
 
 def killed_delete(home: "ScheduledHome", path: str, source: random.Random) -> None:
-    """The same, killed at some moment; whoever finishes it has the ledger alone."""
+    """The same, killed at some moment. What the ledger was told is finished from there; else it is ordered again."""
     left = source.randint(1, MOMENTS)
 
     def tick(what: str) -> None:
@@ -35,32 +36,31 @@ def killed_delete(home: "ScheduledHome", path: str, source: random.Random) -> No
         if left == 0:
             raise Killed(what)
 
+    if not home.files:
+        return
+    path, purge = _one(home, path), source.random() < 0.5
     try:
-        _order(home, path, source.random() < 0.5, cast("Platform", ticking(cast("Home", home.platform), tick)))
+        _order(home, path, purge, cast("Platform", ticking(cast("Home", home.platform), tick)))
     except Killed as killed:
         home.note(f"   killed {killed}")
-        _finish(home)
+        _unless_damaged(home, lambda: finish_interrupted(home.platform))
+        if home.platform.arrivals.look("/".join((*PLACE, path))) is not None:
+            _order(home, path, purge, home.platform)
+        home.watcher.look("after a deletion was finished")
+
+
+def _one(home: "ScheduledHome", path: str) -> str:
+    return path if path in home.files else min(home.files)
 
 
 def _order(home: "ScheduledHome", path: str, purge: bool, platform: "Platform") -> None:
-    if not home.files:
-        return
-    path = path if path in home.files else min(home.files)
-    place = home.place
-    home.note(f"   {'with' if purge else 'without'} its history")
+    home.note(f"   {path} {'with' if purge else 'without'} its history")
     home.watcher.removed.add(path)
-    del home.files[path]
+    home.files.pop(path, None)
     home.gone.add(path)
-    _unless_damaged(
-        home, lambda: delete_documents(platform, [named(place.tenant, place.collection, path)], purge=purge)
-    )
+    _unless_damaged(home, lambda: delete_documents(platform, [named(*PLACE, path)], purge=purge))
     home.watcher.look("after a deletion")
     assert home.damaged or path not in home.watcher.shown, f"{path} was deleted, and is shown"
-
-
-def _finish(home: "ScheduledHome") -> None:
-    _unless_damaged(home, lambda: finish_interrupted(home.platform))
-    home.watcher.look("after a deletion was finished")
 
 
 def _unless_damaged(home: "ScheduledHome", act: Callable[[], object]) -> None:
