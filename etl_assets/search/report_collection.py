@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from etl_assets.protocols.graph import Entity
 from etl_assets.search.entity_ranking import RankedEntity, ranked, surroundings, together
+from etl_assets.search.label_ranking import RankedLabel, evidence_of, ranked_labels
 from etl_assets.search.model import SearchPlaces
 from etl_assets.search.published_tables import Shown, table_batches, visible_of
 from etl_assets.search.report_style import long, page, section, table
@@ -44,7 +45,7 @@ class Overview:
     documents: Sequence[Shown]
     periods: list[tuple[str, int]] = field(default_factory=list)
     undated: int = 0
-    labels: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
+    labels: dict[str, list[RankedLabel]] = field(default_factory=dict)
     entities: list[RankedEntity] = field(default_factory=list)
     indicators: list[RankedEntity] = field(default_factory=list)
     actors: list[Entity] = field(default_factory=list)
@@ -73,7 +74,7 @@ def plots(one: Overview) -> dict[str, str]:
     ``indicators``, ``together``."""
     drawn = {"time": columns("documents over time", one.periods)}
     for name, counts in sorted(one.labels.items()):
-        drawn[name] = bars(f"documents by {name}", counts)
+        drawn[name] = bars(f"documents by {name}, in words of their own", [_labelled(one) for one in counts])
     drawn["entities"] = _named("documents that name, in words of their own", one.entities)
     drawn["indicators"] = _named("documents with an indicator, in words of their own", one.indicators)
     drawn["together"] = matrix("named by the same documents", [entity.name for entity in one.actors], one.together)
@@ -87,6 +88,10 @@ def _named(title: str, counted: Sequence[RankedEntity]) -> str:
          round(one.own, 1)) for one in counted
     ]  # fmt: skip
     return bars(title, rows, colours=[colour_of(one.entity.entity_type) for one in counted])
+
+
+def _labelled(one: RankedLabel) -> tuple[str, float]:
+    return f"{one.label}{f' (of {one.documents:,})' if one.own < one.documents else ''}", round(one.own, 1)
 
 
 def collection_page(one: Overview) -> str:
@@ -141,13 +146,11 @@ def _count_entities(made: Overview, places: SearchPlaces, schema: pl.Schema) -> 
 
 
 def _count_labels(made: Overview, places: SearchPlaces, schema: pl.Schema) -> None:
-    counts: dict[str, Counter[str]] = {}
-    for batch in table_batches(places, made.documents, "classifications", schema):
-        accepted = batch.filter(batch["accepted"]).select("document_id", "kind", "label").unique()
-        for _, kind, label in accepted.iter_rows():
-            counts.setdefault(kind, Counter())[label] += 1
-    made.labels = {kind: _ordered(found)[:TOP_ENTITIES] for kind, found in sorted(counts.items())}
+    import polars as pl
 
-
-def _ordered(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    found = [
+        evidence_of(batch.filter(pl.col("accepted")))
+        for batch in table_batches(places, made.documents, "classifications", schema)
+    ]
+    for kind, labels in ranked_labels(pl.concat(found)).items() if found else ():
+        made.labels[kind] = labels[:TOP_ENTITIES]

@@ -13,6 +13,7 @@ from etl_assets.ledger.snapshots import CollectionView, VisibleDocument
 from etl_assets.protocols.graph import Entity
 from etl_assets.protocols.visibility import Visibility
 from etl_assets.search.entity_ranking import RankedEntity
+from etl_assets.search.label_ranking import RankedLabel
 from etl_assets.search.links import ReadDocument, passage
 from etl_assets.search.report_collection import Overview, _periods, collection_page, plots
 from etl_assets.search.report_document import document_page, highlighted
@@ -92,7 +93,7 @@ def test_nothing_of_a_document_runs_or_loads_in_its_page() -> None:
         [(VIEW, one.document)],
         [(EVIL, 1)],
         0,
-        {EVIL: [(EVIL, 2)]},
+        {EVIL: [RankedLabel(EVIL, 2, 1.0)]},
         [RankedEntity(Entity("a", EVIL, EVIL), 3, 1.5)],
     )
     over.actors, over.together = [Entity("a", "group", EVIL), Entity("b", "group", EVIL)], {(0, 1): 2}
