@@ -14,12 +14,14 @@ import dagster as dg
 from dagster._cli.api import _execute_run_command_body
 
 from etl_assets.resources.document_runs import settings_from_environment
+from etl_assets.resources.free_workers import TakesWhenFree
 from etl_assets.resources.pool_waits import wait_asleep
 from etl_assets.resources.run_heart import beating, forget, heart_of, is_alive, report_lost
 from etl_assets.resources.run_queue import BUSY_FILE, EXECUTE_RUN, broker_url, open_queue
 
 wait_asleep()
 app = open_queue(broker_url(settings_from_environment()))
+app.steps["consumer"].add(TakesWhenFree)
 
 
 @app.task(name=EXECUTE_RUN, bind=True)  # type: ignore[untyped-decorator]
