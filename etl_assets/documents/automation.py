@@ -15,7 +15,6 @@ from etl_assets.asset_keys import (
 from etl_assets.documents.arrival_watch import ArrivalStore, Cursor, Wanted, watch
 from etl_assets.documents.backup import BackupTargets
 from etl_assets.documents.event_watch import Heard, watch_events
-from etl_assets.documents.instance_runs import InstanceRuns
 from etl_assets.documents.jobs import back_up, prune_history, verify_documents
 from etl_assets.documents.partitions import (
     control_tags,
@@ -23,6 +22,7 @@ from etl_assets.documents.partitions import (
     follow_controls,
     run_tags,
 )
+from etl_assets.documents.run_states import InstanceRuns
 from etl_assets.failures import without_secrets
 from etl_assets.ledger import repairs
 from etl_assets.ledger.controls import Controls, controls

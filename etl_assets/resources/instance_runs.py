@@ -7,10 +7,10 @@ from dagster._core.errors import DagsterUserCodeUnreachableError
 
 from etl_assets.asset_keys import HELD, HELD_TAG, SOURCE_TAG
 from etl_assets.documents.partitions import PARTITION_TAG, is_ingestion, origin_of
+from etl_assets.documents.run_states import UNFINISHED
 from etl_assets.ledger.runs import Origin
 
 NOT_BEGUN = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
-UNFINISHED = [*NOT_BEGUN, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ from etl_assets.backends.local_arrivals import LocalArrivals
 from etl_assets.documents import arrival_watch
 from etl_assets.documents.arrival_watch import Cursor, watch
 from etl_assets.documents.automation import document_arrivals
-from etl_assets.documents.instance_runs import CODE_SERVER_TAG, RUN_KEY_TAG, SILENT_S
 from etl_assets.documents.partition_run import PartitionRun, all_steps
 from etl_assets.documents.partitions import PARTITION_TAG
+from etl_assets.documents.run_states import CODE_SERVER_TAG, RUN_KEY_TAG, SILENT_S
 from etl_assets.ledger import controls, schema, touched
 from etl_assets.ledger.leases import acquire
 from etl_assets.ledger.requests import BACKOFF_S, LONGEST_BACKOFF_S, next_request
