@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from etl_assets.documents.anew import Anew, enter
-from etl_assets.documents.arrivals import Changes, Intake, survey, take_in
+from etl_assets.documents.arrival_step import take_arrivals
+from etl_assets.documents.arrivals import Intake
 from etl_assets.documents.budget import OverBudget
 from etl_assets.documents.generations import (
     InUse,
@@ -17,7 +18,6 @@ from etl_assets.documents.generations import (
     in_use,
     is_followed,
     known_outside,
-    known_recipe,
     saved_judgement,
 )
 from etl_assets.documents.knowledge import Outside
@@ -29,9 +29,8 @@ from etl_assets.documents.model import (
     MENTIONS,
     PAGES,
     RELATIONS,
-    STAGES,
 )
-from etl_assets.documents.moves import follow_moves, moved_stores
+from etl_assets.documents.moves import follow_moves
 from etl_assets.documents.parameters import CollectionSettings, UpdateMode
 from etl_assets.documents.platform import Platform
 from etl_assets.documents.prices import tariff_of
@@ -39,47 +38,23 @@ from etl_assets.documents.promotion import Candidate, consider, retire_expired
 from etl_assets.documents.publication import CommitReport, Publisher, StoreReport, Target
 from etl_assets.documents.run_watch import RunWatch
 from etl_assets.documents.stage_work import StageWork
-from etl_assets.documents.touched_arrivals import confirm_removals, survey_touched
-from etl_assets.documents.unusable_keys import hold_unusable
-from etl_assets.documents.update_modes import taken
-from etl_assets.documents.upkeep import recipe_digest, settle, to_look_at, unfinished
+from etl_assets.documents.tidying import tidy
+from etl_assets.documents.unfinished_work import Pending, pending_work
+from etl_assets.documents.upkeep import recipe_digest, settle, to_look_at
 from etl_assets.ledger import generations as ledger_generations
-from etl_assets.ledger import held_arrivals, runs, touched
 from etl_assets.ledger import publications as ledger_publications
+from etl_assets.ledger import runs
 from etl_assets.ledger.catalogue import Partition, partition
 from etl_assets.ledger.leases import Lease, acquire
 from etl_assets.ledger.outputs import Recipe, Step
 from etl_assets.ledger.settings_history import record_settings
 from etl_assets.protocols.comparison import Quality
-from etl_assets.stages import housekeeping
 from etl_assets.stages.engine import Work
 from etl_assets.stages.report import StageReport, Watcher, ignore
 from etl_assets.stages.spec import Parameters, Stage
 
 if TYPE_CHECKING:
     from etl_assets.protocols.embedder import Embedder
-
-TOUCHED_PER_RUN = 20_000
-"""A run looks at so many of its touched keys, which bounds its memory; the rest is for the next one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """Work of a partition that the ledger knows of. ``unfinished`` is stage -> documents, at most.
-
-    ``moved`` are stores that are elsewhere than where the partition was published to.
-    """
-
-    unfinished: Mapping[str, int]
-    unpublished: int
-    removed: int
-    unsettled: bool
-    moved: tuple[str, ...] = ()
-
-    def __bool__(self) -> bool:
-        unpublished = self.unpublished or self.removed or self.moved
-        return bool(any(self.unfinished.values()) or unpublished or self.unsettled)
-
 
 _BEGUN: set[str] = set()
 """Steps that had something to do in this process."""
@@ -228,24 +203,7 @@ class PartitionRun:
 
     def pending(self) -> Pending:
         """What a run would find to do beside new arrivals. It takes no lease and writes nothing."""
-        place = self.partition
-        targets = [
-            Target(one.generation_id, known_recipe(self.platform, one), one.settings.publications)
-            for one in self.in_use.served
-        ]
-        with self.platform.ledger.reading() as connection:
-            return Pending(
-                unfinished=unfinished(connection, place, [one.recipe for one in targets]),
-                unpublished=sum(
-                    len(
-                        ledger_publications.due(connection, place, one.recipe, one.generation_id, switches=one.switches)
-                    )
-                    for one in targets
-                ),
-                removed=len(ledger_publications.removed(connection, place)),
-                unsettled=ledger_publications.is_unsettled(connection, place),
-                moved=tuple(moved_stores(self.platform, place)),
-            )
+        return pending_work(self.platform, self.partition, self.in_use.served)
 
     def raw_documents(self, *, only_touched: bool = False, mode: UpdateMode | None = None) -> Intake:
         """List the collection, copy what is new or changed to the originals, end what is gone.
@@ -255,42 +213,12 @@ class PartitionRun:
         size of the collection.
         """
         self._begin("raw_documents")
-        place = self.platform
         started = time.monotonic()
-        with place.ledger.reading() as connection:
-            waiting = touched.waiting(connection, [self.partition.key]).get(self.partition.key)
-            limit = TOUCHED_PER_RUN if only_touched and waiting else 0
-            looked_at = touched.touched(connection, self.partition.key, limit=limit)
-        if only_touched:
-            changes, seen = survey_touched(place.ledger, place.arrivals, self.partition, looked_at), len(looked_at)
-        else:
-            changes, seen = self._listed()
-        changes, held = taken(changes, mode or self.settings.update_mode)
-        if only_touched:
-            held_arrivals.keep_out_some(place.ledger, [one.document_id for one in looked_at], held)
-        else:
-            held_arrivals.keep_out(place.ledger, [self.partition.key], held)
-        intake = Intake()
-        if changes:
-            intake = take_in(self.lease, place.arrivals, place.originals, changes, self.settings.parsing)
-        if waiting and not intake.unsettled:
-            with self.lease.writing() as connection:
-                if only_touched:
-                    touched.untouch(connection, looked_at)
-                else:
-                    touched.untouch_until(connection, self.partition.key, waiting.stamp)
-        intake.listed, intake.held_back = seen, len(held)
+        intake = take_arrivals(
+            self.platform, self.partition, self.lease, self.settings, only_touched=only_touched, mode=mode
+        )
         self._note("raw_documents", {**_plain(intake), "elapsed_s": round(time.monotonic() - started, 3)})
         return intake
-
-    def _listed(self) -> tuple[Changes, int]:
-        place, tenant, collection = self.platform, self.partition.tenant, self.partition.collection
-        found = survey(place.ledger, place.arrivals, tenant, collection, shards=self.settings.shards)
-        if self.partition.slot_low == 0:
-            hold_unusable(place.ledger, tenant, collection, found.unusable)
-        changes = found.changes[self.partition.key]
-        confirm_removals(place.arrivals, changes)
-        return changes, found.seen
 
     def pages(self) -> StageReport:
         """Parse what is not parsed."""
@@ -359,8 +287,7 @@ class PartitionRun:
         report.notes += follow_moves(self.platform, self.lease, self.partition)
         report.notes += self.in_use.problems.values()
         report.promoted = self._promote(report.notes)
-        if housekeeping.is_dirty(self.work):
-            self._tidy(report)
+        tidy(self.works, self.publisher, report, grace_s=self.platform.search_time_limit_s)
         self._note("published_documents", _plain(report))
         if self._over_budget is not None:
             raise self._over_budget
@@ -429,29 +356,6 @@ class PartitionRun:
         settle(
             self.platform.ledger, self.lease, looked_at, recipes, begun_under=began, now_under=self._recipe_digest()
         )  # fmt: skip
-
-    def _tidy(self, report: CommitReport) -> None:
-        names = [stage.name for stage in STAGES]
-        housekeeping.drop_unwanted(self.work, self._wanted_recipes())
-        housekeeping.compact(self.work, names)
-        self.publisher.optimise()
-        grace_s = self.platform.search_time_limit_s
-        report.waited_s = max(
-            self.publisher.seconds_to_wait(),
-            housekeeping.seconds_to_wait(self.work, grace_s=grace_s),
-        )
-        time.sleep(report.waited_s)
-        report.collected = self.publisher.collect()
-        housekeeping.delete_dead_segments(self.work, grace_s=grace_s)
-        housekeeping.delete_strays(self.work, names)
-        self.publisher.drop_retired()
-        housekeeping.mark_clean(self.work)
-
-    def _wanted_recipes(self) -> list[Recipe]:
-        """Of the generations still in use: a promotion just now may have retired some."""
-        with self.platform.ledger.reading() as connection:
-            known = ledger_generations.generations(connection, self.partition.cid)
-        return [one.work.recipe for one in self.works if one.served.generation_id in known]
 
     def _begin(self, step: str) -> None:
         """Fence every earlier attempt of the step, whichever process it is in."""
