@@ -7,7 +7,7 @@ from etl_assets.documents.relations.statement import Certainty
 
 _NEGATED = re.compile(
     r"\bno (?:\w+ )?(?:evidence|indications?|proof|signs?|reason|links?|connection|ties)\b|\bnot\b(?! (?:only"
-    r"|just|yet known for))"
+    r"|just|merely|limited to|necessarily limited|yet known for))"
     r"|n['\u2019]t\b|\bcannot\b|\bnever\b|\bneither\b|\bnor\b|\bdenie[sd]\b|\bdeny(?:ing)?\b|\bunlikely\b"
     r"|\bno longer\b"
     r"|\bruled? out\b|\bfalsely\b|\bincorrectly\b|\bwrongly\b|\bfail(?:s|ed)? to\b"

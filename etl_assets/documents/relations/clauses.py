@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from etl_assets.documents.relations.attachment import has_other_subject, is_agent, is_pretended, leads_away
 from etl_assets.documents.relations.certainty import Around
 from etl_assets.documents.relations.masking import MARK
 from etl_assets.documents.relations.triggers import ACTIONS
@@ -20,12 +21,11 @@ _VERB = re.compile(rf"\b(?:{'|'.join(ACTIONS)}|{_REPORTED})\b", re.IGNORECASE)
 _LISTED = re.compile(r"\s*(?:['\u2019]s\s+)?(?:[a-z-]+\s+)?(?:,|and|or|,\s*and|/|&)\s*(?:the\s+)?", re.IGNORECASE)
 _ALIKE = {"G": "G", "C": "C", "M": "MUQ", "U": "MUQ", "Q": "MUQ"}
 _BREAK_BEFORE = re.compile(
-    r";|\.\s|:\s|\s[\u2013\u2014]\s|\b(?:while|whereas|but|although|though|however)\b", re.IGNORECASE
+    r";|\.\s|:\s|\s[\u2013\u2014]\s|\b(?:while|whereas|but(?! not limited to)|although|though|however)\b", re.IGNORECASE
 )
 _BREAK_AFTER = re.compile(
-    r";|\.\s|:\s|\s[\u2013\u2014]\s|\b(?:which|who|whose|that|while|whereas|but|although|though|after|before"
-    r"|because|since"
-    r"|when|where|unless|until|if|so|than|like|unlike|similar|not)\b",
+    r";|\.\s|:\s|\s[\u2013\u2014]\s|\b(?:which|who|whose|that|while|whereas|but(?! not limited to)|although|though"
+    r"|after|before|because|since|when|where|unless|until|if|so|than|like|unlike|similar|not(?! limited to))\b",
     re.IGNORECASE,
 )
 _RELATIVE = re.compile(r"^\s*(?:\([^)]*\)\s*)?(?:[a-z-]+\s+){0,2},?\s*(?:which|that|who)\b", re.IGNORECASE)
@@ -36,6 +36,11 @@ _JOINED = re.compile(
     re.IGNORECASE,
 )
 _INFINITIVE = re.compile(r"\bto\s*$", re.IGNORECASE)
+_MEANWHILE = re.compile(
+    r"\b(?:in|during|as\s+part\s+of)\s+(?:\w+\s+){1,3}?(?:campaigns?|attacks?|operations?|intrusions?)\s*\Z",
+    re.IGNORECASE,
+)
+"""``used <M> in a campaign against``: whose campaign it is, the sentence's subject says."""
 _BE = re.compile(
     r"\b(?:is|are|was|were|been|be|being|gets?|got)\s+(?:(?:\w+ly|also|not|then|first|still)\s+){0,2}$", re.IGNORECASE
 )
@@ -54,6 +59,8 @@ _GLUE = re.compile(
     r"|\bsuch as\b|\bin addition to\b|\bplus\b|\()\s*(?:[a-z][a-z/-]*\s+){0,4}$",
     re.IGNORECASE,
 )
+_LAST_WORD = re.compile(r"\w+\Z")
+_NEXT_WORD = re.compile(r"\s+(?:\w+ly\s+)?(\w+)")
 _INSIDE = re.compile(
     r"^(?:['\u2019]s)?\s*(?:[\w-]+\s+){0,4}(?:in|across|throughout|within|of|and|from)\s+(?:the\s+)?$", re.IGNORECASE
 )
@@ -75,9 +82,10 @@ def is_acted_on(text: str, verb: re.Match[str]) -> bool:
     )
 
 
-def actor_before(text: str, position: int, letters: str, *, straight: bool) -> Place | None:
-    """The mark of one of these letters that the verb at ``position`` belongs to; ``straight``: ``X used Y to hit Z``
-    is about X, otherwise about Y."""
+def actor_before(text: str, verb: re.Match[str], letters: str, *, straight: bool) -> Place | None:
+    """The mark of one of these letters that the verb belongs to; ``straight``: ``X used Y to hit Z`` is about X,
+    otherwise about Y."""
+    position = verb.start()
     begin = max((match.end() for match in _BREAK_BEFORE.finditer(text, 0, position)), default=0)
     weight = 1.0
     for mark in reversed(list(MARK.finditer(text, begin, position))):
@@ -90,10 +98,13 @@ def actor_before(text: str, position: int, letters: str, *, straight: bool) -> P
         if _is_object(text, begin, mark):
             if _RELATIVE.match(gap):
                 return Place(mark, weight * 0.95)
-            if (_INFINITIVE.search(plain) and straight) or _JOINED.search(plain):
+            of_all = _INFINITIVE.search(plain) or _MEANWHILE.search(plain)
+            if (of_all and straight) or _JOINED.search(plain):
                 weight = min(weight, 0.93)
                 continue
             return Place(mark, weight * 0.9) if len(plain) <= 25 and "," not in plain else None
+        if has_other_subject(gap, verb) or is_pretended(text, mark) or (is_agent(text, mark) and _RELATIVE.match(gap)):
+            return None
         return _judged(text, mark, gap, plain, weight)
     return None
 
@@ -102,7 +113,7 @@ def _judged(text: str, mark: re.Match[str], gap: str, plain: str, weight: float)
     """A mark that is no object: the actor, unless another verb or noun comes between it and the verb."""
     between = _VERB.search(plain)
     if between is not None:
-        if not (_JOINED.search(plain) or _INFINITIVE.search(plain)) or _RELATIVE.match(gap):
+        if not any(form.search(plain) for form in (_JOINED, _INFINITIVE, _MEANWHILE)) or _RELATIVE.match(gap):
             return None
         weight *= 0.92
         plain = plain[: between.start()]
@@ -143,7 +154,8 @@ def things_after(text: str, position: int, letters: str, *, into: bool, reach: i
         gap = text[at : mark.start()]
         at = mark.end()
         if not taken:
-            if len(MARK.sub("", text[position : mark.start()])) > reach:
+            way = text[position : mark.start()]
+            if len(MARK.sub("", way)) > reach or leads_away(way):
                 return
             if mark.group(1) not in letters:
                 if mark.group(1) in "GC":
@@ -154,13 +166,21 @@ def things_after(text: str, position: int, letters: str, *, into: bool, reach: i
             glued = (
                 _GLUE.match(gap) is not None or (into and _INSIDE.match(gap) is not None) or gap in (" ", "-", "'s ")
             )
-            if not glued:
+            if not glued or _acts_itself(text, position, mark.end()):
                 return
             if mark.group(1) not in letters:
                 continue
             weight *= 0.97
         taken = True
         yield Place(mark, weight)
+
+
+def _acts_itself(text: str, position: int, end: int) -> bool:
+    """Whether what a name of a list does is told right behind it: ``<M> dropping <M> as well as <M> dropping``."""
+    said, verb = _LAST_WORD.search(text[max(0, position - 30) : position]), _NEXT_WORD.match(text, end)
+    if said is None or verb is None or _ACTION.fullmatch(verb.group(1)) is None:
+        return False
+    return verb.group(1) == said.group() or verb.group(1).endswith("s")
 
 
 def _end_of_clause(text: str, position: int) -> int:

@@ -3,6 +3,12 @@
 import re
 from collections.abc import Iterator
 
+from etl_assets.documents.relations.attachment import (
+    belongs_to_another,
+    is_adjective,
+    is_noun,
+    reaches_onto,
+)
 from etl_assets.documents.relations.certainty import Around, certainty_of, is_negated
 from etl_assets.documents.relations.clauses import (
     Place,
@@ -87,14 +93,16 @@ def _active(
 ) -> Iterator[Statement]:
     text = masked.text
     acting = trigger.kind in ("USES", "TARGETS", "EXPLOITS")
-    if acting and is_acted_on(text, verb):
+    if acting and (is_acted_on(text, verb) or is_adjective(text, verb)):
         return
     near = 30 if WEAK.search(verb.group()) else 90 if trigger.kind == "TARGETS" else 70
     into = trigger.kind == "TARGETS"
     things = list(things_after(text, verb.end(), trigger.objects, into=into, reach=near))
     if not things or _ELSEWHERE.match(text, verb.end()):
         return
-    actor = actor_before(text, verb.start(), trigger.subjects, straight=trigger.kind in ("TARGETS", "EXPLOITS"))
+    if acting and is_noun(text, verb) and not reaches_onto(text, verb, things[0].mark):
+        return
+    actor = actor_before(text, verb, trigger.subjects, straight=trigger.kind in ("TARGETS", "EXPLOITS"))
     subject, weight, method = None, 1.0, "rule"
     if actor is not None:
         subject, weight = masked.named(actor.mark), actor.weight
@@ -139,6 +147,8 @@ def _passive(masked: Masked, start: int, end: int, trigger: Trigger, verb: re.Ma
     if actor is None or actor.group(1) not in trigger.subjects or not before:
         return
     gap = MARK.sub("", main[before[-1].end() - begin :]).strip()
+    if belongs_to_another(gap, noun=not verb.group().lower().endswith(("ed", "n", "t"))):
+        return
     said = text[by.start() : by.start("mark")]
     if has_verb(said) or re.search(r"\b(?:that|who|which|same)\b", said):
         return

@@ -22,6 +22,7 @@ def _words(*forms: str) -> re.Pattern[str]:
     return re.compile(rf"\b(?:{'|'.join(forms)})\b", re.IGNORECASE)
 
 
+_CALL = r"call(?:s|ed|ing)?(?! (?:itself|themselves))"
 _USE = (
     r"us(?:es?|ed|ing)", r"utili[sz](?:es?|ed|ing)", r"leverag(?:es?|ed|ing)", r"employ(?:s|ed|ing)?",
     r"deploy(?:s|ed|ing)?", r"deliver(?:s|ed|ing)?", r"distribut(?:es?|ed|ing)", r"install(?:s|ed|ing)?",
@@ -34,7 +35,7 @@ _USE = (
     r"implement(?:s|ed|ing)?", r"push(?:es|ed|ing)?", r"introduc(?:es?|ed|ing)", r"inject(?:s|ed|ing)?",
     r"inclu(?:des?|ded|ding)", r"mov(?:es?|ed|ing) to", r"switch(?:es|ed|ing)? to", r"attempt(?:s|ed|ing)?",
     r"ha(?:s|ve|d) the ability to", r"can", r"capable of", r"support(?:s|ed|ing)?", r"carr(?:y|ies|ied|ying) out",
-    r"contain(?:s|ed|ing)?", r"call(?:s|ed|ing)?", r"via",
+    r"contain(?:s|ed|ing)?", _CALL, r"via",
 )  # fmt: skip
 _USED = (r"(?:used|utili[sz]ed|leveraged|employed|deployed|delivered|distributed|installed|dropped|downloaded"
          r"|executed"
@@ -80,7 +81,7 @@ _SAME = (
     r"associated with", r"related to", r"relat(?:es|ing) to", r"linked to", r"tied to", r"connected to",
     r"connections? to",
     r"links? (?:to|between|with)", r"ties (?:to|with)", r"shar(?:es?|ed|ing)(?: \w+){0,4} with",
-    r"evolved (?:from|into)",
+    r"evolved (?:from|into)", r"call(?:s|ed|ing)? (?:itself|themselves)",
     r"rebrand(?:s|ed|ing)?(?: \w+)? (?:of|as|to)", r"belong(?:s|ed|ing)? to", r"part of",
     r"collaborat(?:es?|ed|ing|ion) with",
     r"partner(?:s|ed|ing|ship)? with", r"formerly", r"dubbed", r"sub-?group of", r"spin-?off of", r"affiliates? of",
@@ -104,7 +105,7 @@ _FLAW = (
 ACTIONS: tuple[str, ...] = tuple(
     form
     for form in (*_USE, *_TARGET, *_EXPLOIT)
-    if form not in (r"against", r"via", r"through", r"can", r"capable of", r"call(?:s|ed|ing)?")
+    if form not in (r"against", r"via", r"through", r"can", r"capable of", _CALL)
 )
 """Patterns of the verbs that begin a clause of their own."""
 WEAK = re.compile(
