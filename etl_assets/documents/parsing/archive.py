@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import lzma
 import re
 import sys
@@ -94,10 +93,8 @@ def _holds_tar(source: Source) -> bool:
 
 
 def _tarred(source: Source, mode: str) -> Iterator[tuple[str, bytes]]:
-    place = source.seekable()
-    file = io.BytesIO(place.getvalue()) if isinstance(place, io.BytesIO) else place.open("rb")
     # Read as a stream: links are not followed, and nothing is ever written to disk.
-    with file, tarfile.open(fileobj=file, mode=mode) as archive:  # type: ignore[call-overload]
+    with source.open() as file, tarfile.open(fileobj=file, mode=mode) as archive:  # type: ignore[call-overload]
         for entry in archive:
             if entry.isreg() and not _SYSTEM_NAMES.search(entry.name):
                 held = archive.extractfile(entry)

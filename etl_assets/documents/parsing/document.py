@@ -6,6 +6,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from etl_assets.errors import DataError
 from etl_assets.stages.spec import Json
@@ -123,6 +124,13 @@ class Source:
     def seekable(self) -> Path | io.BytesIO:
         """What libraries open that read parts of a file."""
         return self.path if self.path is not None else io.BytesIO(self.read())
+
+    def open(self) -> BinaryIO:
+        """The bytes as an open file, for libraries that read parts of one; the caller closes it.
+
+        Originals have names without an ending, by which some libraries judge what they are given a path of.
+        """
+        return self.path.open("rb") if self.path is not None else io.BytesIO(self.read())
 
 
 @dataclass(frozen=True, slots=True)

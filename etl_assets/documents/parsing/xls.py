@@ -29,7 +29,8 @@ def parse_xls(source: Source) -> Extract:
     data = source.read()
     try:
         # What xlrd says of odd files goes to a file, and not to the worker's output.
-        book = xlrd.open_workbook(file_contents=data, logfile=io.StringIO(), on_demand=False)
+        # Ragged: a sheet that claims 65,536 rows of 256 columns for two cells has two.
+        book = xlrd.open_workbook(file_contents=data, logfile=io.StringIO(), ragged_rows=True)
         pages = _pages(book)
     except xlrd.compdoc.CompDocError as e:
         raise DataError("the workbook ends in the middle; upload it again", reason="truncated") from e

@@ -8,12 +8,17 @@ from typing import Any
 
 from etl_assets.documents.parsing.document import Extract, Page, Source, TextBudget
 from etl_assets.documents.parsing.ooxml import Package, file_date, open_archive
+from etl_assets.documents.parsing.patience import getting_on
 from etl_assets.documents.parsing.tables import RowText
 from etl_assets.documents.parsing.text import PageBuilder
 from etl_assets.errors import DataError
 
-MAX_EMPTY_ROWS = 1_100_000
+MAX_ROWS = 1_100_000
 """A sheet has at most 1,048,576 rows; a file that claims more is not one."""
+MAX_CELLS = 100_000_000
+"""Of all sheets, empty ones before the last of each row with them: rows that are 16,384 wide with a word at the end."""
+STRETCH = 1_000_000
+"""Cells after which a large workbook is seen to get on: they take some ten seconds."""
 
 
 def parse_xlsx(source: Source) -> Extract:
@@ -56,28 +61,35 @@ def _checked_properties(package: Package) -> dict[str, str]:
 def _pages(source: Source) -> list[Page]:
     import openpyxl
 
-    workbook = openpyxl.load_workbook(source.seekable(), read_only=True, data_only=True, keep_links=False)
-    try:
+    # An open file: openpyxl refuses a path by its ending, and originals have none.
+    with source.open() as file:
+        workbook = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
         budget = TextBudget()
         pages: list[Page] = []
+        seen = 0
         for sheet in workbook.worksheets:
             builder = PageBuilder(budget)
             builder.add(sheet.title, level=1)
-            _add_rows(sheet, builder)
+            seen = _add_rows(sheet, builder, seen)
             pages.append(builder.page(len(pages) + 1))
         return pages
-    finally:
-        workbook.close()
 
 
-def _add_rows(sheet: Any, builder: PageBuilder) -> None:
+def _add_rows(sheet: Any, builder: PageBuilder, seen: int) -> int:
+    """Add the rows of a sheet; ``seen`` cells were in those before, and it gives those with this one."""
     # The declared dimension is often wrong, and pads every row when it is too large.
     sheet.reset_dimensions()
     rows = RowText(builder)
     for number, row in enumerate(sheet.iter_rows(values_only=True)):
-        if number > MAX_EMPTY_ROWS:
-            raise DataError(f"sheet {sheet.title} has more rows than a sheet can have", reason="too-large")
-        rows.add(_texts(row))
+        before, seen = seen, seen + len(row) + 1
+        if number > MAX_ROWS or seen > MAX_CELLS:
+            problem = f"sheet {sheet.title} has over {MAX_ROWS:,} rows, or all have over {MAX_CELLS:,} cells; split it"
+            raise DataError(problem, reason="too-large")
+        if before // STRETCH < seen // STRETCH:
+            getting_on()
+        if row:
+            rows.add(_texts(row))
+    return seen
 
 
 def _texts(row: Sequence[Any]) -> list[str]:

@@ -143,7 +143,7 @@ def test_sheets_read_one_line_a_row_with_the_headers_names(tmp_path: Path) -> No
         sheet.append(row)
     book.create_sheet("Numbers").append([1, True])
     book.create_sheet("Empty")
-    path = tmp_path / "a.xlsx"
+    path = tmp_path / "original-without-ending"
     book.save(path)
     document = parsed(path)
     people = "People\n\nName | Born | Score\nName: Ann | Born: 1990-05-01 | Score: 3\nName: Ben B. | Score: 2.5"
