@@ -3,7 +3,7 @@
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from enum import Enum, auto
@@ -316,12 +316,18 @@ class FaultyGraph(_FaultyStore):
             lambda: self._inner.write(other, denied),
         )  # fmt: skip
 
-    def remove(self, publications: Sequence[int]) -> None:
-        self._write("remove", lambda: self._inner.remove(publications), lambda: None)
+    def remove(
+        self, tenant: str, collection: str, publications: Sequence[int], *, documents: Collection[str] | None = None
+    ) -> None:
+        self._write(
+            "remove",
+            lambda: self._inner.remove(tenant, collection, publications, documents=documents),
+            lambda: None,
+        )
 
-    def counts(self, publications: Sequence[int]) -> Mapping[int, int]:
+    def counts(self, tenant: str, collection: str, publications: Sequence[int]) -> Mapping[int, int]:
         self._ask("counts")
-        return dict(self._inner.counts(publications))
+        return dict(self._inner.counts(tenant, collection, publications))
 
 
 def _altered(rows: Any) -> Any:

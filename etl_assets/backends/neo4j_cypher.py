@@ -41,18 +41,16 @@ UNWIND $rows AS r MATCH (d:Document {key: r.document}) MATCH (e:Entity {key: r.e
 MERGE (d)-[m:MENTIONS]->(e) SET m = r.stated
 RETURN count(m)
 """
-COUNTS = """
-MATCH (d:Document) WHERE d.publication IN $publications
-MATCH (d)-[m:MENTIONS]->() RETURN d.publication, count(m)
-"""
-MENTIONED = """
-MATCH (d:Document) WHERE d.publication IN $publications MATCH (d)-[:MENTIONS]->(e:Entity) RETURN DISTINCT e.key
-"""
+# By ``place``, as they are enumerated: what is told of a collection is what can be removed from it.
+_NUMBERED = "MATCH (d:Document) WHERE d.publication IN $publications AND d.place = $place "
+_DOOMED = _NUMBERED + "AND ($documents IS NULL OR d.document_id IN $documents) "
+COUNTS = _NUMBERED + "MATCH (d)-[m:MENTIONS]->() RETURN d.publication, count(m)"
+MENTIONED = _DOOMED + "MATCH (d)-[:MENTIONS]->(e:Entity) RETURN DISTINCT e.key"
 # A property written is a lock held until the commit: two removals that take the last two edges of one entity would each
 # see the other's, and both would leave the entity behind. In order of the keys, so that they do not deadlock.
 LOCK_ENTITIES = "UNWIND $keys AS key MATCH (e:Entity {key: key}) SET e.tenant = e.tenant"
-DELETE_EDGES = "MATCH (d:Document)-[m:MENTIONS]->() WHERE d.publication IN $publications DELETE m"
-DELETE_DOCUMENTS = "MATCH (d:Document) WHERE d.publication IN $publications DELETE d"
+DELETE_EDGES = _DOOMED + "MATCH (d)-[m:MENTIONS]->() DELETE m"
+DELETE_DOCUMENTS = _DOOMED + "DELETE d"
 # No DETACH: an edge that another transaction adds meanwhile makes this one fail and be run again.
 DELETE_ENTITIES = """
 UNWIND $keys AS key MATCH (e:Entity {key: key}) WHERE NOT EXISTS { (e)--() } DELETE e
@@ -64,8 +62,13 @@ DOCUMENT_PAGE = """
 MATCH (d:Document) WHERE d.place = $place AND d.key > $after
 RETURN d.key ORDER BY d.key LIMIT $limit
 """
-PUBLISHED_DOCUMENTS = """
-MATCH (d:Document) WHERE d.publication IN $publications AND d.place = $place RETURN d.key ORDER BY d.key
+PUBLISHED_DOCUMENTS = _NUMBERED + "RETURN d.key ORDER BY d.key"
+NEXT_PLACE = """
+MATCH (d:Document) WHERE d.place > $after AND d.key IS NOT NULL RETURN d.place AS place ORDER BY place LIMIT 1
+"""
+BARE_DOCUMENTS = """
+UNWIND $keys AS key MATCH (d:Document {key: key}) WHERE NOT EXISTS { (d)-[:MENTIONS]->() }
+RETURN d.publication, d.document_id
 """
 STORED_EDGES = """
 UNWIND $keys AS key MATCH (d:Document {key: key})-[m:MENTIONS]->(e:Entity)
@@ -131,7 +134,13 @@ def folded_key(tenant: str, name: str) -> str:
 
 def place_of(tenant: str, collection: str) -> str:
     """A collection as one value, since a composite index serves only a condition on each of its properties."""
-    return f"{tenant}/{collection}"
+    return f"{tenant}/{collection}" if collection else tenant
+
+
+def collection_at(place: str) -> tuple[str, str]:
+    """(tenant, collection) of a place: the inverse of ``place_of``; of an altered one, what leads back to it."""
+    tenant, _, collection = place.partition("/")
+    return tenant, collection
 
 
 def entity_row(tenant: str, entity_id: str) -> dict[str, object]:

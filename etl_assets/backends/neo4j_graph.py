@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from etl_assets.backends import neo4j_relations as relating
 from etl_assets.backends.circuit import CircuitBreaker
 from etl_assets.backends.neo4j_cypher import (
+    BARE_DOCUMENTS,
     COUNTS,
     DELETE_DOCUMENTS,
     DELETE_EDGES,
@@ -25,10 +26,12 @@ from etl_assets.backends.neo4j_cypher import (
     MERGE_DOCUMENTS,
     MERGE_EDGES,
     MERGE_ENTITIES,
+    NEXT_PLACE,
     ORPHANS,
     PUBLISHED_DOCUMENTS,
     STORED_EDGES,
     VISIBLE_DOCUMENTS,
+    collection_at,
     document_key,
     document_row,
     edge_row,
@@ -119,38 +122,53 @@ class Neo4jGraph:
 
         self._server.write(work)
 
-    def counts(self, publications: Sequence[int]) -> Mapping[int, int]:
+    def counts(self, tenant: str, collection: str, publications: Sequence[int]) -> Mapping[int, int]:
         """See ``KnowledgeGraph.counts``."""
+        place = place_of(tenant, collection)
 
         def work(tx: "ManagedTransaction") -> dict[int, int]:
             found: dict[int, int] = {}
             for numbers in batches(sorted(set(publications))):
                 for statement in (COUNTS, relating.COUNTS):
-                    for number, held in tx.run(statement, publications=numbers):
+                    for number, held in tx.run(statement, publications=numbers, place=place):
                         found[int(number)] = found.get(int(number), 0) + int(held)
             return found
 
         return self._server.read(work) if publications else {}
 
-    def remove(self, publications: Sequence[int]) -> None:
+    def remove(
+        self, tenant: str, collection: str, publications: Sequence[int], *, documents: Collection[str] | None = None
+    ) -> None:
         """See ``KnowledgeGraph.remove``. Nothing is detached: an entity that gains an edge meanwhile stays."""
         if not publications:
             return
+        place = place_of(tenant, collection)
+        gone: dict[str, object] = {"place": place, "documents": None if documents is None else sorted(documents)}
 
         def work(tx: "ManagedTransaction") -> None:
             touched: set[str] = set()
             for numbers in batches(sorted(set(publications))):
                 for statement in (MENTIONED, relating.ENDS):
-                    touched.update(str(record[0]) for record in tx.run(statement, publications=numbers))
+                    touched.update(str(record[0]) for record in tx.run(statement, gone, publications=numbers))
             for keys in batches(sorted(touched)):
                 tx.run(LOCK_ENTITIES, keys=keys).consume()
             for numbers in batches(sorted(set(publications))):
                 for statement in (DELETE_EDGES, *relating.DELETE.values(), DELETE_DOCUMENTS):
-                    tx.run(statement, publications=numbers).consume()
+                    tx.run(statement, gone, publications=numbers).consume()
             for keys in batches(sorted(touched)):
                 tx.run(DELETE_ENTITIES, keys=keys).consume()
 
         self._server.write(work)
+
+    def collections(self) -> Sequence[tuple[str, str]]:
+        """See ``KnowledgeGraph.collections``; a step of an index for each."""
+        found: set[str] = set()
+        for statement in (NEXT_PLACE, relating.NEXT_PLACE):
+            after = ""
+            while records := self._records(statement, after=after):
+                after = str(records[0][0])
+                found.add(after)
+        return sorted(collection_at(place) for place in found)
 
     def orphans(self, tenant: str) -> Sequence[str]:
         """See ``KnowledgeGraph.orphans``; ascending."""
@@ -171,6 +189,7 @@ class Neo4jGraph:
 
         An edge that is there throughout is given once; one written or removed meanwhile may be given or not.
         """
+        bare: set[tuple[int, str]] = set()
         for keys in self._document_pages(place_of(tenant, collection), publications):
 
             def work(tx: "ManagedTransaction", keys: Sequence[str] = keys) -> "list[Record]":
@@ -183,8 +202,11 @@ class Neo4jGraph:
                 )
                 digest = edge_digest(edge) if found == found_by(edge) else f"found by {found}"
                 yield StoredEdge(publication, document, entity_id, digest)
+            bare.update((int(record[0]), str(record[1])) for record in self._records(BARE_DOCUMENTS, keys=keys))
         for one in self._stored_relations(place_of(tenant, collection), publications):
+            bare.discard((one.publication, one.document_id))
             yield StoredEdge(one.publication, one.document_id, one.edge_id, relation_digest(one))
+        yield from (StoredEdge(*one, "", "no edge") for one in sorted(bare))
 
     def _stored_relations(self, place: str, publications: Sequence[int] | None) -> Iterator[RelationEdge]:
         if publications is not None:

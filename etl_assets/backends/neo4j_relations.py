@@ -48,21 +48,27 @@ CREATE = {
     """
     for kind in RELATION_KINDS
 }
-_OF_PUBLICATIONS = "MATCH (s)-[m:KIND]->(o) WHERE m.publication IN $publications "
+_OF_PUBLICATIONS = "MATCH (s)-[m:KIND]->(o) WHERE m.publication IN $publications AND m.place = $place "
+_DOOMED = _OF_PUBLICATIONS + "AND ($documents IS NULL OR m.document_id IN $documents) "
 COUNTS = _of_each_kind(_OF_PUBLICATIONS + "RETURN m.publication AS publication, count(m) AS held") + (
     "RETURN publication, sum(held)"
 )
-ENDS = _of_each_kind(_OF_PUBLICATIONS + "UNWIND [s.key, o.key] AS key RETURN DISTINCT key") + "RETURN DISTINCT key"
-DELETE = {kind: f"MATCH ()-[m:{kind}]->() WHERE m.publication IN $publications DELETE m" for kind in RELATION_KINDS}
+ENDS = _of_each_kind(_DOOMED + "UNWIND [s.key, o.key] AS key RETURN DISTINCT key") + "RETURN DISTINCT key"
+DELETE = {kind: _DOOMED.replace("KIND", kind) + "DELETE m" for kind in RELATION_KINDS}
+_FIRST_PLACE = "RETURN place ORDER BY place LIMIT 1"
+NEXT_PLACE = (
+    _of_each_kind(
+        "MATCH ()-[m:KIND]->() WHERE m.place > $after AND m.key IS NOT NULL WITH m.place AS place " + _FIRST_PLACE
+    )
+    + _FIRST_PLACE
+)
 _TOLD = "type(m) AS kind, s.entity_id AS subject, o.entity_id AS object, properties(m) AS stated "
 _STORED = "RETURN m.key AS key, " + _TOLD
 PAGE = {
     kind: f"MATCH (s)-[m:{kind}]->(o) WHERE m.place = $place AND m.key > $after {_STORED} ORDER BY key LIMIT $limit"
     for kind in RELATION_KINDS
 }
-PUBLISHED = _of_each_kind(_OF_PUBLICATIONS + "AND m.place = $place " + _STORED) + (
-    "RETURN key, kind, subject, object, stated"
-)
+PUBLISHED = _of_each_kind(_OF_PUBLICATIONS + _STORED) + ("RETURN key, kind, subject, object, stated")
 _OF_ENTITY = (
     "UNWIND $keys AS key MATCH (e:Entity {key: key}) WHERE e.tenant = $tenant "
     "CALL { WITH e MATCH (PATTERN) WHERE ($among IS NULL OR other.key IN $among) "

@@ -21,10 +21,9 @@ from etl_assets.backends.sqlite_graph_keys import (
 )
 from etl_assets.backends.sqlite_relations import (
     READ_ROWS,
-    count_relations,
+    ends_of,
     insert_relations,
     relations_of,
-    remove_relations,
     stored_relations,
 )
 from etl_assets.protocols.graph import (
@@ -73,6 +72,23 @@ SELECT d.publication, d.document_id, n.entity_id, l.entity_type, l.name,
 FROM documents d JOIN edges e ON e.document_key = d.document_key
 JOIN entities n ON n.entity_key = e.entity_key JOIN labels l ON l.label_key = e.label_key
 WHERE d.tenant = ? AND d.collection = ?
+"""
+
+
+_COUNTS = """
+SELECT d.publication, count(*) FROM json_each(?) x
+JOIN documents d ON d.publication = x.value JOIN {table} e ON e.document_key = d.document_key
+WHERE d.tenant = ? AND d.collection = ? GROUP BY d.publication
+"""
+_NUMBERED_DOCUMENTS = """
+SELECT d.document_key, d.document_id FROM json_each(?) x JOIN documents d ON d.publication = x.value
+WHERE d.tenant = ? AND d.collection = ?
+"""
+_OF_KEYS = " WHERE document_key IN (SELECT value FROM json_each(?))"
+_BARE_DOCUMENTS = """
+SELECT d.publication, d.document_id FROM documents d WHERE d.tenant = ? AND d.collection = ?
+AND NOT EXISTS (SELECT 1 FROM edges e WHERE e.document_key = d.document_key)
+AND NOT EXISTS (SELECT 1 FROM relations r WHERE r.document_key = d.document_key)
 """
 
 
@@ -130,38 +146,37 @@ class SqliteGraph:
             if any(key <= known for key in documents.values()):
                 sweep(db, set(entities.values()))
 
-    def counts(self, publications: Sequence[int]) -> Mapping[int, int]:
+    def counts(self, tenant: str, collection: str, publications: Sequence[int]) -> Mapping[int, int]:
         """See ``KnowledgeGraph.counts``."""
-        statement = """
-            SELECT d.publication, count(*) FROM json_each(?) x
-            JOIN documents d ON d.publication = x.value JOIN edges e ON e.document_key = d.document_key
-            GROUP BY d.publication
-        """
-        numbers = _numbers(publications)
+        held: dict[int, int] = {}
         with self._file.reading() as db:
-            if db is None:
-                return {}
-            held: dict[int, int] = dict(db.execute(statement, (numbers,)))
-            for number, count in count_relations(db, numbers).items():
-                held[number] = held.get(number, 0) + count
-            return held
+            if db is not None:
+                for table in ("edges", "relations"):
+                    statement = _COUNTS.format(table=table)
+                    for number, count in db.execute(statement, (_numbers(publications), tenant, collection)):
+                        held[number] = held.get(number, 0) + count
+        return held
 
-    def remove(self, publications: Sequence[int]) -> None:
+    def remove(
+        self, tenant: str, collection: str, publications: Sequence[int], *, documents: Collection[str] | None = None
+    ) -> None:
         """See ``KnowledgeGraph.remove``."""
         if not publications or not self._file.exists():
             return
-        gone = (_numbers(publications),)
-        of_gone = """
-            document_key IN (
-                SELECT d.document_key FROM json_each(?) x JOIN documents d ON d.publication = x.value
-            )
-        """
         with self._file.writing() as db:
-            touched = {row[0] for row in db.execute("SELECT DISTINCT entity_key FROM edges WHERE " + of_gone, gone)}
-            db.execute("DELETE FROM edges WHERE " + of_gone, gone)
-            touched |= remove_relations(db, of_gone, *gone)
-            db.execute("DELETE FROM documents WHERE publication IN (SELECT value FROM json_each(?))", gone)
+            found = db.execute(_NUMBERED_DOCUMENTS, (_numbers(publications), tenant, collection))
+            gone = (_numbers(key for key, document in found if documents is None or document in documents),)
+            touched = {row[0] for row in db.execute("SELECT DISTINCT entity_key FROM edges" + _OF_KEYS, gone)}
+            touched |= ends_of(db, _OF_KEYS, *gone)
+            for table in ("edges", "relations", "documents"):
+                db.execute(f"DELETE FROM {table}" + _OF_KEYS, gone)
             sweep(db, touched)
+
+    def collections(self) -> Sequence[tuple[str, str]]:
+        """See ``KnowledgeGraph.collections``."""
+        with self._file.reading() as db:
+            found = db.execute("SELECT DISTINCT tenant, collection FROM documents ORDER BY 1, 2") if db else ()
+            return [(tenant, collection) for tenant, collection in found]
 
     def orphans(self, tenant: str) -> Sequence[str]:
         """See ``KnowledgeGraph.orphans``; ascending."""
@@ -215,6 +230,7 @@ class SqliteGraph:
                     digest = edge_digest(edge) if is_found else f"found by {found_by}"
                     yield StoredEdge(publication, document, entity_id, digest)
             yield from stored_relations(db, tenant, collection, numbers)
+            yield from _bare_documents(db, tenant, collection, numbers)
 
     def entities_of(self, scope: Scope, publications: Sequence[int], *, limit: int) -> list[Neighbour]:
         """See ``KnowledgeGraph.entities_of``."""
@@ -293,6 +309,16 @@ class SqliteGraph:
 
 def _numbers(publications: Iterable[int]) -> str:
     return dumps(sorted({int(number) for number in publications}))
+
+
+def _bare_documents(db: sqlite3.Connection, tenant: str, collection: str, numbers: str | None) -> Iterator[StoredEdge]:
+    """Documents that nothing is said of: rows that no write leaves behind."""
+    statement, bound = _BARE_DOCUMENTS, (tenant, collection)
+    if numbers is not None:
+        statement += "AND d.publication IN (SELECT value FROM json_each(?))"
+        bound = (*bound, numbers)  # type: ignore[assignment]  # one more of the same
+    for publication, document in db.execute(statement, bound).fetchall():
+        yield StoredEdge(publication, document, "", "no edge")
 
 
 def _documents_of(db: sqlite3.Connection, scope: Scope, entity_keys: Sequence[int]) -> list[_Document]:

@@ -70,24 +70,10 @@ def insert_relations(
     db.executemany(f"INSERT OR REPLACE INTO relations VALUES ({marks})", rows)
 
 
-def count_relations(db: sqlite3.Connection, numbers: str) -> dict[int, int]:
-    """How many relations these publications (a JSON list) have; one without is absent."""
-    statement = """
-        SELECT d.publication, count(*) FROM json_each(?) x
-        JOIN documents d ON d.publication = x.value JOIN relations r ON r.document_key = d.document_key
-        GROUP BY d.publication
-    """
-    return dict(db.execute(statement, (numbers,)))
-
-
-def remove_relations(db: sqlite3.Connection, documents: str, numbers: str) -> set[int]:
-    """Delete the relations of the documents that the condition names; the keys of the entities at their ends."""
-    ends = f"""
-        SELECT subject_key FROM relations WHERE {documents} UNION SELECT object_key FROM relations WHERE {documents}
-    """
-    touched = {row[0] for row in db.execute(ends, (numbers, numbers))}
-    db.execute(f"DELETE FROM relations WHERE {documents}", (numbers,))
-    return touched
+def ends_of(db: sqlite3.Connection, condition: str, keys: str) -> set[int]:
+    """The keys of the entities that the relations of these documents connect."""
+    ends = f"SELECT subject_key FROM relations{condition} UNION SELECT object_key FROM relations{condition}"
+    return {row[0] for row in db.execute(ends, (keys, keys))}
 
 
 def stored_relations(db: sqlite3.Connection, tenant: str, collection: str, numbers: str | None) -> Iterator[StoredEdge]:

@@ -5,7 +5,8 @@ needs: mentions elsewhere are blanked while the text is still known, the ledger'
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -200,12 +201,14 @@ class CollectionDeletion:
         for name in ("vector", "keyword"):
             done[name] = self._collect_rows(getattr(self._platform.stores, name), every)
         graph = self._platform.stores.graph
-        strays = self._graph_numbers() if self._row.purge else set()
-        removed = 0
-        for part in batches(sorted(every | strays), _NUMBERS):
-            removed += sum(graph.counts(part).values())
-            graph.remove(part)
-        done["graph"] = {"publications": len(every | strays), "rows": removed}
+        strays = self._graph_strays(every) if self._row.purge else Counter()
+        removed = strays.total()
+        for part in batches(sorted(every), _NUMBERS):
+            removed += sum(graph.counts(self._tenant, self._collection, part).values())
+            graph.remove(self._tenant, self._collection, part)
+        for part in batches(sorted(strays), _NUMBERS):  # such a number may be another document's
+            graph.remove(self._tenant, self._collection, part, documents=self._doomed.keys())
+        done["graph"] = {"publications": len(every | strays.keys()), "rows": removed}
         return done
 
     def _collect_rows(self, index: RowIndex, numbers: set[int]) -> Mapping[str, int]:
@@ -227,9 +230,11 @@ class CollectionDeletion:
         """Numbers under which a store has rows of the documents, whether or not the ledger knows of them."""
         return {row.publication for row in index.rows(space) if row.document_id in self._doomed}
 
-    def _graph_numbers(self) -> set[int]:
+    def _graph_strays(self, known: Collection[int]) -> Counter[int]:
+        """How many edges of the documents stand under numbers that the ledger does not know for them."""
         edges = self._platform.stores.graph.edges(self._tenant, self._collection)
-        return {edge.publication for edge in edges if edge.document_id in self._doomed}
+        mine = (edge.publication for edge in edges if edge.document_id in self._doomed)
+        return Counter(number for number in mine if number not in known)
 
     def _rewrite_segments(self) -> Mapping[str, int]:
         stages = {stage.name: stage for stage in STAGES}
@@ -296,7 +301,8 @@ class CollectionDeletion:
             edges = stores.graph.edges(self._tenant, self._collection)
             left["graph edges"] = sum(1 for edge in edges if edge.document_id in self._doomed)
         else:
-            left["graph edges"] = sum(sum(stores.graph.counts(part).values()) for part in self._numbers())
+            counted = (stores.graph.counts(self._tenant, self._collection, part) for part in self._numbers())
+            left["graph edges"] = sum(sum(of_part.values()) for of_part in counted)
         left["lake rows"] = sum(
             removal.rows_left(one.work, one.documents, everywhere=purge) for one in self._parts if one.documents
         )

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 from etl_assets.documents.drift import Drift
 from etl_assets.documents.file_checks import LostOriginal
 from etl_assets.documents.model import EMBEDDINGS
-from etl_assets.documents.store_checks import Differences, Stranger, index_of, spaces_of
+from etl_assets.documents.store_checks import Differences, index_of, spaces_of
 from etl_assets.errors import DataError, TransientError
 from etl_assets.ledger import audits, memos
 from etl_assets.ledger.catalogue import Partition, partitions
 from etl_assets.ledger.leases import Lease
+from etl_assets.ledger.outputs import batches
 from etl_assets.ledger.segments import SegmentFile, end_outputs_of, record_rows, segment_files
 from etl_assets.protocols.damage import DamagedError, Discardable
 from etl_assets.protocols.indexes import IndexSpace
@@ -18,6 +19,8 @@ from etl_assets.stages.lake import SegmentLost
 
 if TYPE_CHECKING:
     from etl_assets.documents.platform import Platform
+
+NUMBERS_AT_ONCE = 1_000
 
 
 def planned(drift: Drift) -> list[str]:
@@ -41,8 +44,9 @@ def _planned_stores(drift: Drift) -> Iterator[str]:
         yield f"{store}: remove the index, whose files cannot be read, and publish it anew from the lake"
     for store, one in drift.stores.items():
         yield from (f"{store}: remove the index {space.name}, which is of no generation" for space in one.foreign)
-        for number in sorted({stranger.publication for stranger in one.strangers}):
-            yield f"{store}: remove the rows of publication {number}"
+        for stranger in sorted(one.strangers, key=lambda one: (one.publication, one.document or "")):
+            of = f" that are of document {stranger.document}" if stranger.document is not None else ""
+            yield f"{store}: remove the rows of publication {stranger.publication}{of}"
         if one.unused_entities:
             yield f"{store}: remove the entities that no document mentions"
         if one.wrong:
@@ -150,21 +154,27 @@ def remove_strangers_of(platform: "Platform", partition: Partition, store: str, 
     for space in found.foreign:
         index_of(platform, store).drop(space)
     for place in {stranger.space for stranger in found.strangers}:
-        mine = [stranger for stranger in found.strangers if stranger.space == place]
-        removed += _remove(platform, store, place, mine)
+        mine = [one.publication for one in found.strangers if one.space == place and one.document is None]
+        removed += _remove(platform, partition, store, place, mine)
+    intruders = sorted((one.publication, one.document) for one in found.strangers if one.document is not None)
+    for number, document in intruders:
+        platform.stores.graph.remove(partition.tenant, partition.collection, [number], documents=[document])
+    removed += len(intruders)
     if found.unused_entities:
         platform.stores.graph.sweep(partition.tenant)
     return removed
 
 
-def _remove(platform: "Platform", store: str, space: IndexSpace | None, strangers: Sequence[Stranger]) -> int:
-    numbers = [one.publication for one in strangers]
+def _remove(
+    platform: "Platform", partition: Partition, store: str, space: IndexSpace | None, numbers: Sequence[int]
+) -> int:
     with platform.ledger.reading() as connection:
-        used = audits.in_use(connection, numbers, None if space is None else space.generation)
+        used = audits.in_use(connection, partition.cid, numbers, None if space is None else space.generation)
     gone = sorted(set(numbers) - used)
     if space is None:
-        platform.stores.graph.remove(gone)
-        left = platform.stores.graph.counts(gone)
+        graph = platform.stores.graph
+        graph.remove(partition.tenant, partition.collection, gone)
+        left = graph.counts(partition.tenant, partition.collection, gone)
     else:
         index_of(platform, store).remove(space, gone)
         left = index_of(platform, store).counts(space, gone)
@@ -174,16 +184,32 @@ def _remove(platform: "Platform", store: str, space: IndexSpace | None, stranger
 
 
 def drop_unknown_collections(platform: "Platform", *, dry_run: bool) -> list[str]:
-    """Remove index spaces of collections that the ledger has never heard of; which, as ``vector index a.b.1``."""
+    """Remove what stores hold of collections that the ledger has never heard of; which, as ``vector index a.b.1``."""
     found = []
     for store in ("vector", "keyword"):
         index = index_of(platform, store)
         spaces = [*index.spaces()]
-        # Read after the store: a collection that begins meanwhile is in the ledger first.
-        known = {(one.tenant, one.collection) for one in partitions(platform.ledger)}
+        known = _known_collections(platform)
         for space in spaces:
             if (space.tenant, space.collection) not in known:
                 found.append(f"{store} index {space.name}")
                 if not dry_run:
                     index.drop(space)
-    return found
+    return [*found, *_drop_unknown_edges(platform, dry_run=dry_run)]
+
+
+def _drop_unknown_edges(platform: "Platform", *, dry_run: bool) -> Iterator[str]:
+    graph = platform.stores.graph
+    held = graph.collections()
+    for tenant, collection in sorted(set(held) - _known_collections(platform)):
+        yield f"graph edges of {tenant}/{collection}"
+        if not dry_run:
+            numbers = sorted({edge.publication for edge in graph.edges(tenant, collection)})
+            for part in batches(numbers, NUMBERS_AT_ONCE):
+                graph.remove(tenant, collection, part)
+            graph.sweep(tenant)
+
+
+def _known_collections(platform: "Platform") -> set[tuple[str, str]]:
+    """Read after the store was listed: a collection that begins meanwhile is in the ledger first."""
+    return {(one.tenant, one.collection) for one in partitions(platform.ledger)}

@@ -309,7 +309,8 @@ class Publisher:
 
     def _read_back(self, plan: _Plan, store: str, numbers: Mapping[str, int], expected: Mapping[int, int]) -> None:
         if store == "graph":
-            held = self._stores.graph.counts(list(numbers.values()))
+            place = self._work.partition
+            held = self._stores.graph.counts(place.tenant, place.collection, list(numbers.values()))
         else:
             held = self._index(store).counts(self._space(plan.target.generation_id), list(numbers.values()))
         wrong = [document for document, number in numbers.items() if held.get(number, 0) != expected[number]]
@@ -327,8 +328,9 @@ class Publisher:
     def _collect_from(self, store: str, old: Sequence[ToCollect]) -> None:
         numbers = [one.publication for one in old]
         if store == "graph":
-            self._stores.graph.remove(numbers)
-            left: Mapping[int, int] = self._stores.graph.counts(numbers)
+            place = self._work.partition
+            self._stores.graph.remove(place.tenant, place.collection, numbers)
+            left: Mapping[int, int] = self._stores.graph.counts(place.tenant, place.collection, numbers)
         else:
             left = {}
             for generation_id in {one.generation_id for one in old}:

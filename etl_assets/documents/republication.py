@@ -115,7 +115,7 @@ def _read_back(
         return
     stores = platform.stores
     if store == "graph":
-        held = stores.graph.counts(list(expected))
+        held = stores.graph.counts(partition.tenant, partition.collection, list(expected))
     else:
         held = (stores.vector if store == "vector" else stores.keyword).counts(space, list(expected))
     wrong = [number for number, rows in expected.items() if held.get(number, 0) != rows]

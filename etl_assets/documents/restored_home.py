@@ -67,7 +67,7 @@ def _empty_stores(platform: Platform, collections: Sequence[tuple[str, str]]) ->
     for tenant, collection in sorted(set(collections)):
         numbers = sorted({edge.publication for edge in stores.graph.edges(tenant, collection)})
         for some in batches(numbers, 1000):
-            stores.graph.remove(some)
+            stores.graph.remove(tenant, collection, some)
     for tenant in sorted({tenant for tenant, _ in collections}):
         stores.graph.sweep(tenant)
 

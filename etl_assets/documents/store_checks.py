@@ -35,10 +35,14 @@ TWICE = "twice"
 
 @dataclass(frozen=True, slots=True)
 class Stranger:
-    """Rows under a number that nobody shows or waits for, in one index space; ``None``: in the graph."""
+    """Rows under a number that nobody shows or waits for, in one index space; ``None``: in the graph.
+
+    ``document``: only the rows of this one, under a number that is another document's.
+    """
 
     space: IndexSpace | None
     publication: int
+    document: str | None = None
 
 
 @dataclass(slots=True)
@@ -122,6 +126,7 @@ def compare_all(
         there = {number: rows for (held, number), rows in found.rows.items() if held == place}
         _compare(differences, store, there, expected_rows(platform, partition, store, mine))
     _find_strangers(differences, partition, store, found, before, after, ended)
+    _find_intruders(differences, found)
     _find_lost_places(differences, platform, partition, store)
     return differences
 
@@ -229,10 +234,15 @@ def _edge_digests(platform: "Platform", partition: Partition, held: Sequence[Hel
 
 
 class _Found:
-    """What a store holds of one partition: (generation, 0 in the graph; publication) -> row -> digest."""
+    """What a store holds of one partition: (generation, 0 in the graph; publication) -> row -> digest.
+
+    ``intruders`` are edges of one document under the number of another: (number, document) -> rows. An index keys its
+    rows by number alone, so there they are rows of the number that differ.
+    """
 
     def __init__(self, known: Known | None = None) -> None:
         self.rows: dict[tuple[int, int], dict[str, str]] = {}
+        self.intruders: dict[tuple[int, str], set[str]] = {}
         self.owners: dict[tuple[int, int], str] = {}
         self._known = known
 
@@ -248,10 +258,13 @@ class _Found:
             if not partition.slot_low <= (_slot(document) if slot is None else slot) <= partition.slot_high:
                 continue
             address = (space.generation if space is not None else 0, publication)
-            held = self.rows.setdefault(address, {})
             owner = opened.get(publication)
             if owner is not None and owner.document_id != document:
+                if space is None:
+                    self.intruders.setdefault((publication, document), set()).add(row)
+                    continue
                 digest = f"{digest} of {document}"
+            held = self.rows.setdefault(address, {})
             held[row] = TWICE if row in held else digest
             self.owners[address] = document
 
@@ -293,6 +306,8 @@ def _compare(
     for part, wanted in expected:
         for one in part:
             there, should = found.get(one.publication, {}), wanted.get(one.publication, {})
+            if should:  # a document whose edges are gone lacks edges: that its row stayed is no second difference
+                there = {row: digest for row, digest in there.items() if row}
             differences.rows += len(should)
             line = f"{one.path}: publication {one.publication}, "
             names = {row: f"{line}{_named(store, row)}" for row in should.keys() | there.keys()}
@@ -311,6 +326,8 @@ def _compare(
 
 def _named(store: str, row: str) -> str:
     """A row in words: the id of a relation says what it is."""
+    if not row:
+        return "a document without an edge"
     if store == "graph":
         return row if row.startswith("relation ") else f"entity {row}"
     return f"chunk {row}"
@@ -334,7 +351,7 @@ def _find_strangers(
             continue
         kind, why = (differences.stale, "superseded") if publication in ended else (differences.orphaned, "unknown")
         line = f"document {found.owners[address]}: publication {publication} is {why}, row "
-        kind += [line + row for row in sorted(rows)]
+        kind += [line + (row or _named(store, row)) for row in sorted(rows)]
         differences.documents.add(found.owners[address])
         if here and opened is not None:
             differences.wrong.add(publication)
@@ -342,3 +359,12 @@ def _find_strangers(
         else:
             space = None if store == "graph" else IndexSpace(partition.tenant, partition.collection, generation)
             differences.strangers.add(Stranger(space, publication))
+
+
+def _find_intruders(differences: Differences, found: _Found) -> None:
+    """A number is one document's for ever, so that no run at work explains the edge of another one."""
+    for (publication, document), rows in sorted(found.intruders.items()):
+        line = f"document {document}: publication {publication} is another document's, row "
+        differences.orphaned += [line + row for row in sorted(rows)]
+        differences.documents.add(document)
+        differences.strangers.add(Stranger(None, publication, document))

@@ -59,13 +59,13 @@ def known(connection: Connection, partition: Partition) -> Known:
     return Known(held, waiting, int(drawn or 0), slots, made)
 
 
-def in_use(connection: Connection, numbers: Sequence[int], generation_id: int | None) -> frozenset[int]:
-    """Those of ``numbers`` that a generation, or any (``None``), shows, or that wait in its outbox."""
+def in_use(connection: Connection, cid: int, numbers: Sequence[int], generation_id: int | None) -> frozenset[int]:
+    """Those of ``numbers`` that a generation of a collection, or any (``None``), shows, or that wait in its outbox."""
     p, b = schema.publications, schema.outbox
     found: set[int] = set()
     for part in batches(sorted(numbers), 5000):
-        opened = select(p.c.publication).where(p.c.publication.in_(part), p.c.end_seq.is_(None))
-        waiting = select(b.c.publication).where(b.c.publication.in_(part))
+        opened = select(p.c.publication).where(p.c.cid == cid, p.c.publication.in_(part), p.c.end_seq.is_(None))
+        waiting = select(b.c.publication).where(b.c.cid == cid, b.c.publication.in_(part))
         if generation_id is not None:
             opened = opened.where(p.c.generation_id == generation_id)
             waiting = waiting.where(b.c.generation_id == generation_id)

@@ -125,15 +125,22 @@ class KnowledgeGraph(Protocol):
         """Add edges and their entities in one store transaction; a repeated write replaces itself."""
         ...
 
-    def counts(self, publications: Sequence[int]) -> Mapping[int, int]:
-        """Edges of both sorts held of each publication, read back; a publication without edges is absent."""
+    def counts(self, tenant: str, collection: str, publications: Sequence[int]) -> Mapping[int, int]:
+        """Edges of both sorts that a collection has under each of these numbers; one without edges is absent."""
         ...
 
-    def remove(self, publications: Sequence[int]) -> None:
-        """Delete the edges of these publications, then every entity of theirs that no edge refers to any more.
+    def remove(
+        self, tenant: str, collection: str, publications: Sequence[int], *, documents: Collection[str] | None = None
+    ) -> None:
+        """Delete what a collection has under these numbers, then every entity of it that no edge refers to any more.
 
-        One store transaction; idempotent.
+        ``documents``: only what is of these. What another collection or tenant has under the same numbers stays. One
+        store transaction; idempotent.
         """
+        ...
+
+    def collections(self) -> Sequence[tuple[str, str]]:
+        """(tenant, collection) of every collection that anything is held of, ascending."""
         ...
 
     def orphans(self, tenant: str) -> Sequence[str]:
@@ -146,7 +153,7 @@ class KnowledgeGraph(Protocol):
 
     def edges(self, tenant: str, collection: str, *, publications: Sequence[int] | None = None) -> Iterator[StoredEdge]:
         """Every edge of both sorts that the store holds of a collection, visible or not; ``publications``: only of
-        these."""
+        these. A document without an edge, which no write leaves, is told as an edge whose id is empty."""
         ...
 
     def entities_of(self, scope: Scope, publications: Sequence[int], *, limit: int) -> list[Neighbour]:

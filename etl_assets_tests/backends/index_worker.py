@@ -13,7 +13,7 @@ from etl_assets.backends.s3_client import S3Bucket
 from etl_assets.backends.s3_settings import S3Settings
 from etl_assets.backends.sqlite_graph import SqliteGraph
 from etl_assets_tests.conformance.index_rows import ALL, NO_FILTERS, SPACE, Row, keyword_table
-from etl_assets_tests.conformance.test_knowledge_graph import EVERYTHING, edge
+from etl_assets_tests.conformance.test_knowledge_graph import EVERYTHING, PLACE, edge
 
 BATCHES = 8
 ROWS = 5
@@ -75,7 +75,7 @@ def write_edges(folder: Path, worker: int) -> None:
     for number in range(worker * 1_000 + 1, worker * 1_000 + 41):
         graph.write([edge(number, "group:shared"), edge(number, f"group:of-{number % 7}")])
         if number % 2 == 0:
-            graph.remove([number])
+            graph.remove(*PLACE, [number])
         assert graph.neighbours(EVERYTHING, ["group:shared"], hops=2, limit=50)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from etl_assets.backends.sqlite_graph import SqliteGraph
 from etl_assets.protocols.graph import StoredEdge
-from etl_assets_tests.conformance.test_knowledge_graph import EVERYTHING, edge, held, relation, stored
+from etl_assets_tests.conformance.test_knowledge_graph import EVERYTHING, PLACE, edge, held, relation, stored
 
 MENTIONS = [edge(1, "group:bear"), edge(1, "malware:x"), edge(2, "group:bear"), edge(2, "malware:y")]
 RELATION = relation(2, "group:bear", "USES", "malware:y")
@@ -48,7 +48,7 @@ def test_an_altered_column_is_told_of_its_edge_and_mended_by_a_new_publication(t
 
     anew = [edge(3, "group:bear"), edge(3, "malware:y")], [relation(3, "group:bear", "USES", "malware:y")]
     graph.write(*anew)
-    graph.remove([2])
+    graph.remove(*PLACE, [2])
     expected: list[StoredEdge] = stored([*MENTIONS[:2], *anew[0], *anew[1]])
     assert held(graph) == expected and [*graph.orphans("acme")] == []
     assert [one.entity_id for one in graph.find(EVERYTHING, "malware:Y", limit=9)] == ["malware:y"]

@@ -18,7 +18,7 @@ from etl_assets.protocols.graph import Scope
 from etl_assets.protocols.visibility import Visibility
 from etl_assets_tests.backends.disks import folder_for_everybody, small_volume, without_rights
 from etl_assets_tests.backends.processes import finished, killed_after, started
-from etl_assets_tests.conformance.test_knowledge_graph import EVERYTHING, edge, held, relation, stored
+from etl_assets_tests.conformance.test_knowledge_graph import EVERYTHING, PLACE, edge, held, relation, stored
 
 
 def test_processes_that_make_write_and_walk_one_graph_lose_nothing(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_processes_that_make_write_and_walk_one_graph_lose_nothing(tmp_path: Pat
 
 def test_a_killed_writer_leaves_whole_publications(tmp_path: Path) -> None:
     acknowledged = killed_after(started("write_edges_for_ever", tmp_path), 20)
-    counts = SqliteGraph(tmp_path / "graph.db").counts(range(1, 10_000))
+    counts = SqliteGraph(tmp_path / "graph.db").counts(*PLACE, range(1, 10_000))
     assert set(acknowledged) <= set(counts)
     assert set(counts.values()) == {50}
 
@@ -46,9 +46,9 @@ def test_threads_share_one_graph(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(6) as pool:
         assert min(pool.map(work, range(1, 41))) >= 1
-    assert graph.counts(range(1, 41)) == dict.fromkeys(range(1, 41), 2)
+    assert graph.counts(*PLACE, range(1, 41)) == dict.fromkeys(range(1, 41), 2)
     graph.close()
-    assert graph.counts([1]) == {1: 2}
+    assert graph.counts(*PLACE, [1]) == {1: 2}
     graph.close()
 
 
@@ -60,12 +60,12 @@ def test_a_forked_child_opens_a_connection_of_its_own(tmp_path: Path) -> None:
         code = 2
         try:
             graph.write([edge(2, "group:b")])
-            code = 0 if graph.counts([1, 2]) == {1: 1, 2: 1} else 1
+            code = 0 if graph.counts(*PLACE, [1, 2]) == {1: 1, 2: 1} else 1
         finally:
             os._exit(code)
     assert os.waitpid(child, 0)[1] == 0
     graph.write([edge(3, "group:c")])
-    assert graph.counts([1, 2, 3]) == {1: 1, 2: 1, 3: 1}
+    assert graph.counts(*PLACE, [1, 2, 3]) == {1: 1, 2: 1, 3: 1}
     graph.close()
 
 
@@ -75,7 +75,7 @@ def test_a_half_read_enumeration_neither_blocks_a_writer_nor_sees_its_rows(tmp_p
     graph.write(edges)
     reading = graph.edges("acme", "reports")
     first = next(reading)
-    graph.remove([5_999])
+    graph.remove(*PLACE, [5_999])
     assert len([first, *reading]) == 5_999
     abandoned = graph.edges("acme", "reports")
     next(abandoned)
@@ -109,7 +109,7 @@ def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
         db.execute("UPDATE schema_version SET version = ?", (SCHEMA_VERSION + 1,))
     db.close()
     with pytest.raises(PermanentError, match=f"graph.db has schema version {SCHEMA_VERSION + 1}.*newer etl-assets"):
-        SqliteGraph(path).counts([1])
+        SqliteGraph(path).counts(*PLACE, [1])
 
 
 def test_a_graph_of_an_earlier_release_keeps_its_edges_and_takes_relations(tmp_path: Path) -> None:
@@ -128,9 +128,9 @@ def test_a_graph_of_an_earlier_release_keeps_its_edges_and_takes_relations(tmp_p
 def test_an_empty_file_becomes_a_graph(tmp_path: Path) -> None:
     (tmp_path / "graph.db").touch()
     graph = SqliteGraph(tmp_path / "graph.db")
-    assert graph.counts([1]) == {}
+    assert graph.counts(*PLACE, [1]) == {}
     graph.write([edge(1, "group:a")])
-    assert graph.counts([1]) == {1: 1}
+    assert graph.counts(*PLACE, [1]) == {1: 1}
     graph.close()
 
 
@@ -150,7 +150,7 @@ def test_a_lock_held_too_long_is_transient_and_nothing_is_written(tmp_path: Path
     impatient = GraphFile(path, busy_timeout_s=0.01)
     with pytest.raises(TransientError, match=r"graph\.db: held by another process for 0\.01 s"), impatient.writing():
         raise AssertionError("the lock was not held")
-    assert graph.counts([1]) == {1: 1}
+    assert graph.counts(*PLACE, [1]) == {1: 1}
     holder.rollback()
     holder.close()
     graph.close()
@@ -173,7 +173,7 @@ def test_a_full_disk_is_permanent_and_the_graph_stays_whole(tmp_path: Path) -> N
         graph.write([edge(1, "group:a")])
         with pytest.raises(PermanentError, match=r"graph\.db: .*(full|disk I/O).*free space"):
             graph.write([edge(2, "group:" + f"{n:05d}" * 40) for n in range(5_000)])
-        assert graph.counts([1, 2]) == {1: 1}
+        assert graph.counts(*PLACE, [1, 2]) == {1: 1}
         graph.close()
 
 
@@ -189,19 +189,19 @@ def test_a_file_that_was_removed_is_begun_anew_by_whoever_has_it_open(tmp_path: 
     graph.write([edge(1, "group:g1")])
     for name in ("graph.db", "graph.db-wal", "graph.db-shm"):
         (tmp_path / name).unlink(missing_ok=True)
-    assert graph.counts([1]) == {}
+    assert graph.counts(*PLACE, [1]) == {}
     graph.write([edge(2, "group:g2")])
-    assert SqliteGraph(tmp_path / "graph.db").counts([1, 2]) == {2: 1}
+    assert SqliteGraph(tmp_path / "graph.db").counts(*PLACE, [1, 2]) == {2: 1}
 
 
 def test_a_graph_that_cannot_be_read_can_be_discarded(tmp_path: Path) -> None:
     (tmp_path / "graph.db").write_bytes(b"no database at all, but long enough to be looked at" * 100)
     graph = SqliteGraph(tmp_path / "graph.db")
     with pytest.raises(DamagedError):
-        graph.counts([1])
+        graph.counts(*PLACE, [1])
     graph.discard()
     graph.write([edge(1, "group:g1")])
-    assert graph.counts([1]) == {1: 1}
+    assert graph.counts(*PLACE, [1]) == {1: 1}
 
 
 def test_a_sweep_deletes_entities_without_an_edge_and_no_other(tmp_path: Path) -> None:
@@ -212,4 +212,4 @@ def test_a_sweep_deletes_entities_without_an_edge_and_no_other(tmp_path: Path) -
         db.execute(f"DELETE FROM edges WHERE entity_key = {of_one}")
     assert [*graph.orphans("acme")] == ["group:g1"]
     assert graph.sweep("acme") == 1 and [*graph.orphans("acme")] == []
-    assert graph.counts([1]) == {1: 1}
+    assert graph.counts(*PLACE, [1]) == {1: 1}

@@ -29,6 +29,7 @@ from etl_assets_tests.conformance.index_rows import visibilities
 BACKENDS: dict[str, Callable[[Path], KnowledgeGraph]] = {
     "sqlite": lambda folder: SqliteGraph(folder / "g" / "graph.db")
 }
+PLACE = ("acme", "reports")
 EVERYTHING = Scope("acme", {"reports": Visibility(1, 10**9), "notes": Visibility(1, 10**9)})
 
 
@@ -90,9 +91,9 @@ CHAIN = [
 
 def test_a_graph_never_written_is_empty_in_every_way(graph: KnowledgeGraph) -> None:
     graph.write([])
-    graph.remove([1])
-    assert graph.counts([1]) == {}
-    assert [*graph.edges("acme", "reports")] == []
+    graph.remove(*PLACE, [1])
+    assert graph.counts(*PLACE, [1]) == {}
+    assert [*graph.edges("acme", "reports")] == [] and [*graph.collections()] == []
     assert [*graph.orphans("acme")] == []
     assert graph.entities_of(EVERYTHING, [1], limit=5) == []
     assert graph.neighbours(EVERYTHING, ["group:g1"], hops=2, limit=5) == []
@@ -111,8 +112,8 @@ def test_edges_read_back_are_the_edges_written(graph: KnowledgeGraph) -> None:
     graph.write(CHAIN)
     graph.write(odd)
     assert held(graph) == stored([*CHAIN, *odd])
-    assert graph.counts([1, 2, 9, 777]) == {1: 2, 2: 2, 9: 3}
-    assert graph.counts([]) == {}
+    assert graph.counts(*PLACE, [1, 2, 9, 777]) == {1: 2, 2: 2, 9: 3}
+    assert graph.counts(*PLACE, []) == {}
 
 
 @pytest.mark.parametrize("field", ["count", "confidence", "chunk_id", "page", "start", "end"])
@@ -154,19 +155,19 @@ def test_a_new_name_of_an_entity_changes_no_other_edge(graph: KnowledgeGraph) ->
 def test_a_removal_takes_the_entities_that_nothing_else_mentions(graph: KnowledgeGraph) -> None:
     graph.write(CHAIN)
     for _ in range(2):
-        graph.remove([1, 999])
+        graph.remove(*PLACE, [1, 999])
     assert held(graph) == stored(CHAIN[2:])
     assert graph.find(EVERYTHING, "g1", limit=5) == []
     assert [entity.entity_id for entity in graph.find(EVERYTHING, "m1", limit=5)] == ["malware:m1"]
     assert [*graph.orphans("acme")] == []
-    graph.remove([2, 3])
+    graph.remove(*PLACE, [2, 3])
     assert held(graph) == []
     assert graph.neighbours(EVERYTHING, ["malware:m1"], hops=3, limit=5) == []
 
 
 def test_an_entity_stays_while_an_edge_that_nobody_sees_refers_to_it(graph: KnowledgeGraph) -> None:
     graph.write([edge(1, "group:g1"), edge(2, "group:g1")])
-    graph.remove([1])
+    graph.remove(*PLACE, [1])
     assert held(graph) == stored([edge(2, "group:g1")])
     assert graph.find(Scope("acme", {"reports": Visibility(1, 1)}), "g1", limit=5) == []
 
@@ -208,7 +209,7 @@ def test_tenants_never_see_each_other(graph: KnowledgeGraph) -> None:
     assert ids(graph.entities_of(EVERYTHING, [1, 2, 3], limit=9)) == [("group:ours", 1, 1), ("group:shared", 1, 1)]
     assert held(graph) == stored(ours)
     assert held(graph, tenant="globex") == stored(theirs)
-    graph.remove([2, 3])
+    graph.remove("globex", "reports", [2, 3])
     assert held(graph) == stored(ours)
     assert [*graph.orphans("globex")] == []
 
@@ -272,7 +273,7 @@ def test_relations_read_back_are_the_relations_written(graph: KnowledgeGraph) ->
     graph.write(MENTIONED, STATED)
     graph.write([], [odd])
     assert held(graph) == stored([*MENTIONED, *STATED, odd])
-    assert graph.counts([1, 2, 3, 9]) == {1: 5, 2: 6, 3: 5, 9: 1}
+    assert graph.counts(*PLACE, [1, 2, 3, 9]) == {1: 5, 2: 6, 3: 5, 9: 1}
     assert len([*graph.edges("acme", "reports", publications=[1, 9])]) == 6
     assert graph.relations(EVERYTHING, ["group:nul\x00inside"], each=5) == [odd]
     assert [*graph.orphans("acme")] == [] and graph.sweep("acme") == 0
@@ -327,13 +328,40 @@ def test_relations_are_seen_by_tenant_collection_and_number(graph: KnowledgeGrap
 def test_a_removal_takes_relations_and_the_entities_that_only_they_held(graph: KnowledgeGraph) -> None:
     graph.write(MENTIONED, STATED)
     graph.write([], [relation(7, "group:g7", "USES", "tool:t7")])
-    graph.remove([1, 2])
+    graph.remove(*PLACE, [1, 2])
     assert held(graph) == stored([*(one for one in (*MENTIONED, *STATED) if one.publication == 3),
                                   relation(7, "group:g7", "USES", "tool:t7")])  # fmt: skip
-    assert [*graph.orphans("acme")] == [] and graph.counts([1, 2]) == {}
-    graph.remove([3, 7])
+    assert [*graph.orphans("acme")] == [] and graph.counts(*PLACE, [1, 2]) == {}
+    graph.remove(*PLACE, [3, 7])
     assert held(graph) == [] and [*graph.orphans("acme")] == []
     assert graph.relations(EVERYTHING, ["group:g1", "group:g7"], each=9) == []
+
+
+def test_a_removal_takes_what_it_names_of_one_collection_and_leaves_the_rest(graph: KnowledgeGraph) -> None:
+    """Ghosts stand under the same numbers, and under the number of another document."""
+    mentions = [edge(1, "group:g1"), edge(1, "malware:m1"), edge(2, "group:g1")]
+    said = [relation(1, "group:g1", "USES", "malware:m1"), relation(2, "group:g1", "TARGETS", "sector:banks")]
+    elsewhere = {place: [edge(1, f"group:of-{place[0]}", tenant=place[0], collection=place[1]),
+                         relation(1, "group:g1", "USES", f"tool:of-{place[1]}", tenant=place[0], collection=place[1])]
+                 for place in (("acme", "notes"), ("globex", "reports"))}  # fmt: skip
+    intruders = [replace(edge(1, "tool:far"), document_id="another"),
+                 replace(relation(1, "tool:far", "USES", "tool:farther"), document_id="another")]  # fmt: skip
+    everything = [*mentions, *said, *intruders, *(one for rows in elsewhere.values() for one in rows)]
+    edges = [one for one in everything if isinstance(one, MentionEdge)]
+    graph.write(edges, [one for one in everything if isinstance(one, RelationEdge)])
+    assert [*graph.collections()] == [("acme", "notes"), ("acme", "reports"), ("globex", "reports")]
+    assert graph.counts(*PLACE, [1, 2]) == {1: 5, 2: 2} and graph.counts("acme", "notes", [1, 2]) == {1: 2}
+    for documents in (["another"], ["another", "absent"], []):
+        graph.remove(*PLACE, [1], documents=documents)
+        assert held(graph) == stored([*mentions, *said]) and [*graph.orphans("acme")] == []
+    graph.remove("acme", "absent", [1])
+    graph.remove("acme", "notes", [1, 2])
+    assert held(graph, "notes") == [] and held(graph) == stored([*mentions, *said])
+    assert held(graph, tenant="globex") == stored(elsewhere["globex", "reports"])
+    graph.remove(*PLACE, [1])
+    assert held(graph) == stored([mentions[2], said[1]]) and [*graph.orphans("acme")] == []
+    assert held(graph, tenant="globex") == stored(elsewhere["globex", "reports"])
+    assert [*graph.collections()] == [("acme", "reports"), ("globex", "reports")]
 
 
 EDGES = st.sets(st.tuples(st.integers(1, 15), st.integers(0, 11), st.sampled_from(["reports", "notes"])), max_size=45)
@@ -401,7 +429,8 @@ def test_walks_equal_a_plain_search_through_sets(
     ]
     graph.write(edges[: len(edges) // 2], relations[1:])
     graph.write(edges[len(edges) // 2 :], relations[:3])
-    graph.remove(sorted(gone))
+    for collection in ("reports", "notes"):
+        graph.remove("acme", collection, sorted(gone))
     left = [e for e in edges if e.publication not in gone]
     kept = [one for one in relations if one.publication not in gone]
     scope = Scope("acme", {"reports": reports, "notes": notes})

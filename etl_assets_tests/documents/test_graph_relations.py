@@ -1,5 +1,7 @@
 """What sentences state, from the lake into the graph: written, compared, repaired, moved by corrections, deleted."""
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,13 +10,15 @@ import pytest
 
 from etl_assets.bindings import search_places
 from etl_assets.documents.index_rows import RELATION_KEY
+from etl_assets.documents.mending import drop_unknown_collections
+from etl_assets.documents.partition_run import PartitionRun, all_steps
 from etl_assets.documents.relations.statement import Kind
 from etl_assets.documents.repair import repair
 from etl_assets.documents.verification import run_checks
 from etl_assets.errors import ConfigError
 from etl_assets.ledger.contents import Contents, together
 from etl_assets.ledger.corrections import Place, correct, take_back
-from etl_assets.protocols.graph import RELATION_KINDS, RelationEdge, Scope
+from etl_assets.protocols.graph import RELATION_KINDS, MentionEdge, RelationEdge, Scope, StoredEdge
 from etl_assets.protocols.visibility import Visibility
 from etl_assets.search.graph_questions import GraphQuestions
 from etl_assets_tests.small_homes import SmallHome
@@ -22,7 +26,7 @@ from etl_assets_tests.small_homes import SmallHome
 CHECK = "knowledge_graph_equals_the_ledger"
 EVERYTHING = Scope("acme", {"reports": Visibility(0, 10**9)})
 APT28, EMOTET, TRICKBOT = "group:G0007", "malware:S0367", "malware:S0266"
-ENDS = ("subject_id", "kind", "object_id")
+SAID = {"says.txt": "APT28 used EMOTET against banks.", "denies.txt": "APT28 did not use EMOTET."}
 
 
 def stated(home: SmallHome, *entities: str) -> list[RelationEdge]:
@@ -89,13 +93,57 @@ def answers_come_from_the_graph(home: SmallHome) -> None:
         questions.neighbours(owner, group, kinds=["LIKES"])
 
 
+def run_in(home: SmallHome, collection: str) -> None:
+    with PartitionRun(home.platform, home.partition(collection).key, run_id="a-run") as run:
+        all_steps(run)
+
+
+def test_a_repair_takes_ghosts_from_where_they_stand_and_nothing_else(tmp_path: Path) -> None:
+    home = SmallHome.ran(tmp_path / "home", SAID)
+    graph, places = home.platform.stores.graph, ("acme/reports", "acme/notes", "globex/reports")
+    for place in places[1:]:
+        home.write("says.txt", SAID["says.txt"], collection=place)
+        run_in(home, place)
+
+    def everything() -> list[tuple[str, StoredEdge]]:
+        found = [(f"{place[0]}/{place[1]}", one) for place in graph.collections() for one in graph.edges(*place)]
+        return sorted(found, key=str)
+
+    whole = everything()
+    (mine,) = [one for one in stated(home) if one.kind == "USES" and not one.negated]
+    others = {place: next(one for found, one in whole if found == place) for place in places[1:]}
+    ghosts = [
+        replace(mine, publication=others["acme/notes"].publication),  # the number is another collection's
+        replace(mine, collection="notes"),
+        replace(mine, tenant="globex"),
+        replace(mine, document_id=others["acme/notes"].document_id),  # it is another document's
+        replace(mine, collection="nowhere"),
+        replace(mine, tenant="nobody"),
+    ]
+    mentions = [
+        MentionEdge(one.tenant, one.collection, one.document_id, one.publication, one.subject, 1, 0.5, "", 1, 0, 5)
+        for one in ghosts
+    ]
+    graph.write(mentions, ghosts)
+    with closing(sqlite3.connect(home.settings.home.indexes / "graph.sqlite")) as db, db:
+        # A row that no write leaves: a document of which nothing is said.
+        db.execute("INSERT INTO documents VALUES (NULL, 7777, 'nobody', 'globex', 'reports')")
+    for place, removed in zip(places, (2, 1, 2), strict=True):
+        report = repair(home.platform, home.partition(place), run_id=f"repair {place}")
+        assert (report.removed, report.republished, report.left) == (removed, 0, [])
+    names = [f"graph edges of {place}" for place in ("acme/nowhere", "nobody/reports")]
+    for dry_run in (True, False):
+        assert drop_unknown_collections(home.platform, dry_run=dry_run) == names
+    assert everything() == whole
+    assert [graph.orphans(tenant) for tenant in ("acme", "globex", "nobody")] == [[], [], []]
+    home.platform.close()
+
+
 def test_what_is_stated_follows_its_document_through_all_that_happens(tmp_path: Path) -> None:
-    said = {"says.txt": "APT28 used EMOTET against banks.", "denies.txt": "APT28 did not use EMOTET."}
-    home = SmallHome.at(tmp_path / "home", said)
-    home.run()
+    home = SmallHome.ran(tmp_path / "home", SAID)
     graph = home.platform.stores.graph
     assert triples(home) >= {(APT28, "USES", EMOTET, False), (APT28, "USES", EMOTET, True)}, "both are kept"
-    for path in said:
+    for path in SAID:
         mine = [one for one in stated(home) if one.document_id == home.document_id(path)]
         assert as_rows(mine) == in_lake(home, path) and mine
 
@@ -114,7 +162,7 @@ def test_what_is_stated_follows_its_document_through_all_that_happens(tmp_path: 
     before = as_rows([other for other in stated(home) if other.document_id != one.document_id] + [one])
     report = repair(home.platform, home.partition(), run_id="repair")
     assert report.republished == 1 and report.left == [] and as_rows(stated(home)) == before
-    graph.remove([other.publication for other in stated(home)])
+    graph.remove("acme", "reports", [other.publication for other in stated(home)])
     assert "is missing" in verified()[1][0]
     assert repair(home.platform, home.partition(), run_id="again").left == [] and as_rows(stated(home)) == before
 

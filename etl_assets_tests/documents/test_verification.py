@@ -325,7 +325,7 @@ def write(home: SmallHome, store: str, number: int, document: str, row: str) -> 
 def remove(home: SmallHome, store: str, number: int) -> None:
     stores = home.platform.stores
     if store == "graph":
-        stores.graph.remove([number])
+        stores.graph.remove("acme", "reports", [number])
     else:
         (stores.vector if store == "vector" else stores.keyword).remove(space_of(home), [number])
 

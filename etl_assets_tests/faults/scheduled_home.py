@@ -376,7 +376,7 @@ class ScheduledHome:
         gone = source.sample(numbers, source.randint(1, len(numbers)))
         self.damaged = True
         if store == "graph":
-            self.platform.stores.graph.remove(gone)
+            self.platform.stores.graph.remove(*PLACE, gone)
             return
         for space in getattr(self.platform.stores, store).spaces():
             getattr(self.platform.stores, store).remove(space, gone)

@@ -30,7 +30,7 @@ def assert_what_is_shown_is_whole(home: Home) -> None:
     for number, generation, counts in shown:
         space = IndexSpace("acme", "reports", generation)
         found = {store: getattr(home.stores, store).counts(space, [number]) for store in STORES[:2]}
-        found["graph"] = home.stores.graph.counts([number])
+        found["graph"] = home.stores.graph.counts("acme", "reports", [number])
         assert {store: held.get(number, 0) for store, held in found.items()} == {
             store: counts.get(store, 0) for store in STORES
         }

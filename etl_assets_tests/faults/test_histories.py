@@ -284,7 +284,7 @@ def _remove_late_writes(home: Home) -> None:
         for space in index.spaces():
             index.remove(space, sorted({row.publication for row in index.rows(space)} - known))
     edges = home.stores.graph.edges("acme", "reports")
-    home.stores.graph.remove(sorted({edge.publication for edge in edges} - known))
+    home.stores.graph.remove("acme", "reports", sorted({edge.publication for edge in edges} - known))
 
 
 @pytest.mark.parametrize("seed", range(6))

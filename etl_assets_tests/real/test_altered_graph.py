@@ -6,7 +6,7 @@ import pytest
 
 from etl_assets.backends.neo4j_graph import Neo4jGraph
 from etl_assets_tests.backends.test_altered_graph import MENTIONS, RELATION
-from etl_assets_tests.conformance.test_knowledge_graph import EVERYTHING, edge, held, relation, stored
+from etl_assets_tests.conformance.test_knowledge_graph import EVERYTHING, PLACE, edge, held, relation, stored
 from etl_assets_tests.real.graphs import access_to, alone_with, empty
 from etl_assets_tests.servers.fixtures import Variables
 
@@ -48,6 +48,6 @@ def test_an_altered_property_is_told_of_its_edge_and_mended_by_a_new_publication
 
     anew = [edge(3, "group:bear"), edge(3, "malware:y")], [relation(3, "group:bear", "USES", "malware:y")]
     graph.write(*anew)
-    graph.remove([2])
+    graph.remove(*PLACE, [2])
     assert held(graph) == stored([*MENTIONS[:2], *anew[0], *anew[1]]) and [*graph.orphans("acme")] == []
     assert [one.entity_id for one in graph.find(EVERYTHING, "malware:Y", limit=9)] == ["malware:y"]

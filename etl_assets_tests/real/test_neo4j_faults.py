@@ -15,7 +15,7 @@ from etl_assets.backends.neo4j_graph import Neo4jGraph
 from etl_assets.backends.neo4j_server import SCHEMA_VERSION
 from etl_assets.errors import ConfigError, PermanentError, TransientError
 from etl_assets.protocols.graph import DOCUMENTS_PER_ENTITY, DOCUMENTS_PER_HOP, MentionEdge
-from etl_assets_tests.conformance.test_knowledge_graph import CHAIN, EVERYTHING, edge, held, relation, stored
+from etl_assets_tests.conformance.test_knowledge_graph import CHAIN, EVERYTHING, PLACE, edge, held, relation, stored
 from etl_assets_tests.real.graphs import access_to, alone_with
 from etl_assets_tests.servers.fixtures import Variables
 from etl_assets_tests.servers.model import Server
@@ -72,7 +72,7 @@ def test_writers_and_removers_at_once_lose_nothing_and_leave_nothing_behind(
             edges = [edge(publication, f"x:{entity}") for entity in chance.sample(range(10), 5)]
             own.write(edges)
             if chance.random() < 0.7:
-                own.remove([publication])
+                own.remove(*PLACE, [publication])
             else:
                 kept.extend(edges)
         own.close()
@@ -81,7 +81,7 @@ def test_writers_and_removers_at_once_lose_nothing_and_leave_nothing_behind(
     assert held(graph) == stored(kept)
     assert graph.orphans("acme") == []
     publications = sorted({one.publication for one in kept})
-    assert together(*(lambda p=p: graph.remove([p]) for p in publications)) == []  # type: ignore[misc]
+    assert together(*(lambda p=p: graph.remove(*PLACE, [p]) for p in publications)) == []  # type: ignore[misc]
     assert ask(access, "MATCH (n) WHERE n:Document OR n:Entity RETURN count(n)") == [[0]]
 
 
@@ -123,11 +123,11 @@ def test_relations_written_and_removed_at_once_are_there_once_or_not_at_all(
             own.write([], said)
         own.write([], [relation(99, "group:hub", "USES", "tool:t1")])
         if number % 2:
-            own.remove([number])
+            own.remove(*PLACE, [number])
         own.close()
 
     assert together(*(lambda number=n: worker(number) for n in range(1, 6))) == []  # type: ignore[misc]
-    assert graph.counts(range(1, 100)) == {2: 6, 4: 6, 99: 1}
+    assert graph.counts(*PLACE, range(1, 100)) == {2: 6, 4: 6, 99: 1}
     assert graph.orphans("acme") == []
 
 
@@ -171,9 +171,9 @@ def test_a_server_that_is_not_there_is_left_alone_after_a_while() -> None:
     graph = Neo4jGraph(nobody, CircuitBreaker("Neo4j", failures=2, pause_s=60))
     for _ in range(2):
         with pytest.raises(TransientError, match=r"bolt://127\.0\.0\.1:9"):
-            graph.counts([1])
+            graph.counts(*PLACE, [1])
     with pytest.raises(CircuitOpen):
-        graph.counts([1])
+        graph.counts(*PLACE, [1])
     graph.close()
 
 

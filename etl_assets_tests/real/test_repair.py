@@ -36,7 +36,7 @@ def damage(platform: Platform, place: Partition) -> None:
         ).one()
         segment = connection.scalar(select(file.c.key).where(file.c.stage == "chunks"))
     stores = platform.stores
-    stores.graph.remove([number])
+    stores.graph.remove(place.tenant, "reports", [number])
     ghost = MentionEdge(
         place.tenant, "reports", document, 4_000, Entity("malware:ghost", "malware", "Ghost"), 1, 0.5, "", 1, 0, 4
     )

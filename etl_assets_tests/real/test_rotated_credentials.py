@@ -93,14 +93,14 @@ def test_the_password_of_a_neo4j_user(neo4j: Variables, vault: Vault, opened: Op
         try:
             hosted = opened(NEO4J_URI=admin.uri, NEO4J_USERNAME=user, NEO4J_PASSWORD=f"secret:{vault.name}")
             graph = hosted.graph()
-            assert graph.counts([10**9]) == {}
+            assert graph.counts("acme", "reports", [10**9]) == {}
             system(f"ALTER USER $user SET PASSWORD '{SECOND}'")
             vault.put(SECOND)
             graph.close()  # a connection that has been let in stays
-            assert graph.counts([10**9]) == {}
+            assert graph.counts("acme", "reports", [10**9]) == {}
             system(f"ALTER USER $user SET PASSWORD '{FIRST}'")
             graph.close()
-            assert f"check NEO4J_USER and {vault.name}" in refused(lambda: graph.counts([10**9]))
+            assert f"check NEO4J_USER and {vault.name}" in refused(lambda: graph.counts("acme", "reports", [10**9]))
         finally:
             system("DROP USER $user")
 
