@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from etl_assets.documents.parsing.dates import iso_date
 from etl_assets.documents.parsing.document import MAX_FACT_CHARS, MAX_OUTLINE, Extract, Source
 from etl_assets.documents.parsing.pdf_flow import flow
-from etl_assets.documents.parsing.pdf_layout import lay_out, resolve_hyphens
+from etl_assets.documents.parsing.pdf_hyphens import resolve_hyphens
+from etl_assets.documents.parsing.pdf_layout import lay_out
 from etl_assets.documents.parsing.pdf_pages import PageNotes, read_pages
 from etl_assets.documents.parsing.text import one_line
 from etl_assets.errors import DataError

@@ -1,14 +1,13 @@
-"""Paragraphs, headings and broken words of a PDF, from lines and their boxes. PDFium is not needed here.
+"""Paragraphs and headings of a PDF, from lines and their boxes. PDFium is not needed here.
 
-What a line is, and where a table stands, is settled before: see ``pdf_flow``.
+What a line is, and where a table stands, is settled before: see ``pdf_flow``. Broken words: ``pdf_hyphens``.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
 
 from etl_assets.documents.parsing.document import Page, TextBudget
@@ -16,10 +15,6 @@ from etl_assets.documents.parsing.pdf_marks import Box
 from etl_assets.documents.parsing.text import PageBuilder
 from etl_assets.stages.spec import Json
 
-_BROKEN = re.compile("([^\\s\ufffe]+)\ufffe([^\\s\ufffe]*)")
-_CODE = re.compile(r"[=/\\_@#\d]|\.\w")
-"""What addresses, options and file names have: they are broken where they have a hyphen, and are given none."""
-_WORD = re.compile(r"[^\W_]+(?:-[^\W_]+)*")
 MAX_HEADING_CHARS = 200
 _LARGER = 1.15
 """A line this much higher than the body text is a heading: 12 point over 10.5 is not, 14 over 12 is."""
@@ -58,55 +53,6 @@ class Line:
     def texts(self) -> list[str]:
         """Its text, or those of its table's cells."""
         return [cell.text for row in self.table.rows for cell in row] if self.table is not None else [self.text]
-
-
-def resolve_hyphens(pages: Sequence[Sequence[Line]]) -> list[list[Line]]:
-    """PDFium marks a word broken at a line's end by U+FFFE. The hyphen is kept where the document spells it so.
-
-    It is also kept where one part is not a lower-case word (``TTA-supplied``, ``A-130``), already has a hyphen, or is
-    of an address or an option (``max-age=9``).
-    """
-    broken = any("\ufffe" in text for lines in pages for line in lines for text in line.texts())
-    if not broken:
-        return [list(lines) for lines in pages]
-    words = {word for lines in pages for line in lines for text in line.texts() for word in _WORD.findall(text.lower())}
-
-    def mend(match: re.Match[str]) -> str:
-        left, right = match.group(1), match.group(2)
-        if not right:
-            return left + "-"
-        if _CODE.search(left) or _CODE.search(right):
-            return f"{left}-{right}"
-        before, after = _last_word(left), _first_word(right)
-        if f"{before}-{after}".lower() in words or not after.islower() or not before[-1:].islower() or "-" in before:
-            return f"{left}-{right}"
-        return left + right
-
-    def mended(text: str) -> str:
-        while "\ufffe" in text and (changed := _BROKEN.sub(mend, text, count=1)) != text:
-            text = changed
-        return text.replace("\ufffe", "")
-
-    return [[_with_texts(line, mended) for line in lines] for lines in pages]
-
-
-def _with_texts(line: Line, change: Callable[[str], str]) -> Line:
-    if not any("\ufffe" in text for text in line.texts()):
-        return line
-    if line.table is None:
-        return replace(line, text=change(line.text))
-    rows = [[replace(cell, text=change(cell.text)) for cell in row] for row in line.table.rows]
-    return replace(line, table=replace(line.table, rows=rows))
-
-
-def _last_word(text: str) -> str:
-    found = _WORD.findall(text)
-    return found[-1] if found and text.endswith(found[-1]) else text
-
-
-def _first_word(text: str) -> str:
-    found = _WORD.match(text)
-    return found.group() if found else text
 
 
 def lay_out(pages: Sequence[Sequence[Line]], outline: Sequence[Mapping[str, Json]]) -> list[Page]:

@@ -55,15 +55,24 @@ def find_tables(words: Sequence[Word], boxes: Sequence[Box], before: Grid | None
     if grids:
         held = {word.at for grid in grids for word in grid.words()}
         words = [word for word in words if word.at not in held]
+    blocks = _blocks(visual_lines(words), grids, before)
+    if before is not None and blocks and blocks[0].is_seeded:
+        grids.append(_grid(blocks.pop(0), rules, continues=True))
+    running = [block for block in blocks if _is_running_text(block) and not _is_table(block, rules)]
     columns: list[list[list[VisualLine]]] = []
-    for number, block in enumerate(_blocks(visual_lines(words), grids, before)):
-        if before is not None and number == 0 and block.is_seeded:
-            grids.append(_grid(block, rules, continues=True))
+    for block in blocks:
+        if block in running or any(_is_set_alike(block, other) for other in running):
+            columns.append([[_within(line, span) for line in block.lines] for span in block.spans])
         elif _is_table(block, rules):
             grids.append(_grid(block, rules, continues=False))
-        elif _is_running_text(block):
-            columns.append([[_within(line, span) for line in block.lines] for span in block.spans])
     return Found(sorted(grids, key=lambda grid: -grid.top), columns)
+
+
+def _is_set_alike(block: _Block, other: _Block) -> bool:
+    """Whether two blocks have the same columns, so that one is as the other: short paragraphs look like cells."""
+    if len(block.spans) != len(other.spans):
+        return False
+    return all(abs(a[0] - b[0]) < 3 and abs(a[1] - b[1]) < 9 for a, b in zip(block.spans, other.spans, strict=True))
 
 
 class _Block:

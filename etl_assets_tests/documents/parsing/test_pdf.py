@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from etl_assets.documents.parsing.document import ParsedDocument
 from etl_assets.documents.parsing.parser import parse
-from etl_assets.documents.parsing.pdf_layout import Line, lay_out, resolve_hyphens
+from etl_assets.documents.parsing.pdf_hyphens import resolve_hyphens
+from etl_assets.documents.parsing.pdf_layout import Line, lay_out
 from etl_assets.errors import DataError
 from etl_assets_tests.documents.parsing.pdf_files import line, pdf
 
@@ -106,6 +107,11 @@ def test_a_password_is_asked_for(shared_data: Callable[..., Path]) -> None:
         (["man-in-the\ufffemiddle"], "man-in-the-middle"),
         (["ends\ufffe here"], "ends- here"),
         (["\ufffe"], ""),
+        (["a vehi\u2010", "cle stops"], "a vehicle"),
+        (["broken ve\ufffe", "hi\ufffe", "cle"], "broken vehicle"),
+        (["third\u2010", "rated", "the non\u2010lethal third is rated"], "third-rated"),
+        (["in\ufffehouse", "kept in a house"], "in-house"),
+        (["in\ufffestead", "in", "stead", "fast\ufffeer", "faster"], "instead"),
     ],
 )
 def test_words_broken_at_a_lines_end_are_mended(texts: list[str], expected: str) -> None:
