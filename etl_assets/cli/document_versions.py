@@ -18,7 +18,7 @@ from etl_assets.cli.session import as_json, opened, read_settings
 def diff_versions(name: str, a: str, b: str, as_json: bool) -> None:
     """Show how two versions of a document differ, in text, chunks and entities.
 
-    A and B are beginnings of versions, or their numbers: 1 is the oldest that is kept.
+    A and B are the first four or more digits of versions, or their numbers: 1 is the oldest that is kept.
     """
     from etl_assets.cli.choosing import one_document
     from etl_assets.documents.versions import diff
@@ -42,7 +42,7 @@ def diff_versions(name: str, a: str, b: str, as_json: bool) -> None:
 
 @click.command("republish")
 @click.argument("name", metavar="ID|PATH")
-@click.option("--version", metavar="VERSION", help="The beginning of a version, or its number: 1 is the oldest.")
+@click.option("--version", metavar="VERSION", help="Its first four or more digits, or its number: 1 is the oldest.")
 @click.option("--unpin", is_flag=True, help="Publish what the key has again.")
 def republish_version(name: str, version: str | None, unpin: bool) -> int:
     """Let searches see an earlier version of a document, until its key gets other bytes."""

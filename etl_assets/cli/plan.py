@@ -32,6 +32,7 @@ def plan(
     could not be planned.
     """
     from etl_assets.cli.ingest import opened_dry
+    from etl_assets.documents.plan import NoSuchPartition
     from etl_assets.errors import PermanentError, TransientError
 
     failed = 0
@@ -41,6 +42,9 @@ def plan(
         for tenant, collection in _chosen(platform, place):
             try:
                 plans.append(_planned(platform, tenant, collection, overrides, partitions, full, seen))
+            except NoSuchPartition:
+                if place is not None and "/" in place:
+                    raise
             except (ConfigError, PermanentError, TransientError) as e:  # it costs that collection only
                 if place is not None and "/" in place:
                     raise
@@ -51,6 +55,8 @@ def plan(
                 json_line(one.as_json())
             else:
                 show(one)
+    if not plans and not failed and partitions:
+        raise ConfigError(f"no partition is called {', '.join(partitions)}; `etl-assets status` lists the collections")
     if not plans and not failed:
         say("there is no collection yet")
     return 1 if failed or any(one.budget for one in plans) else 0

@@ -21,7 +21,7 @@ from etl_assets.documents.prices import tariff_of
 from etl_assets.documents.promotion import Candidate, Verdict, objections, swap
 from etl_assets.errors import ConfigError
 from etl_assets.ledger import generations as ledger_generations
-from etl_assets.ledger.catalogue import Partition, ensure_collection, partitions
+from etl_assets.ledger.catalogue import Partition, partitions
 from etl_assets.ledger.generation_counts import GenerationCounts, count_generation
 from etl_assets.ledger.generations import BY_COMMAND, Generation
 from etl_assets.ledger.publications import lock_collection
@@ -147,10 +147,11 @@ def begin(platform: Platform, tenant: str, collection: str, overrides: Mapping[s
     It is built by the runs of the collection's partitions from now on.
 
     Raises:
-        ConfigError: the settings cannot be used, or the live generation is made by them already.
+        ConfigError: there is no such collection, the settings cannot be used, or the live generation is made by them
+            already.
     """
     settings = platform.collections.of(tenant, collection)
-    place = ensure_collection(platform.ledger, tenant, collection, shards=settings.shards)[0]
+    place = collection_place(platform, tenant, collection)
     wanted = definition(platform, tenant, collection, with_overrides(tenant, collection, settings, overrides))
     with platform.ledger.writing() as connection:
         follow_settings(platform, connection, place, settings)

@@ -35,6 +35,10 @@ NOT_ENTERED = -1
 """Number of a collection that the ledger does not know yet."""
 
 
+class NoSuchPartition(ConfigError):
+    """None of a collection's partitions is called as it was asked for."""
+
+
 @dataclass(slots=True)
 class CollectionPlan:
     """What the runs of a collection would do. ``partitions`` are those with work; ``stages`` are in order of the run.
@@ -111,7 +115,8 @@ def plan_collection(
     are planned together. A collection that the ledger does not know is planned as it would be entered.
 
     Raises:
-        ConfigError: its settings cannot be used, or no partition matches.
+        NoSuchPartition: none of its partitions matches.
+        ConfigError: its settings cannot be used.
         PermanentError, TransientError: the store, the lake or the originals do not answer, or the listing is not whole.
     """
     settings = platform.collections.of(tenant, collection)
@@ -119,7 +124,7 @@ def plan_collection(
     found = _changes(platform, tenant, collection, settings, plan)
     chosen = [one for one in found if not only or any(fnmatchcase(one.partition.key, pattern) for pattern in only)]
     if only and not chosen:
-        raise ConfigError(f"{tenant}/{collection}: no partition is called {', '.join(only)}")
+        raise NoSuchPartition(f"{tenant}/{collection}: no partition is called {', '.join(only)}")
     costs = Costs(platform.ledger, settings)
     for changes in chosen:
         _PartitionPlan(platform, settings, changes, plan, costs, full, {} if seen is None else seen).add()

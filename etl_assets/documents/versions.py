@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 WAIT_S = 600.0
 """How long a re-publication waits for a run that is at work on the partition."""
 
+LEAST_DIGITS = 4
+"""A version may be called by so many of the first digits of its SHA-256, or more."""
+
 
 @dataclass(slots=True)
 class VersionDiff:
@@ -56,7 +59,7 @@ class _Read:
 
 
 def chosen_version(platform: Platform, document_id: str, text: str) -> dict[str, Any]:
-    """The version of a document that ``text`` names: the beginning of its SHA-256, or its number, 1 for the oldest.
+    """The version of a document that ``text`` names: at least LEAST_DIGITS of its SHA-256, or its number from 1 on.
 
     Raises:
         ConfigError: it names none, or several.
@@ -66,7 +69,8 @@ def chosen_version(platform: Platform, document_id: str, text: str) -> dict[str,
     versions = {row["version"]: row for row in rows}  # the newest row of each, in order of the first
     if text.isdecimal() and 1 <= int(text) <= len(versions):
         return list(versions.values())[int(text) - 1]
-    found = [row for version, row in versions.items() if version.startswith(text.lower())]
+    # A number that is too high is the beginning of one SHA-256 in sixteen: nobody means that by it.
+    found = [row for version, row in versions.items() if len(text) >= LEAST_DIGITS and version.startswith(text.lower())]
     if len(found) != 1:
         raise ConfigError(
             f"version {text}: {'several begin so' if found else 'there is none'}; `etl-assets document history` "

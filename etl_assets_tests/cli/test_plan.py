@@ -42,5 +42,8 @@ def test_a_home_that_was_never_used_can_be_planned(etl: Command, tmp_path: Path)
     (home / "collections.yaml").write_text(SETTINGS)
     plans = etl("plan", "--json", home=home).records
     assert [(one["collection"], one["documents"]) for one in plans] == [("odd", 1), ("reports", 1)]
+    (plan,) = etl("plan", "--partitions", "acme.odd.*", "--json", home=home).records
+    assert plan["collection"] == "odd", "a collection without such a partition is no failure"
     assert not (home / "ledger").exists()
-    assert etl("plan", "acme/none", home=home).code == 2
+    for unknown in (("acme/none",), ("--partitions", "acme.none.*"), ("acme/odd", "--partitions", "acme.reports.*")):
+        assert etl("plan", *unknown, home=home).code == 2

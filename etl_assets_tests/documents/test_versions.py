@@ -40,6 +40,8 @@ def test_a_diff_names_lines_chunks_and_entities(home: SmallHome) -> None:
     assert same.text == [] and (same.chunks_same, same.chunks_moved) == (1, 0)
     with pytest.raises(ConfigError, match="there is none"):
         diff(home.platform, home.document_id("bear.txt"), *PLACE, "99", "2")
+    with pytest.raises(ConfigError, match="there is none"):
+        diff(home.platform, home.document_id("bear.txt"), *PLACE, version(NEW)[:3], "2")
 
 
 def test_an_earlier_version_stays_published_until_the_key_has_other_bytes(home: SmallHome) -> None:
