@@ -54,7 +54,10 @@ lint: $(VENV)/.installed-dev  ## style, types, import rule, definitions
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dg check defs
 
 test: lint  ## everything that must hold: lint, and all tests with coverage
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report term
+	$(BIN)/coverage erase
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -p etl_assets_tests.line_probes
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 test-backends: $(VENV)/.installed-dev  ## conformance suites, and all tests that need servers, which it installs and starts
 	$(BIN)/python -m etl_assets_tests.servers install
