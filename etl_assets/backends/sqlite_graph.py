@@ -17,7 +17,9 @@ from etl_assets.backends.sqlite_graph_keys import (
     keys_of,
     label_keys,
     label_of,
+    strays_of,
     sweep,
+    sweep_strays,
 )
 from etl_assets.backends.sqlite_relations import (
     READ_ROWS,
@@ -179,25 +181,18 @@ class SqliteGraph:
             return [(tenant, collection) for tenant, collection in found]
 
     def orphans(self, tenant: str) -> Sequence[str]:
-        """See ``KnowledgeGraph.orphans``; ascending."""
-        statement = """
-            SELECT entity_id FROM entities n WHERE tenant = ?
-            AND NOT EXISTS (SELECT 1 FROM edges e WHERE e.entity_key = n.entity_key)
-            AND NOT EXISTS (SELECT 1 FROM relations r WHERE r.subject_key = n.entity_key)
-            AND NOT EXISTS (SELECT 1 FROM relations r WHERE r.object_key = n.entity_key) ORDER BY 1
-        """
+        """See ``KnowledgeGraph.orphans``; ascending. Those too that an edge refers to whose document's row is gone."""
         with self._file.reading() as db:
-            return [row[0] for row in db.execute(statement, (tenant,))] if db else []
+            return strays_of(db, tenant) if db else []
 
     def sweep(self, tenant: str) -> int:
-        """See ``KnowledgeGraph.sweep``."""
+        """See ``KnowledgeGraph.sweep``; edges without a document go too."""
         if not self._file.exists():
             return 0
-        keys = "SELECT entity_key FROM entities WHERE tenant = ?"
         count = "SELECT count(*) FROM entities WHERE tenant = ?"
         with self._file.writing() as db:
             before = db.execute(count, (tenant,)).fetchone()[0]
-            sweep(db, {row[0] for row in db.execute(keys, (tenant,))})
+            sweep_strays(db, tenant)
             return int(before - db.execute(count, (tenant,)).fetchone()[0])
 
     def discard(self) -> None:
@@ -205,7 +200,11 @@ class SqliteGraph:
         self._file.remove()
 
     def erase(self) -> None:
-        """See ``ErasableGraph.erase``."""
+        """See ``ErasableGraph.erase``. Edges without a document go too: what they quote may be what is erased."""
+        with self._file.reading() as db:
+            tenants = db.execute("SELECT DISTINCT tenant FROM entities").fetchall() if db else []
+        for (tenant,) in tenants:
+            self.sweep(tenant)
         self._file.erase()
 
     def edges(self, tenant: str, collection: str, *, publications: Sequence[int] | None = None) -> Iterator[StoredEdge]:

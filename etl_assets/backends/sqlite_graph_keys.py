@@ -28,6 +28,18 @@ _DOCUMENT_KEY = """
 SELECT document_key FROM documents WHERE publication = ? AND document_id = ? AND tenant = ? AND collection = ?
 """
 
+# An edge whose document's row is gone is seen by nobody, and yet it keeps its entity, and a sentence.
+_UNREFERRED = """
+WITH strays(entity_key) AS (
+    SELECT entity_key FROM edges WHERE document_key NOT IN (SELECT document_key FROM documents)
+    UNION SELECT subject_key FROM relations WHERE document_key NOT IN (SELECT document_key FROM documents)
+    UNION SELECT object_key FROM relations WHERE document_key NOT IN (SELECT document_key FROM documents))
+SELECT entity_id FROM entities n WHERE tenant = ? AND (entity_key IN (SELECT entity_key FROM strays) OR (
+    NOT EXISTS (SELECT 1 FROM edges e WHERE e.entity_key = n.entity_key)
+    AND NOT EXISTS (SELECT 1 FROM relations r WHERE r.subject_key = n.entity_key)
+    AND NOT EXISTS (SELECT 1 FROM relations r WHERE r.object_key = n.entity_key))) ORDER BY 1
+"""
+
 
 def document_of(edge: MentionEdge | RelationEdge) -> tuple[int, str, str, str]:
     """The identity of the document that an edge is of."""
@@ -95,6 +107,19 @@ def sweep(db: sqlite3.Connection, entity_keys: set[int]) -> None:
         """,
         touched,
     )
+
+
+def strays_of(db: sqlite3.Connection, tenant: str) -> list[str]:
+    """Ids of entities that no document refers to, or that an edge refers to whose document is gone; ascending."""
+    return [row[0] for row in db.execute(_UNREFERRED, (tenant,))]
+
+
+def sweep_strays(db: sqlite3.Connection, tenant: str) -> None:
+    """Delete edges without a document, then names and entities of the tenant that nothing states any more."""
+    for table in ("edges", "relations"):
+        db.execute(f"DELETE FROM {table} WHERE document_key NOT IN (SELECT document_key FROM documents)")
+    db.execute("DELETE FROM labels WHERE entity_key NOT IN (SELECT entity_key FROM entities)")
+    sweep(db, {row[0] for row in db.execute("SELECT entity_key FROM entities WHERE tenant = ?", (tenant,))})
 
 
 def keys_of(db: sqlite3.Connection, tenant: str, entity_ids: Sequence[str]) -> list[int]:

@@ -54,3 +54,22 @@ def test_an_altered_column_is_told_of_its_edge_and_mended_by_a_new_publication(t
     assert [one.entity_id for one in graph.find(EVERYTHING, "malware:Y", limit=9)] == ["malware:y"]
     assert [one.entity_id for one in graph.find(EVERYTHING, "y", limit=9)] == ["malware:y"]
     graph.close()
+
+
+@pytest.mark.parametrize("erased", [False, True])
+def test_edges_whose_document_is_gone_are_told_by_their_entities_and_swept(tmp_path: Path, erased: bool) -> None:
+    graph = SqliteGraph(tmp_path / "graph.db")
+    graph.write(MENTIONS, [RELATION])
+    alter(tmp_path / "graph.db", "DELETE FROM documents WHERE publication = 2")
+    assert held(graph) == stored(MENTIONS[:2])
+    assert [*graph.orphans("acme")] == ["group:bear", "malware:y"], "one of them is kept by nothing else"
+    if erased:
+        graph.erase()
+    else:
+        assert graph.sweep("acme") == 1
+    assert [*graph.orphans("acme")] == [] and held(graph) == stored(MENTIONS[:2])
+    graph.close()
+    assert b"malware:y" not in (tmp_path / "graph.db").read_bytes() or not erased
+    with closing(sqlite3.connect(tmp_path / "graph.db")) as db:
+        assert db.execute("SELECT count(*) FROM edges").fetchone() == (2,)
+        assert db.execute("SELECT count(*) FROM relations").fetchone() == (0,)
