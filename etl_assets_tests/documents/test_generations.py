@@ -78,7 +78,6 @@ def promote(home: SmallHome, **how: Any) -> Any:
     return generation_work.promote(home.platform, *PLACE, Judgement(), **how)
 
 
-@pytest.mark.no_cover
 def test_what_arrives_while_another_index_is_built_reaches_both(home: SmallHome) -> None:
     decide(home, STATIC + MANUAL + FIXED)
     home.run()
@@ -99,7 +98,6 @@ def test_what_arrives_while_another_index_is_built_reaches_both(home: SmallHome)
     assert max(answer(home, "kraken ferry")["new.txt"]) <= 40
 
 
-@pytest.mark.no_cover
 def test_a_rollback_is_complete_although_documents_came_and_went_since(home: SmallHome) -> None:
     decide(home, STATIC + MANUAL + FIXED)
     home.run()
@@ -118,7 +116,6 @@ def test_a_rollback_is_complete_although_documents_came_and_went_since(home: Sma
     assert generation_work.roll_back(home.platform, *PLACE).passed and states(home)[2] == "live"
 
 
-@pytest.mark.no_cover
 def test_an_index_that_lacks_documents_is_refused_and_what_is_held_counts_against_a_threshold(home: SmallHome) -> None:
     decide(home, STATIC + MANUAL + FIXED)
     with PartitionRun(home.platform, home.key, run_id="begun") as run:
@@ -170,7 +167,6 @@ def test_settings_that_go_back_give_up_what_was_being_built_and_leave_nothing(ho
     assert spaces(home) == {1}, "the index space of what was given up is gone, too"
 
 
-@pytest.mark.no_cover
 def test_an_index_is_promoted_by_the_run_that_completes_it_and_the_one_before_goes_in_the_end(home: SmallHome) -> None:
     decide(home, STATIC + "  generations: {keep_previous_days: 1}\n" + FIXED)
     assert home.run()["published_documents"]["promoted"] == 2
@@ -196,7 +192,6 @@ def test_the_previous_settings_are_promoted_again_without_computing_anything(hom
     assert states(home) == {1: "live", 2: "previous"} and home.computed() == before
 
 
-@pytest.mark.no_cover
 def test_a_comparison_that_falls_below_the_threshold_is_refused_and_said_until_something_changes(
     home: SmallHome,
 ) -> None:
@@ -219,7 +214,6 @@ def test_a_comparison_that_falls_below_the_threshold_is_refused_and_said_until_s
     assert home.run()["published_documents"]["promoted"] == 2
 
 
-@pytest.mark.no_cover
 def test_a_run_computes_a_slice_of_what_is_built_and_says_that_more_is_to_come(
     home: SmallHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -297,7 +291,6 @@ def save_searches(home: SmallHome, filters: Mapping[str, Mapping[str, str]]) -> 
         insert_rows(connection, schema.saved_searches, rows)
 
 
-@pytest.mark.no_cover
 def test_other_settings_are_built_by_command_beside_those_of_the_file(home: SmallHome) -> None:
     overrides = {"chunking.mode": "fixed", "chunking.size": "40", "chunking.overlap": "0"}
     save_searches(home, {"mine": {}, "of another": {"collection": "elsewhere"}})
@@ -340,7 +333,6 @@ def test_collecting_the_previous_one_empties_and_removes_its_spaces(home: SmallH
         generation_work.roll_back(home.platform, *PLACE)
 
 
-@pytest.mark.no_cover
 def test_no_search_fails_or_mixes_while_generations_swap() -> None:
     """A short run of the benchmark: searches at a steady rate, and two swaps in each second."""
     from benchmarks.generation_swap import main
@@ -350,7 +342,6 @@ def test_no_search_fails_or_mixes_while_generations_swap() -> None:
     assert len(still.generations) == 1 and len(moved.generations) == 2 and swap_s
 
 
-@pytest.mark.no_cover
 def test_another_extractor_builds_another_index_which_answers_by_its_own_text_and_is_rolled_back(
     tmp_path: Path,
 ) -> None:
