@@ -49,7 +49,7 @@ class CompoundFile:
         """The bytes of a stream; empty when there is none of that path.
 
         Raises:
-            DataError: ``corrupt`` or ``too-large``.
+            DataError: ``truncated``, ``corrupt`` or ``too-large``.
         """
         start, size = self._entries.get(path, (_END, 0))
         return self._read(start, size, is_mini=size < self._cutoff)
@@ -70,6 +70,11 @@ class CompoundFile:
         # The last one is often cut short by its writer.
         return sector.ljust(self._size, b"\x00") if sector else b"\xff" * self._size
 
+    def _content(self, number: int) -> bytes:
+        if (number + 1) * self._size >= len(self._data):
+            raise DataError("the file ends in the middle; upload it again", reason="truncated")
+        return self._sector(number)
+
     def _table(self, sectors: list[int]) -> tuple[int, ...]:
         joined = b"".join(map(self._sector, sectors))
         return struct.unpack(f"<{len(joined) // 4}I", joined)
@@ -88,7 +93,7 @@ class CompoundFile:
         if size > MAX_STREAM_BYTES:
             raise DataError(f"holds a stream of {size:,} bytes", reason="too-large")
         if not is_mini:
-            return b"".join(map(self._sector, self._chain(start)))[:size]
+            return b"".join(map(self._content, self._chain(start)))[:size]
         unit = self._mini_size
         return b"".join(self._ministream[n * unit : (n + 1) * unit] for n in self._chain(start, self._mini_fat))[:size]
 

@@ -67,7 +67,8 @@ _MAGIC = (
     (b"%!PS", "PostScript"), (b"AT&TFORM", "DjVu"), (b"wOF", "a web font"), (b"\x00asm", "WebAssembly"),
     (b"\xca\xfe\xba\xbe", "a compiled class or program"), (b"\x93NUMPY", "a NumPy array"), (b"ARROW1", "an Arrow file"),
 )  # fmt: skip
-_IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\x00", b"MM\x00*", b"BM")
+_IMAGES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*", b"BM")
+"""Whole: tesseract takes a file that begins otherwise for a list of the files that it is to read."""
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OLE_STREAMS: tuple[tuple[str, DocumentType], ...] = (
     ("WordDocument", "doc"), ("Workbook", "xls"), ("Book", "xls"), ("PowerPoint Document", "ppt"),
@@ -161,7 +162,7 @@ def _is_text(head: bytes) -> bool:
 
 
 def _detect_package(source: Source, head: bytes) -> DocumentType:
-    with open_archive(source) as archive:
+    with open_archive(source, may_be_locked=True) as archive:
         names = archive.namelist()
         main = office_main_part(archive) or ""
         declared = _declared_type(archive) if not main else ""

@@ -27,9 +27,11 @@ def parse_doc(source: Source) -> Extract:
     file = CompoundFile(source.read())
     main = file.read("WordDocument")
     try:
-        text = "".join(_pieces(main, file))
+        pieces = list(_pieces(main, file))
     except (struct.error, IndexError) as e:
         raise DataError("its table of text pieces is not sound; repair the file", reason="corrupt") from e
+    text = "".join(piece for piece, _ in pieces)
+    missing = sum(lacking for _, lacking in pieces)
     named = summary(file)
     return Extract(
         pages=list(_pages(text)),
@@ -37,10 +39,12 @@ def parse_doc(source: Source) -> Extract:
         title=named.title,
         file_date=named.date,
         source=named.author,
+        facts={"warnings": [f"{missing:,} characters of its text are not in the file"]} if missing > 0 else {},
     )
 
 
-def _pieces(main: bytes, file: CompoundFile) -> Iterator[str]:
+def _pieces(main: bytes, file: CompoundFile) -> Iterator[tuple[str, int]]:
+    """(text, how many of its characters are beyond the end) of every piece, in the order of the document."""
     magic, version = struct.unpack_from("<HH", main, 0)
     (flags,) = struct.unpack_from("<H", main, 10)
     if magic != 0xA5EC or version < 0xC0:
@@ -57,9 +61,11 @@ def _pieces(main: bytes, file: CompoundFile) -> Iterator[str]:
         length = ends[n + 1] - ends[n]
         if place & 0x40000000:
             at = (place & 0x3FFFFFFF) // 2
-            yield main[at : at + length].decode("cp1252", "replace")
+            units = main[at : at + length]
+            yield units.decode("cp1252", "replace"), length - len(units)
         else:
-            yield main[place : place + 2 * length].decode("utf-16-le", "replace")
+            units = main[place : place + 2 * length]
+            yield units.decode("utf-16-le", "replace"), length - len(units) // 2
 
 
 def _piece_table(clx: bytes) -> bytes:

@@ -17,6 +17,10 @@ MAX_TEXT_CHARS = 64 * 1024 * 1024
 MAX_TABLE_CELLS = 200_000
 """Cells of one document that are kept with their places; the text has them all."""
 
+MAX_MEMBERS = 10_000
+MAX_UNPACKED_BYTES = 1 << 30
+"""Of one document with all that is packed in it, archives within archives included."""
+
 MAX_OUTLINE = 500
 MAX_FACT_CHARS = 500
 
@@ -83,11 +87,35 @@ class ParsedDocument:
     facts: Mapping[str, Json]
 
 
+class Nest:
+    """Counts what is unpacked from a document, at every depth: a nest of small archives ends as a large one does."""
+
+    def __init__(self) -> None:
+        self._bytes_left, self._members_left, self._chars_left = MAX_UNPACKED_BYTES, MAX_MEMBERS, MAX_TEXT_CHARS
+
+    def unpack(self, size_bytes: int) -> None:
+        """Count a member.
+
+        Raises:
+            DataError: ``too-large``, when there are more members or bytes than are unpacked of one document.
+        """
+        self._bytes_left -= size_bytes
+        self._members_left -= 1
+        if min(self._bytes_left, self._members_left, self._chars_left) < 0:
+            problem = f"has over {MAX_MEMBERS:,} members, {MAX_UNPACKED_BYTES:,} bytes or {MAX_TEXT_CHARS:,} characters"
+            raise DataError(f"{problem}, archives within it included; split it", reason="too-large")
+
+    def read(self, chars: int) -> None:
+        """Count the text of a member."""
+        self._chars_left -= chars
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """What a parser reads: a file, or the bytes of an attachment. ``name`` is for people and for dates in it.
 
-    ``charset`` is what the store or the mail declared; ``depth`` counts the mails around this document.
+    ``charset`` is what the store or the mail declared; ``depth`` counts the documents around this one, and ``nest``
+    what was unpacked from the outermost.
     """
 
     name: str
@@ -96,6 +124,16 @@ class Source:
     charset: str | None = None
     media_type: str | None = None
     depth: int = 0
+    nest: Nest = field(default_factory=Nest)
+
+    def member(self, name: str, data: bytes, *, media_type: str | None = None, charset: str | None = None) -> Source:
+        """What is packed in this document, one deeper.
+
+        Raises:
+            DataError: ``too-large``, see ``Nest``.
+        """
+        self.nest.unpack(len(data))
+        return Source(name, data=data, charset=charset, media_type=media_type, depth=self.depth + 1, nest=self.nest)
 
     def read(self) -> bytes:
         """All bytes."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import email
-import email.policy
 import sys
 from collections.abc import Callable, Iterator
 from email.errors import MessageError
 from email.message import EmailMessage
+from email.parser import BytesParser
+from email.policy import EmailPolicy, compat32
 
 from etl_assets.documents.parsing.dates import iso_date
 from etl_assets.documents.parsing.document import Extract, Page, Source, TextBudget
@@ -17,9 +17,21 @@ from etl_assets.documents.parsing.text import PageBuilder, decode, one_line
 from etl_assets.errors import DataError
 
 MAX_PARTS = 1000
+MAX_HEADER_CHARS = 20_000
+"""Longer headers are kept as they are written: the standard library takes a gigabyte for half a megabyte of them."""
 _SHOWN = ("From", "To", "Cc", "Date")
 _BAD_HEADER = (ValueError, TypeError, AttributeError, IndexError, KeyError, MessageError)
 """What the standard library's header parser lets pass on hostile headers (its bug tracker has one of each)."""
+
+
+class _Policy(EmailPolicy):
+    """The usual policy, with a bound on what is taken apart."""
+
+    def header_fetch_parse(self, name: str, value: str) -> str:
+        return value if len(value) > MAX_HEADER_CHARS else super().header_fetch_parse(name, value)
+
+
+_POLICY = _Policy()
 
 
 def parse_mail(source: Source, parse_part: Callable[[Source], Extract]) -> Extract:
@@ -28,13 +40,14 @@ def parse_mail(source: Source, parse_part: Callable[[Source], Extract]) -> Extra
     Every attachment follows with its own pages, read by ``parse_part``. ``attachments`` in the facts says of each its
     name, type and pages, or why it has none; a part that cannot be read costs that part only.
     """
-    message = email.message_from_bytes(source.read(), policy=email.policy.default)
+    message = BytesParser(EmailMessage, policy=_POLICY).parsebytes(source.read())
+    assert isinstance(message, EmailMessage)
     budget = TextBudget()
     pages = [_message_page(message, budget)]
     attached = Members(parse_part, budget, pages)
     for part in _attachments(message):
         name = one_line(_filename(part)) or f"attachment {len(attached.records) + 1}"
-        attached.add(_part_source(part, name, source.depth + 1))
+        attached.add(_part_source(part, name, source))
     return Extract(
         pages=pages,
         method=f"python email {'.'.join(map(str, sys.version_info[:3]))}",
@@ -146,10 +159,10 @@ def _body_charset(message: EmailMessage) -> str:
     return next((_part_text(part)[1] for part in _bodies(message)), "us-ascii")
 
 
-def _part_source(part: EmailMessage, name: str, depth: int) -> Source:
+def _part_source(part: EmailMessage, name: str, mail: Source) -> Source:
     if part.get_content_type() == "message/rfc822":
         payload = part.get_payload() if part.is_multipart() else []
         inner = next((p for p in payload if isinstance(p, EmailMessage)), None)
-        data = inner.as_bytes(policy=email.policy.compat32) if inner is not None else _bytes(part)
-        return Source(name=name, data=data, media_type="message/rfc822", depth=depth)
-    return Source(name=name, data=_bytes(part), charset=_charset(part), media_type=part.get_content_type(), depth=depth)
+        data = inner.as_bytes(policy=compat32) if inner is not None else _bytes(part)
+        return mail.member(name, data, media_type="message/rfc822")
+    return mail.member(name, _bytes(part), media_type=part.get_content_type(), charset=_charset(part))

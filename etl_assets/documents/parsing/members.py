@@ -10,6 +10,9 @@ from etl_assets.documents.parsing.text import one_line
 from etl_assets.errors import DataError
 from etl_assets.stages.spec import Json
 
+_COMMON = ("encrypted", "nesting", "too-large")
+"""Reasons that a document has where all its members have them: what is to be done about it is the same."""
+
 
 class Members:
     """Collects the pages of members. One that cannot be read costs itself only, and is on record with its reason."""
@@ -19,6 +22,7 @@ class Members:
         self.pages = pages
         self.records: list[Json] = []
         self.read_count = 0
+        self._refusals: list[tuple[str, DataError]] = []
 
     def add(self, source: Source, *, is_titled: bool = False) -> None:
         """Read a member. ``is_titled``: its first page begins with its name, a heading above all of its own.
@@ -30,7 +34,7 @@ class Members:
         try:
             extract = self._parse(source)
         except DataError as e:
-            self._keep({**record, "reason": e.reason})
+            self.refuse(source.name, e, media_type=source.media_type)
             return
         self._budget.spend(sum(len(page.text) for page in extract.pages))
         first = len(self.pages) + 1
@@ -39,6 +43,21 @@ class Members:
             self.pages.append(_titled(numbered, source.name, has_line=index == 0) if is_titled else numbered)
         self.read_count += 1
         self._keep({**record, "first_page": first, "pages": len(extract.pages)})
+
+    def refuse(self, name: str, error: DataError, *, media_type: str | None = None) -> None:
+        """Put a member on record that is not read, and why."""
+        self._refusals = [*self._refusals[:MAX_OUTLINE], (name, error)]
+        self._keep({"name": name, "media_type": media_type, "reason": error.reason})
+
+    def none_read(self) -> DataError:
+        """What to say where no member could be read: why the first was not, and its reason where it is that of all."""
+        if not self._refusals:
+            return DataError("has no member that can be read (it is empty)", reason="no-text")
+        name, error = self._refusals[0]
+        more = f", and {len(self._refusals) - 1} more" if len(self._refusals) > 1 else ""
+        is_common = error.reason in _COMMON and all(e.reason == error.reason for _, e in self._refusals)
+        problem = f"has no member that can be read ({one_line(name)}: {error}{more})"
+        return DataError(problem, reason=error.reason if is_common else "no-text")
 
     def _keep(self, record: Json) -> None:
         if len(self.records) < MAX_OUTLINE:

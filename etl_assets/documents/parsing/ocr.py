@@ -105,7 +105,8 @@ def read_pictures(source: Source, tesseract: Engine) -> list[list[list[Word]]]:
     """For every picture in a file (a TIFF may hold many) its lines of words, in points at 300 dots per inch.
 
     Raises:
-        DataError: ``corrupt``, when tesseract cannot read the file.
+        DataError: ``corrupt``, when tesseract cannot read the file, or ``too-large``, when a side of it is over its
+            limit of 32,767 pixels.
     """
     try:
         if source.path is not None:
@@ -113,7 +114,8 @@ def read_pictures(source: Source, tesseract: Engine) -> list[list[list[Word]]]:
         else:
             table = _read(tesseract, ["stdin"], source.read(), dots_per_inch=DOTS_PER_INCH)
     except DataError as e:
-        raise DataError(f"is a picture that cannot be read: {e}", reason="corrupt") from e
+        reason = "too-large" if "too large" in str(e) else "corrupt"
+        raise DataError(f"is a picture that cannot be read: {e}", reason=reason) from e
     pages = _pages(table, 72 / DOTS_PER_INCH)
     return [pages.get(number, []) for number in range(1, max(pages, default=0) + 1)]
 

@@ -7,6 +7,7 @@ text boxes, footnotes and comments. Specification: ECMA-376, parts 1 and 2.
 
 from __future__ import annotations
 
+import lzma
 import posixpath
 import struct
 import zipfile
@@ -29,13 +30,19 @@ MAX_RATIO = 150
 """Office XML packs up to about 30 to 1; a bomb packs 1,000 to 1. Only packages over 64 MB unpacked are judged so."""
 
 BROKEN_ZIP = (
-    zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, struct.error, OSError, ValueError, IndexError,
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, struct.error, OSError, ValueError,
+    IndexError,
 )  # fmt: skip
-"""What zipfile raises, or lets pass, on damaged archives."""
+"""What zipfile raises, or lets pass, on damaged archives; RuntimeError where a part needs a password."""
+
+LOCKED = 1
+"""In the flags of a zip's entry: it is under a password, be it the old kind or AES."""
 
 
-def open_archive(source: Source) -> zipfile.ZipFile:
+def open_archive(source: Source, *, may_be_locked: bool = False) -> zipfile.ZipFile:
     """The zip archive, after its declared sizes were checked; zipfile never reads past a declared size.
+
+    ``may_be_locked``: parts under a password are no reason to refuse the others.
 
     Raises:
         DataError: ``truncated``, ``corrupt``, ``too-large`` or ``encrypted``.
@@ -54,7 +61,7 @@ def open_archive(source: Source) -> zipfile.ZipFile:
     if unpacked > 64 << 20 and unpacked / packed > MAX_RATIO:
         archive.close()
         raise DataError(f"unpacks to {unpacked / packed:.0f} times its size: a zip bomb", reason="too-large")
-    if any(entry.flag_bits & 1 for entry in entries):
+    if not may_be_locked and any(entry.flag_bits & LOCKED for entry in entries):
         archive.close()
         raise DataError("its parts need a password; store it without one", reason="encrypted")
     return archive
@@ -95,13 +102,15 @@ class Package:
         data = self.read(part)
         if data is None:
             return None
-        if b"<!DOCTYPE" in data[:4096]:
-            raise DataError(f"part {part} declares a document type, which office files never do", reason="corrupt")
         try:
-            return etree.fromstring(data, etree.XMLParser(resolve_entities=False, no_network=True, recover=False))
+            root = etree.fromstring(data, etree.XMLParser(resolve_entities=False, no_network=True, recover=False))
         except etree.XMLSyntaxError as e:
             reason = "nesting" if "depth" in str(e).lower() else "corrupt"
             raise DataError(f"part {part} is not sound XML ({e}); repair the file", reason=reason) from e
+        if root.getroottree().docinfo.internalDTD is not None:
+            # In any encoding and after any comment; nothing was expanded, and the file not read further.
+            raise DataError(f"part {part} declares a document type, which office files never do", reason="corrupt")
+        return root
 
     def related(self, part: str) -> Iterator[tuple[str, str, str]]:
         """(relationship id, last word of its type, target part) of ``part``, in file order; external ones left out."""

@@ -102,7 +102,10 @@ def _no_text(extract: Extract) -> DataError:
 
 
 def _attached(source: Source) -> Extract:
-    return _extract(source)[1]
+    kind, extract = _extract(source)
+    if kind not in _CONTAINERS:
+        source.nest.read(sum(len(page.text) for page in extract.pages))
+    return extract
 
 
 def _parser(place: str) -> Callable[..., Extract]:

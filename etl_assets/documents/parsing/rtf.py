@@ -12,7 +12,7 @@ from etl_assets.documents.parsing.text import PageBuilder, one_line
 from etl_assets.errors import DataError
 
 _TOKEN = re.compile(
-    r"\\([a-zA-Z]{1,32})(-?\d{1,10})?[ ]?|\\'([0-9a-fA-F]{2})|\\([^a-zA-Z'])|([{}])|[\r\n\x00]+|([^\\{}\r\n\x00]+)",
+    r"\\([a-zA-Z]{1,32})(-?\d{1,10})?[ ]?|\\'([0-9a-fA-F]{2})|\\([^a-zA-Z'])|([{}])|[\r\n\x00]+|([^\\{}\r\n\x00]+)|\\'",
     re.S,
 )
 _SYMBOLS = {
@@ -60,6 +60,7 @@ def parse_rtf(source: Source) -> Extract:
         title=one_line(named.get("title", "")) or None,
         file_date=iso_date(named.get("revtim")) or iso_date(named.get("creatim")),
         source=one_line(named.get("author", "")) or None,
+        facts={"warnings": list(reader.warnings)} if reader.warnings else {},
     )
 
 
@@ -84,6 +85,7 @@ class _Reader:
         self._builder = PageBuilder(self._budget)
         self.pages: list[Page] = []
         self.properties: dict[str, str] = {}
+        self.warnings: list[str] = []
 
     def run(self) -> None:
         position, end = 0, len(self._source)
@@ -95,7 +97,8 @@ class _Reader:
                 continue
             self._flush_bytes()
             if word == "bin":
-                position += max(0, int(number or 0))
+                size = max(0, int(number or 0))
+                position += size if position + size <= end else 0
             elif word is not None:
                 self._control(word, int(number) if number is not None else None)
             elif brace is not None:
@@ -105,6 +108,8 @@ class _Reader:
             elif text is not None:
                 self._plain(text)
         self._flush_bytes()
+        if self._stack:
+            self.warnings.append("the file ends before its text does: some may be missing at the end")
         if len(self._stack) > 1:
             raise DataError("the RTF ends in the middle; upload it again", reason="truncated")
         self._end_paragraph()

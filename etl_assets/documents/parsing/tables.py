@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 from etl_assets.documents.parsing.text import PageBuilder, one_line
 
+MAX_GAP = 50
+"""As many empty cells between two others are shown as bars; more are shown as one."""
+
 
 class RowText:
     """Adds rows to a page as a table, one at a time. The first row with text is the header when it looks like one.
@@ -26,9 +29,22 @@ class RowText:
         if self._names is None:
             self._names = texts if is_header(texts) else []
             self._builder.start_table(header_rows=int(bool(self._names)))
-            self._builder.add_row(list(enumerate(texts)))
+            self._builder.add_row(_placed(texts))
         else:
-            self._builder.add_row(list(enumerate(texts)), names=self._names)
+            self._builder.add_row(_placed(texts), names=self._names)
+
+
+def _placed(texts: Sequence[str]) -> list[tuple[int, str]]:
+    """(column, text) of a row's cells, without the inner ones of a wide gap: a sheet has room for 16,384 columns."""
+    kept: list[tuple[int, str]] = []
+    gap: list[tuple[int, str]] = []
+    for column, text in enumerate(texts):
+        if not text:
+            gap.append((column, text))
+            continue
+        kept += [*(gap if len(gap) <= MAX_GAP else gap[:1]), (column, text)]
+        gap = []
+    return kept
 
 
 def is_header(cells: Sequence[str]) -> bool:

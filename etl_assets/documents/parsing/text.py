@@ -156,16 +156,18 @@ class PageBuilder:
         names are no part of the cells.
         """
         placed: list[tuple[int, int, int]] = []
-        line = ""
+        pieces: list[str] = []
+        length = 0
         for column, cell in cells:
             text = one_line(cell)
             name = names[column] if column < len(names) else ""
             if names and not text:
                 continue
-            line += (" | " if placed else "") + (f"{name}: " if name else "")
-            placed.append((len(line), len(line) + len(text), column))
-            line += text
-        line = line.rstrip()
+            before = (" | " if placed else "") + (f"{name}: " if name else "")
+            pieces += (before, text)
+            placed.append((length + len(before), length + len(before) + len(text), column))
+            length = placed[-1][1]
+        line = "".join(pieces).rstrip()
         if not any(end > start for start, end, _ in placed):
             return
         self.add(line, group="table")

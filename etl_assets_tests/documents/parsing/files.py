@@ -19,7 +19,7 @@ _CORE = (
 )
 
 
-def package(path: Path, main: str, parts: Mapping[str, str], related: Mapping[str, str] = {}) -> Path:
+def package(path: Path, main: str, parts: Mapping[str, str | bytes], related: Mapping[str, str] = {}) -> Path:
     """A zip of ``parts``, whose ``main`` part is related to others by ``related`` (target -> type)."""
     folder, name = main.rsplit("/", 1)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

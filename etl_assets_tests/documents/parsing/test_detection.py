@@ -77,6 +77,7 @@ def test_office_packages_are_known_by_their_main_part(tmp_path: Path) -> None:
         (compound({"Drawing": b"x"}), "OLE"),
         (b'<?xml version="1.0"?><rss version="2.0"></rss>', "XML"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "XML"),
+        (b"\x89PNG\n/a/list/of/pictures.png\n\x00\x00\x00", "binary"),
         (b"MZ\x90\x00\x03\x00\x00\x00\x04\x00\x00\x00\xff\xff\x00\x00", "program"),
     ],
 )

@@ -239,6 +239,13 @@ def test_hostile_headers_do_not_cost_the_body(parsed: Parsed, headers: str) -> N
     assert "the body" in "".join(page.text for page in parsed(data, "m.eml").pages)
 
 
+def test_endless_headers_are_kept_as_they_are_written(parsed: Parsed) -> None:
+    names = ", ".join(f"a{n}@b.c" for n in range(5_000))
+    words = "=?utf-8?q?a?= " * 5_000
+    text = parsed(f"From: a@b.c\nTo: {names}\nSubject: {words}\nDate: {words}\n\nthe body", "a.eml").pages[0].text
+    assert names in text and words.strip() in text and text.endswith("the body")
+
+
 def test_a_mail_of_endless_parts_is_refused(parsed: Parsed) -> None:
     message = EmailMessage()
     message["From"], message["Subject"], message["Date"] = "a@b.c", "s", "Fri, 05 May 2023 10:00:00 +0200"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import struct
 import tarfile
 import zipfile
@@ -78,6 +80,13 @@ def test_half_an_rtf_is_no_document(parsed: Parsed) -> None:
     with pytest.raises(DataError) as caught:
         parsed(rb"{\rtf1 {\b some words that end")
     assert caught.value.reason == "truncated"
+
+
+def test_an_escape_that_says_nothing_costs_itself_only(parsed: Parsed) -> None:
+    document = parsed(rb"{\rtf1 before \'zz{\pict\bin2000000000 ab} after}")
+    assert document.pages[0].text == "before zz after" and "warnings" not in document.facts
+    cut = parsed(rb"{\rtf1 before {\b words} and more")
+    assert cut.pages[0].text == "before words and more" and "at the end" in str(cut.facts["warnings"])
 
 
 def test_an_opendocument_text_gives_headings_lists_tables_and_notes(parsed: Parsed) -> None:
@@ -236,11 +245,57 @@ def test_a_mailbox_has_its_mails_as_members(parsed: Parsed) -> None:
     assert document.pages[1].text.endswith("words 2") and document.facts["document_type"] == "archive"
 
 
-def test_archives_in_archives_are_opened_to_a_depth(parsed: Parsed) -> None:
+def nested(depth: int, notes: Mapping[int, str], *, width: int = 1) -> bytes:
     data: bytes = b"words at the bottom"
-    for level in range(9):
-        data = zipped({f"level {level}": data, f"note {level}.txt": f"words of level {level}"})
-    document = parsed(data)
+    for level in range(depth):
+        note = {f"note {level}.txt": notes[level]} if level in notes else {}
+        data = zipped({**{f"level {level}-{n}": data for n in range(width)}, **note})
+    return data
+
+
+def locked(packed: bytes) -> bytes:
+    """A zip whose first member says that it is under a password, and so the others where all are to."""
+    data = bytearray(packed)
+    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = data.find(mark)
+        while at >= 0:
+            data[at + offset] |= 1
+            at = data.find(mark, at + 4)
+    return bytes(data)
+
+
+def test_a_nest_of_archives_ends_as_one_archive_does(parsed: Parsed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("etl_assets.documents.parsing.document.MAX_MEMBERS", 30)
+    with pytest.raises(DataError, match="30 members") as caught:
+        parsed(nested(3, {}, width=4))
+    assert caught.value.reason == "too-large"
+
+
+def test_members_that_cannot_be_read_cost_themselves_and_say_why(parsed: Parsed) -> None:
+    inner = locked(zipped({"secret.txt": "words"}))
+    assert [m.get("reason") for m in parsed(zipped({"a.zip": inner, "b.txt": "others"})).facts["members"]] == [
+        "encrypted", None,
+    ]  # fmt: skip
+    buffer = io.BytesIO(tarred({"a.txt": b"some words"}, "w"))
+    with tarfile.open(fileobj=buffer, mode="a") as archive:
+        link = tarfile.TarInfo("passwords")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    document = parsed(buffer.getvalue())
+    assert [page.text for page in document.pages] == ["a.txt\n\nsome words"]
+    assert [(m["name"], m.get("reason")) for m in document.facts["members"]] == [
+        ("a.txt", None), ("passwords", "unsupported-type"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("packed", [bz2.compress(b"some words"), lzma.compress(b"some words")])
+def test_one_compressed_file_is_read(parsed: Parsed, packed: bytes) -> None:
+    ending = "bz2" if packed.startswith(b"BZh") else "xz"
+    assert [page.text for page in parsed(packed, f"notes.txt.{ending}").pages] == ["notes.txt\n\nsome words"]
+
+
+def test_archives_in_archives_are_opened_to_a_depth(parsed: Parsed) -> None:
+    document = parsed(nested(9, {level: f"words of level {level}" for level in range(9)}))
     assert "words of level 4" in "".join(page.text for page in document.pages)
     assert "words at the bottom" not in "".join(page.text for page in document.pages)
 
@@ -251,10 +306,12 @@ def test_archives_in_archives_are_opened_to_a_depth(parsed: Parsed) -> None:
         (lambda: zipped({"zeros.txt": bytes(80 << 20)}), "too-large"),
         (lambda: gzip.compress(bytes(1 << 20)) * 300, "too-large"),
         (lambda: zipped({"a.bin": bytes(range(256))}), "no-text"),
-        (lambda: zipped({f"{n}.txt": b"" for n in range(2001)}), "too-large"),
-        (lambda: gzip.compress(b"some words to cut off" * 500)[:60], "corrupt"),
+        (lambda: nested(9, {}), "nesting"),
+        (lambda: locked(zipped({"a.txt": "words", "b.txt": "others"})), "encrypted"),
+        (lambda: gzip.compress(b"some words to cut off" * 500)[:60], "truncated"),
+        (lambda: tarred({"a.txt": b"words"}, "w")[:600], "truncated"),
     ],
-    ids=["zip bomb", "gzip bomb", "nothing to read", "too many", "cut"],
+    ids=["zip bomb", "gzip bomb", "nothing to read", "too deep", "locked", "cut", "cut tar"],
 )
 def test_an_archive_that_cannot_be_read_says_why(parsed: Parsed, build: Callable[[], bytes], reason: str) -> None:
     with pytest.raises(DataError) as caught:

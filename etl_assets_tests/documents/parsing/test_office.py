@@ -156,6 +156,12 @@ def test_bombs_are_refused_before_they_go_off(tmp_path: Path) -> None:
     assert reason(docx(tmp_path / "zip.docx", body)) == "too-large"
     entities = package(tmp_path / "entities.docx", "word/document.xml", {"word/document.xml": entity_bomb()})
     assert reason(entities) == "corrupt"
+    late = f"<!--{' ' * 5000}-->" + entity_bomb().partition("?>")[2]
+    for number, document in enumerate((late, late.encode("utf-16"))):
+        assert (
+            reason(package(tmp_path / f"{number}.docx", "word/document.xml", {"word/document.xml": document}))
+            == "corrupt"
+        )
     assert reason(docx(tmp_path / "deep.docx", "<w:r>" * 5000 + "</w:r>" * 5000)) == "nesting"
 
 
