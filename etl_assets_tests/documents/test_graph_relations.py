@@ -9,23 +9,31 @@ import polars as pl
 import pytest
 
 from etl_assets.bindings import search_places
+from etl_assets.documents import generation_work
+from etl_assets.documents.deletion_orders import delete_collection, delete_documents, named
 from etl_assets.documents.index_rows import RELATION_KEY
 from etl_assets.documents.mending import drop_unknown_collections
 from etl_assets.documents.partition_run import PartitionRun, all_steps
-from etl_assets.documents.relations.statement import Kind
-from etl_assets.documents.repair import repair
+from etl_assets.documents.relations.statement import Kind as RelationKind
+from etl_assets.documents.repair import rebuild, repair
 from etl_assets.documents.verification import run_checks
 from etl_assets.errors import ConfigError
 from etl_assets.ledger.contents import Contents, together
-from etl_assets.ledger.corrections import Place, correct, take_back
+from etl_assets.ledger.corrections import Kind, Place, correct, take_back
+from etl_assets.ledger.snapshots import snapshot
+from etl_assets.protocols.comparison import Judgement
 from etl_assets.protocols.graph import RELATION_KINDS, MentionEdge, RelationEdge, Scope, StoredEdge
 from etl_assets.protocols.visibility import Visibility
 from etl_assets.search.graph_questions import GraphQuestions
-from etl_assets_tests.small_homes import SmallHome
+from etl_assets.search.sources import scope_of
+from etl_assets_tests.backups import another, back_up, bring_back, differences, opened
+from etl_assets_tests.byte_search import found_in
+from etl_assets_tests.documents.test_generations import FIXED, MANUAL, decide
+from etl_assets_tests.small_homes import STATIC, SmallHome
 
 CHECK = "knowledge_graph_equals_the_ledger"
-EVERYTHING = Scope("acme", {"reports": Visibility(0, 10**9)})
-APT28, EMOTET, TRICKBOT = "group:G0007", "malware:S0367", "malware:S0266"
+EVERYTHING = Scope("acme", {"reports": Visibility(0, 10**15)})
+APT28, EMOTET, TRICKBOT, OTHER = "group:G0007", "malware:S0367", "malware:S0266", "group:G0016"
 SAID = {"says.txt": "APT28 used EMOTET against banks.", "denies.txt": "APT28 did not use EMOTET."}
 
 
@@ -62,7 +70,7 @@ def test_what_the_graph_holds_changes_with_either_of_the_stages_that_feed_it() -
 
 
 def test_every_kind_that_the_stage_may_give_is_one_that_stores_know() -> None:
-    assert set(RELATION_KINDS) == set(Kind.__args__)  # type: ignore[attr-defined]
+    assert set(RELATION_KINDS) == set(RelationKind.__args__)  # type: ignore[attr-defined]
 
 
 def answers_come_from_the_graph(home: SmallHome) -> None:
@@ -177,4 +185,66 @@ def test_what_is_stated_follows_its_document_through_all_that_happens(tmp_path: 
     home.run()
     assert as_rows(stated(home)) == in_lake(home, "says.txt") and verified() == (True, ())
     assert stated(home, TRICKBOT) == [] and [*graph.orphans("acme")] == []
+    home.platform.close()
+
+
+def visible(home: SmallHome) -> list[RelationEdge]:
+    """What a search of this moment is shown of these entities."""
+    scope = scope_of(snapshot(home.platform.ledger, tenant="acme", collection=None), "acme")
+    return home.platform.stores.graph.relations(scope, (APT28, EMOTET, TRICKBOT, OTHER), each=99)
+
+
+def correct_and_run(home: SmallHome, kind: Kind, subject: str, value: dict[str, object]) -> int:
+    with home.platform.ledger.writing() as connection:
+        made = correct(connection, Place("acme"), kind, subject, value, by="ann")
+    home.run()
+    return made.correction_id
+
+
+def test_what_is_stated_comes_through_generations_corrections_restores_and_purges(tmp_path: Path) -> None:
+    home = SmallHome.ran(tmp_path / "home", SAID)
+    whole, place = as_rows(visible(home)), ("acme", "reports")
+    first = {one.publication for one in visible(home)}
+    assert len(whole) == 3 and rebuild(home.platform, home.partition(), "graph", run_id="rebuild") == 2
+    rebuilt = {one.publication for one in stated(home)}
+    assert as_rows(stated(home)) == whole and not first & rebuilt, "those before are collected"
+
+    decide(home, STATIC + MANUAL + FIXED)
+    home.run()
+    assert len(stated(home)) == 2 * len(whole) and {one.publication for one in visible(home)} == rebuilt
+    assert generation_work.promote(home.platform, *place, Judgement()).passed
+    promoted = {one.publication for one in visible(home)}
+    assert as_rows(visible(home)) == whole and not promoted & rebuilt
+    assert generation_work.roll_back(home.platform, *place).passed
+    assert as_rows(visible(home)) == whole and {one.publication for one in visible(home)} == rebuilt
+    decide(home, STATIC + MANUAL)
+    assert generation_work.retire(home.platform, *place)[0] == 2
+    home.run()
+    assert {one.publication for one in stated(home)} == rebuilt and as_rows(stated(home)) == whole
+
+    other = {"entity_id": OTHER, "entity_type": "group", "name": "APT29"}
+    trickbot = {"entity_id": TRICKBOT, "entity_type": "malware", "name": "TrickBot"}
+    split = correct_and_run(home, "split", APT28, {"text": "APT28", "entity": other})
+    link = correct_and_run(home, "link", "EMOTET", {"entity": trickbot})
+    assert {(one.subject.entity_id, one.kind, one.object.entity_id) for one in stated(home)} == {
+        (OTHER, "USES", TRICKBOT), (TRICKBOT, "TARGETS", "sector:financial-services"),
+    } and len(visible(home)) == 3 and stated(home, APT28, EMOTET) == []  # fmt: skip
+    with home.platform.ledger.writing() as connection:
+        for number in (split, link):
+            take_back(connection, number, by="ann")
+    home.run()
+    assert as_rows(stated(home)) == as_rows(visible(home)) == whole
+
+    back_up(home.settings, tmp_path / "kept")
+    settings = another(home.settings, tmp_path / "new")
+    bring_back(settings, tmp_path / "kept")
+    with opened(settings) as new:
+        assert as_rows(stated(new)) == as_rows(visible(new)) == whole and differences(new.platform) == []
+        delete_documents(new.platform, [named(*place, "denies.txt")], purge=True)
+        assert as_rows(stated(new)) == in_lake(new, "says.txt")
+        assert found_in(new.settings.home.root, ("did not use",)) == []
+        delete_collection(new.platform, *place, purge=True)
+        graph = new.platform.stores.graph
+        assert (stated(new), [*graph.collections()], [*graph.orphans("acme")]) == ([], [], [])
+        assert found_in(new.settings.home.root, ("used emotet",)) == []
     home.platform.close()
