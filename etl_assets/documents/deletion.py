@@ -246,10 +246,8 @@ class CollectionDeletion:
             done = removal.Removal(**{name: getattr(done, name) + count for name, count in asdict(one).items()})
             grace_s = self._platform.search_time_limit_s
             time.sleep(housekeeping.seconds_to_wait(part.work, grace_s=grace_s))
-            if self._row.purge:
-                deleted += removal.delete_dead(part.work)
-            else:
-                deleted += housekeeping.delete_dead_segments(part.work, grace_s=grace_s)
+            # Whoever pins them begins again: a pin that a killed backup left would hold the document for minutes.
+            deleted += removal.delete_dead(part.work)
             strays += housekeeping.delete_strays(part.work, list(stages))
         return {**asdict(done), "files_deleted": deleted + strays}
 

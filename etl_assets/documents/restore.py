@@ -226,12 +226,25 @@ def _bring_files(places: Places, target: Target, files: list[SavedFile], report:
     for name in ("lake", "originals"):
         store = places.store(name)
         mine = [one for one in files if one.store == name]
+        _delete_twins(places, store, mine, {key for of_store, key in present if of_store == name})
         for some in batches([one for one in mine if not _is_there(store, one, (name, one.key) in present)], _AT_ONCE):
             with ExitStack() as opened:
                 items = [(one.key, opened.enter_context(target.opened(one.piece))) for one in some]
                 store.put_all(items)
             report.files += len(some)
             report.file_bytes += sum(one.piece.size_bytes for one in some)
+
+
+def _delete_twins(places: Places, store: Blobs, files: list[SavedFile], present: set[str]) -> None:
+    """Delete what has a file's name with another ending: it would be read in the file's place.
+
+    A home that was encrypted since the backup has such files, and their data keys are not those of the backup's ledger.
+    """
+    for one in files:
+        plain = plain_key(one.key, places.endings)
+        for twin in {plain + ending for ending in places.endings} - {one.key}:
+            if twin in present:
+                store.delete(twin)
 
 
 def _is_there(store: Blobs, one: SavedFile, listed: bool) -> bool:

@@ -122,12 +122,17 @@ def test_the_last_good_version_of_a_document_in_quarantine_answers_after_a_resto
 def test_a_home_with_documents_is_only_replaced_on_purpose(home: SmallHome, tmp_path: Path) -> None:
     before = shown(home.platform)
     back_up(home.settings, tmp_path / "kept")
+    saved = [path for part in ("lake", "originals") for path in (home.settings.home.root / part).rglob("*")]
+    twins = [path.with_name(f"{path.name}.enc") for path in saved if path.is_file()]
     home.write("later.txt", "This came after the backup.")
     home.run("second")
     with pytest.raises(ConfigError, match="--replace"):
         bring_back(home.settings, tmp_path / "kept")
     home.platform.close()
+    for twin in twins:  # as if the home had been encrypted since, under keys that the backup does not have
+        twin.write_bytes(b"another key's")
     bring_back(home.settings, tmp_path / "kept", replace_it=True)
+    assert twins and not any(twin.exists() for twin in twins)
     with opened(home.settings) as same:
         assert shown(same.platform) == before and differences(same.platform) == []
         same.run("after")  # what arrived since is still under its key

@@ -26,7 +26,7 @@ from etl_assets.documents.deletion_orders import (
 from etl_assets.documents.original_keys import tombstone_key
 from etl_assets.documents.partition_run import PartitionRun, all_steps
 from etl_assets.errors import DataError, PermanentError, TransientError
-from etl_assets.ledger import deletions, schema, tombstones
+from etl_assets.ledger import deletions, pins, schema, tombstones
 from etl_assets.search.query import search
 from etl_assets_tests.byte_search import found_in
 from etl_assets_tests.small_homes import TEXTS, SmallHome
@@ -67,6 +67,7 @@ def purge(home: SmallHome, *paths: str) -> str:
 
 
 def test_a_deleted_document_keeps_its_original_only(home: SmallHome) -> None:
+    pins.take(home.platform.ledger, ttl_s=600.0)  # as a killed backup leaves it
     (done,) = delete_documents(home.platform, [named("acme", "reports", PATH)], purge=False)
     left = {hit.split("/")[0] for hit in found_in(home.settings.home.root, ["qwumblefrotz"])}
     with home.platform.ledger.reading() as connection:
