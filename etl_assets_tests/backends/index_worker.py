@@ -32,10 +32,10 @@ def keywords(folder: Path) -> LanceKeywords:
     return LanceKeywords(S3Tables(S3Bucket(S3Settings(**json.loads(told.read_text())))))
 
 
-def write_rows(folder: Path, worker: int) -> None:
-    """Write BATCHES publications, two at a time; rewrite some, remove every third, and tidy in between."""
+def write_rows(folder: Path, worker: int, batches: int = BATCHES) -> None:
+    """Write ``batches`` publications, two at a time; rewrite some, remove every third, and tidy in between."""
     index = keywords(folder)
-    for number in range(worker * 1_000, worker * 1_000 + BATCHES):
+    for number in range(worker * 1_000, worker * 1_000 + batches):
         index.write(SPACE, keyword_table(batch(number)))
         if number % 4 == 1:
             index.write(SPACE, keyword_table(batch(number)))

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from etl_assets.errors import PermanentError, TransientError
 from etl_assets.protocols.indexes import Filters, IndexSpace, vector_rows
 from etl_assets.protocols.visibility import Visibility
 from etl_assets_tests.backends.disks import folder_for_everybody, small_volume, without_rights
-from etl_assets_tests.backends.index_worker import BATCHES, ROWS, batch
+from etl_assets_tests.backends.index_worker import ROWS, batch
 from etl_assets_tests.backends.processes import ROOT, finished, killed_after, started
 from etl_assets_tests.conformance.index_rows import ALL, NO_FILTERS, SPACE, Row, keyword_table, vector_table
 
@@ -68,13 +69,17 @@ assert "lancedb" not in sys.modules
 
 
 def test_processes_that_make_write_tidy_and_read_one_table_lose_nothing(tmp_path: Path) -> None:
-    folder = tmp_path / "keywords"
+    check_processes(tmp_path / "keywords", workers=(1, 2), batches=4)
+
+
+def check_processes(folder: Path, *, workers: Sequence[int], batches: int) -> None:
+    """Each worker writes, rewrites, removes and tidies in a process of its own, beside one that reads."""
     reader = started("read_rows", folder)
     assert reader.stdout is not None and reader.stdout.readline() == "reading\n"
-    finished([started("write_rows", folder, worker) for worker in (1, 2, 3)])
+    finished([started("write_rows", folder, worker, batches) for worker in workers])
     (folder / "stop").touch()
     finished([reader])
-    numbers = [n for worker in (1, 2, 3) for n in range(worker * 1_000, worker * 1_000 + BATCHES)]
+    numbers = [n for worker in workers for n in range(worker * 1_000, worker * 1_000 + batches)]
     assert LanceKeywords(folder).counts(SPACE, numbers) == {n: ROWS for n in numbers if n % 3}
     hits = LanceKeywords(folder).query(SPACE, "zebra", k=10_000, visible=ALL, filters=NO_FILTERS)
     assert len(hits) == ROWS * sum(1 for n in numbers if n % 3)

@@ -24,7 +24,7 @@ from etl_assets.ledger.requests import BACKOFF_S
 from etl_assets.protocols.arrival_events import EventMessage
 from etl_assets_tests.small_homes import SmallHome
 
-ORDERS = range(24)
+ORDERS = range(8)
 """Seeds of random orders; ``real/test_more_histories.py`` plays 200."""
 
 

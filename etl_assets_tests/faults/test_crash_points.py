@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 from sqlalchemy import select
@@ -17,6 +18,8 @@ WRITES = [(f"{when} {store}.write", 0) for store in STORES for when in ("before"
 COMMIT = [("after graph.counts", n) for n in range(1, 11)]
 """The transactions that follow the last store: its counts, the commit, and what is entered after it."""
 COLLECTS = [(f"{when} {store}.remove", 0) for store in STORES for when in ("before", "after")]
+POINTS = [*WRITES, *COMMIT, *COLLECTS]
+"""Every fourth is a kill here, and every one in ``real/test_more_kills.py``."""
 
 
 def assert_what_is_shown_is_whole(home: Home) -> None:
@@ -37,12 +40,17 @@ def assert_what_is_shown_is_whole(home: Home) -> None:
 
 
 def test_a_kill_at_any_step_of_a_publication_is_finished_by_the_next_run(tmp_path: Path) -> None:
+    check_kills_at(POINTS[::4], tmp_path)
+
+
+def check_kills_at(points: Sequence[tuple[str, int]], tmp_path: Path) -> None:
+    """A run killed at each point in turn, and the next one, over one home: then all is as if none had been killed."""
     home = durable_home(tmp_path / "home")
     for i in range(4):
         home.put(f"{i}.txt", f"line {i} ALPHA\nmore of {i}\n")
     ShapedChain(home, run_id="first").run()
     undisturbed = durable_home(tmp_path / "undisturbed")
-    for n, point in enumerate([*WRITES, *COMMIT, *COLLECTS]):
+    for n, point in enumerate(points):
         home.put("0.txt", f"version {n} BETA\n")
         home.put("extra.txt", f"extra {n} GAMMA\n") if n % 2 else home.put("1.txt", f"other {n} ALPHA\n")
         if n % 4 == 2:

@@ -168,7 +168,7 @@ def check_histories(folder: Path, *, examples: int, steps: int) -> None:
 
 
 def test_every_search_answers_from_one_generation_whatever_happens(tmp_path: Path) -> None:
-    check_histories(tmp_path / "histories", examples=4, steps=14)
+    check_histories(tmp_path / "histories", examples=2, steps=14)
 
 
 def built(home: Home) -> Generation:

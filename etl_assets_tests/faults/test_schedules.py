@@ -10,8 +10,8 @@ import pytest
 from etl_assets_tests.faults.schedule import play
 from etl_assets_tests.faults.steps import DAMAGE, EMBEDDED_ONLY, EVERYWHERE, RUNS, drawn
 
-SEEDS = (6, 13, 17)
-"""A lean choice; a seed that failed once stays here, with the number of its steps."""
+SEEDS = (13,)
+"""More are in ``real/test_fault_schedules.py``; a seed that failed once stays there, with the number of its steps."""
 
 
 def test_a_seed_gives_one_schedule_and_hosted_homes_get_only_what_they_can_do() -> None:
