@@ -159,7 +159,7 @@ MENTIONS = Stage(
     input_columns=(pages_columns, chunks_columns, knowledge_columns),
 )  # fmt: skip
 CLASSIFICATIONS = Stage(
-    "classifications", ("pages", "knowledge"), "3", classifications_columns,
+    "classifications", ("pages", "knowledge"), "4", classifications_columns,
     ("kind", "label", "rank", "score", "accepted", "evidence", "classifier"), batch_documents=256,
     input_columns=(pages_columns, knowledge_columns),
 )  # fmt: skip

@@ -14,7 +14,7 @@ from etl_assets.documents.classification.label_sets import VOCABULARY_SHA256, se
 from etl_assets.documents.classification.labelling import Scored, labels_of
 from etl_assets.documents.classification.scoring import SCORES_SHA256
 from etl_assets.documents.classification.serving import OWN, Answered, Served
-from etl_assets.documents.classification.techniques import ranked
+from etl_assets.documents.classification.techniques import is_sentence, ranked
 from etl_assets.documents.link_targets import without_targets
 from etl_assets.documents.sentences import units
 from etl_assets.protocols.classifier import LabelSet
@@ -167,8 +167,9 @@ def _technique_rows(pages: Iterable[Page], threshold: float) -> Iterator[tuple[o
         read = without_targets(page.text)
         spans = [one for one in units(page.text, page.headings) if len(read[one.start : one.end].strip()) >= SHORTEST]
         sentences = [read[one.start : one.end] for one in spans]
-        for span, found in zip(spans, ranked(sentences), strict=True):
-            if found.scores[0][1] < threshold:
+        for span, sentence, found in zip(spans, sentences, ranked(sentences), strict=True):
+            # A page of one phrase is a question about that phrase; beside other lines it is a heading or a banner.
+            if found.scores[0][1] < threshold or not (len(spans) == 1 or is_sentence(sentence)):
                 continue
             behind = [_evidence(Span(page.page, span.start, span.end), {page.page: page.text}, 1.0)]
             for rank, (technique, score) in enumerate(found.scores, 1):

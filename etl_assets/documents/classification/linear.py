@@ -30,6 +30,15 @@ class Block:
     idf: "NDArray[np.float32]"
     share: float
 
+    def places(self, hashes: "NDArray[np.uint32]") -> "tuple[NDArray[np.intp], NDArray[np.bool_]]":
+        """For each hash its place in ``vocabulary``, which holds only where the second array is true."""
+        import numpy as np
+
+        places = np.searchsorted(self.vocabulary, hashes)
+        known = places < len(self.vocabulary)
+        known[known] = self.vocabulary[places[known]] == hashes[known]
+        return places, known
+
     def weighed(self, texts: Sequence[str]) -> "tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]":
         """(text, feature, value): (1 + ln count) * idf, each text of length ``share``; unknown features are left out.
 
@@ -38,9 +47,7 @@ class Block:
         import numpy as np
 
         found = self.count(texts)
-        places = np.searchsorted(self.vocabulary, found.hashes)
-        known = places < len(self.vocabulary)
-        known[known] = self.vocabulary[places[known]] == found.hashes[known]
+        places, known = self.places(found.hashes)
         rows, columns = found.rows[known], places[known]
         values = (1 + np.log(found.counts[known])) * self.idf[columns]
         lengths = np.sqrt(np.bincount(rows, values * values, minlength=len(texts)))

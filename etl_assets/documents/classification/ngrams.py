@@ -50,6 +50,12 @@ def words(texts: Sequence[str]) -> Counted:
     return _counted(np.array(rows, dtype=np.int64), np.array(found, dtype=np.uint32))
 
 
+def different_words(text: str) -> list[int]:
+    """Hashes of the words of a text that have a letter, each once, as ``words`` has them."""
+    found = {word for word in _WORD.findall(_plain(text)) if any(map(str.isalpha, word))}
+    return [zlib.crc32(word.encode("utf-8", "surrogatepass")) for word in sorted(found)]
+
+
 def pieces(texts: Sequence[str]) -> Counted:
     """Pieces of 3 to 5 code points of each text's words, blanks at their ends included."""
     import numpy as np

@@ -4,6 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl_assets.documents.classification import linear
+from etl_assets.documents.classification.evidence import Page
+from etl_assets.documents.classification.find import Classifying, classified
 from etl_assets.documents.classification.linear import BATCH
 from etl_assets.documents.classification.ngrams import pieces, words
 from etl_assets.documents.classification.techniques import TECHNIQUES_SHA256, ranked, techniques_model
@@ -35,6 +37,22 @@ def test_sentences_that_state_none_are_said_to_state_none() -> None:
         "   ",
     ]
     assert [one.stated >= 0.5 for one in ranked(plain)] == [False] * len(plain)
+
+
+STATED = "It injects shellcode into explorer.exe using CreateRemoteThread."
+
+
+@pytest.mark.parametrize(
+    "line", ["Archived Content", "Download the ebook", "Obiettivo del controllo: injection di codice", "CVE-2017-0199"]
+)
+def test_headings_banners_and_other_languages_state_no_technique_in_a_page(line: str) -> None:
+    found = list(classified([Page(1, f"{line}\n\n{STATED}")], Classifying()))
+    assert {row[5][0]["text"] for row in found} == {STATED}  # type: ignore[index]
+
+
+def test_a_page_of_one_phrase_is_asked_about_that_phrase() -> None:
+    (first, *_) = classified([Page(1, "Process injection")], Classifying())
+    assert first[1] == "T1055"
 
 
 def test_three_techniques_best_first_with_scores_in_bounds() -> None:
