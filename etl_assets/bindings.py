@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from etl_assets.ledger.snapshots import CollectionView
     from etl_assets.protocols.classifier import HostedClassifier
     from etl_assets.protocols.comparison import Compare, Judgement, Quality
-    from etl_assets.protocols.erasure import Certificates
+    from etl_assets.protocols.erasure import Certificates, Traces
     from etl_assets.protocols.graph import KnowledgeGraph
     from etl_assets.protocols.indexes import VectorIndex
     from etl_assets.protocols.keys import MasterKey
@@ -84,21 +84,37 @@ def _assembled(settings: Settings, hosted: Connections, ledger: Ledger) -> Platf
         places=_places(settings),
     )
     refuse_moved_files(platform)
-    return replace(_deleting(platform, settings), compare=_comparison(platform))
+    return replace(_deleting(platform, settings, hosted), compare=_comparison(platform))
 
 
-def _deleting(platform: Platform, settings: Settings) -> Platform:
+def _deleting(platform: Platform, settings: Settings, hosted: Connections) -> Platform:
     """The platform with what deletions need beside the stores."""
+    home = settings.home
+    return replace(
+        platform, traces=_traces(settings, hosted), certificates=lru_cache(partial(_certificates, home.certificates)),
+        destroy_key=partial(_destroyed, platform.originals, "original:"),
+        destroy_lake_key=partial(_destroyed, platform.lake.blobs, "lake:"),
+    )  # fmt: skip
+
+
+def _traces(settings: Settings, hosted: Connections) -> list[Traces]:
+    """Every place beside the stores where programs tell of documents."""
     from etl_assets.backends.home_traces import HomeTraces
 
     home = settings.home
     scratch = [home.tmp, home.tmp / "plain", *(folder / ".scratch" for folder in (home.originals, home.lake))]
-    traces = HomeTraces([home.dagster, home.logs], [home.cache / "results", home.cache / "signatures"], scratch)
-    return replace(
-        platform, traces=traces, certificates=lru_cache(partial(_certificates, home.certificates)),
-        destroy_key=partial(_destroyed, platform.originals, "original:"),
-        destroy_lake_key=partial(_destroyed, platform.lake.blobs, "lake:"),
-    )  # fmt: skip
+    traces: list[Traces] = [
+        HomeTraces([home.dagster, home.logs], [home.cache / "results", home.cache / "signatures"], scratch)
+    ]
+    if settings.postgres is not None and settings.postgres.dagster_url is not None:
+        from etl_assets.backends.postgres_traces import PostgresTraces
+
+        traces.append(PostgresTraces(partial(hosted.text, settings.postgres.dagster_url)))
+    if settings.s3 is not None and settings.s3.compute_logs:
+        from etl_assets.backends.s3_log_traces import S3LogTraces
+
+        traces.append(S3LogTraces(hosted.bucket("logs")))
+    return traces
 
 
 def _certificates(folder: Path) -> Certificates:

@@ -125,14 +125,17 @@ class CollectionDeletion:
                 self._parts.append(_Part(Work(place.ledger, place.lake, lease, one, {}, lease.holder), mine))
 
     def _blank_traces(self) -> Mapping[str, int]:
-        traces = self._platform.traces
-        if traces is None or not self._row.purge:
+        if not self._row.purge:
             return {}
         names = {self._doomed[one].path for one in self._ids} | {*self._remains.paths.values(), *self._remains.titles}
         texts = list(self._remains.messages)
         for part in self._parts:
             texts += removal.texts_of(part.work, PAGES.name, "text", part.documents)
-        return traces.erase({name for name in names if len(name) >= _LEAST_NAME}, texts)
+        told = {name for name in names if len(name) >= _LEAST_NAME}
+        found: Counter[str] = Counter()
+        for one in self._platform.traces:
+            found.update(one.erase(told, texts))
+        return found
 
     def _withdraw(self) -> Mapping[str, list[int]]:
         """End the documents for every reader. Their tombstones are durable before."""

@@ -24,8 +24,8 @@ FORMAT = "etl-assets deletion certificate 1"
 LIMITS = (
     "copies that were taken out of this installation: exports, downloads, replicas and snapshots of its servers",
     "backups that are not named here as forgotten",
-    "run and event storage of Dagster on PostgreSQL",
-    "old versions that a bucket with versioning keeps of the arrivals",
+    "the write-ahead log of PostgreSQL",
+    "old versions that a bucket with versioning keeps of the arrivals and of what steps printed",
     "a result cache in Redis, whose entries name no document and end by themselves within a day",
     "disk blocks that a file system or a drive keeps of deleted files",
 )

@@ -1,6 +1,6 @@
 """What the documents domain works with: the ledger and the opened backends, by role. Opening them is elsewhere."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from etl_assets.documents.collections import Collections
@@ -46,7 +46,7 @@ class Platform:
     close_backends: Callable[[], None] = lambda: None
     destroy_key: Callable[[str], bool] = lambda document: False
     destroy_lake_key: Callable[[str], bool] = lambda collection: False
-    traces: Traces | None = None
+    traces: Sequence[Traces] = ()
     backups: Backups | None = None
     certificates: Callable[[], Certificates] | None = None
     places: Mapping[str, str] = field(default_factory=dict)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etl_assets.backends.home_traces import Blanking, HomeTraces
+from etl_assets.backends.blanking import Blanking
+from etl_assets.backends.home_traces import HomeTraces
 from etl_assets.errors import TransientError
 
 TEXT = (
