@@ -18,7 +18,7 @@ lock = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 WORKERS ?= 2
 
-.PHONY: help install demo ui test test-backends lint format docs lock clean
+.PHONY: help install demo ui test test-backends lint lint-types lint-style lint-imports lint-definitions format docs lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -46,11 +46,21 @@ demo: $(VENV)/.installed  ## bundled documents through every stage, to cited ans
 ui: $(VENV)/.installed  ## the Dagster UI, with the arrival sensor on
 	@$(BIN)/etl-assets ui
 
+# Types take as long as all the rest, and one process.
 lint: $(VENV)/.installed-dev  ## style, types, import rule, definitions
+	@$(MAKE) --no-print-directory --jobs=$(WORKERS) --output-sync=target lint-types lint-style lint-imports lint-definitions
+
+lint-types:
+	$(BIN)/mypy --strict etl_assets
+
+lint-style:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict etl_assets
+
+lint-imports:
 	$(BIN)/lint-imports
+
+lint-definitions:
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dg check defs
 
 test: lint  ## everything that must hold: lint, and all tests with coverage
