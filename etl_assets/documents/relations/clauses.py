@@ -59,6 +59,7 @@ _GLUE = re.compile(
     r"|\bsuch as\b|\bin addition to\b|\bplus\b|\()\s*(?:[a-z][a-z/-]*\s+){0,4}$",
     re.IGNORECASE,
 )
+_OWNER = re.compile(r"['\u2019]s\s")
 _LAST_WORD = re.compile(r"\w+\Z")
 _NEXT_WORD = re.compile(r"\s+(?:\w+ly\s+)?(\w+)")
 _INSIDE = re.compile(
@@ -153,6 +154,8 @@ def things_after(text: str, position: int, letters: str, *, into: bool, reach: i
     for mark in MARK.finditer(text, position, stop):
         gap = text[at : mark.start()]
         at = mark.end()
+        if mark.group(1) in "GCMU" and _OWNER.match(text, at):
+            continue  # what is meant is theirs
         if not taken:
             way = text[position : mark.start()]
             if len(MARK.sub("", way)) > reach or leads_away(way):

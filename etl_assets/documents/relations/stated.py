@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from etl_assets.documents.relations.attachment import (
     belongs_to_another,
     is_adjective,
+    is_agent,
     is_noun,
     reaches_onto,
 )
@@ -143,7 +144,8 @@ def _passive(masked: Masked, start: int, end: int, trigger: Trigger, verb: re.Ma
     begin = max(0, verb.start() - 120)
     main = _INSERTED.sub(lambda inserted: " " * len(inserted.group()), text[begin : verb.start()])
     places = [one.start() + begin for one in MARK.finditer(main) if one.group(1) in trigger.objects]
-    before = [one for one in MARK.finditer(text, begin, verb.start()) if one.start() in places]
+    marks = [one for one in MARK.finditer(text, begin, verb.start()) if one.start() in places]
+    before = [one for one in marks if not is_agent(text, one)]
     if actor is None or actor.group(1) not in trigger.subjects or not before:
         return
     gap = MARK.sub("", main[before[-1].end() - begin :]).strip()

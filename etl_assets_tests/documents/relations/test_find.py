@@ -98,6 +98,9 @@ def test_a_sentence_states_what_it_says(text: str, expected: set[tuple[str, str,
         "Emotet uses infrastructure with little in common with Ryuk.",
         "Criminals posing as the well-known APT28 threatened Acme.",
         "A script downloaded by Emotet that drops Ryuk.",
+        "Figures published by Acme of those most infected by Emotet.",
+        "Files created by Mimikatz, or a text created by Emotet.",
+        "Ryuk shares code with APT28\u2019s loader.",
     ],
 )
 def test_names_side_by_side_are_not_related(text: str) -> None:
