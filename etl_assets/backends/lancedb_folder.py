@@ -1,7 +1,7 @@
 """The tables of one kind of LanceDB index, one per index space: names, opening, lost races, and failures as our errors.
 
-They stand in a ``TablePlace``: a local folder (here), or a bucket (``lancedb_s3``). LanceDB costs a second of CPU to
-import, so it is imported by the first call that meets a table, never by a call on a space that does not exist.
+They stand in a ``TablePlace``: a local folder (here), or a bucket (``lancedb_s3``). LanceDB costs half a second of CPU
+to import, so it is imported by the first call that meets a table, never by a call on a space that does not exist.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from etl_assets.backends.lancedb_import import CLIENT, leave_unopened
 from etl_assets.errors import EtlAssetsError, PermanentError, TransientError
 from etl_assets.protocols.damage import DamagedError
 from etl_assets.protocols.indexes import IndexSpace
@@ -221,6 +222,7 @@ def connect(root: Path | str, consistency: timedelta | None, options: Mapping[st
     """LanceDB over ``root``; an open table follows other writers after ``consistency`` (``None``: never)."""
     # Otherwise asking for index statistics reads every centroid, and warns about that on stderr.
     os.environ.setdefault("LANCE_INCLUDE_VECTOR_CENTROIDS", "false")
+    leave_unopened(CLIENT)
     import lancedb
 
     given = None if options is None else dict(options)

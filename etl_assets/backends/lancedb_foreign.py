@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from etl_assets.backends.lancedb_import import CLIENT, leave_unopened
 from etl_assets.errors import ConfigError, PermanentError
 from etl_assets.protocols.foreign_index import ForeignRow
 
@@ -47,6 +48,7 @@ class ForeignLanceTable:
             raise PermanentError(f"{self.name}: cannot be read after row {number} ({e})") from e
 
     def _opened(self) -> "Table":
+        leave_unopened(CLIENT)
         import lancedb
 
         folder, table = self._place()
