@@ -22,8 +22,8 @@ LEAST: Mapping[tuple[str, str], float] = {
     ("cue", "tool"): 0.5, ("cue", "vulnerability"): 0.5,
 }  # fmt: skip
 """From which probability a chain's finding of a kind counts; chosen on train texts that were left out of training."""
-SEEN_ALONE = 0.95
-WITNESS: Mapping[str, float] = {"reports": 0.3, "posts": 0.7, "cue": 0.5}
+SEEN_ALONE = 0.99
+WITNESS: Mapping[str, float] = {"reports": 0.3, "posts": 0.9, "cue": 0.5}
 """What another chain must give malware that only ``both`` is sure of, and not this sure: chosen in the same way."""
 FAINTEST = 0.15
 """The labeller is asked for everything that has at least this probability."""

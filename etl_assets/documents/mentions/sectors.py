@@ -40,6 +40,8 @@ _WORDS = {
 }
 LEAST = 0.5
 """Probability from which a span of the labeller counts; chosen on train texts that were left out of training."""
+WHOLE = 0.9
+"""Probability from which a span of the labeller that holds a phrase is taken in place of it; chosen likewise."""
 _ALONE = {
     "financial-services": r"financial institutions?|banks|credit unions|financial services",
     "healthcare": r"hospitals|health ?care",
@@ -72,12 +74,15 @@ _WHOLE = re.compile(
     rf"\b(?:{'|'.join(f'(?P<s{n}>{forms})' for n, forms in enumerate(_ALONE.values()))})\b", re.IGNORECASE
 )
 _NAMES_ALONE = tuple(_ALONE)
+_IN_A_NAME = re.compile(r"@|\.[\w*]")
+"""What a host name or an address begins with is part of it."""
 
 
 def sectors(text: str) -> Iterator[Found]:
     """Mentions of sectors, ``sector:financial-services``; they may overlap, the longest is meant."""
     for match in _WHOLE.finditer(text):
-        yield _found(*match.span(), _NAMES_ALONE[int(str(match.lastgroup)[1:])], 0.8)
+        if not _IN_A_NAME.match(text, match.end()):
+            yield _found(*match.span(), _NAMES_ALONE[int(str(match.lastgroup)[1:])], 0.8)
     for phrase in _LIST.finditer(text):
         inside = list(_ONE.finditer(text, phrase.start(), phrase.end()))
         for match in inside:
@@ -89,11 +94,15 @@ def sectors(text: str) -> Iterator[Found]:
 def sectors_read(text: str, read: Iterable[Finding]) -> Iterator[Found]:
     """Spans that the labeller takes for a sector and of which a word says which: ``European banking``.
 
-    ``read`` are the labeller's readings of the page. Where phrases of ``sectors`` stand, those hold.
+    ``read`` are the labeller's readings of the page. Where phrases of ``sectors`` stand, those hold, unless the
+    labeller is sure of a longer one.
     """
     by_phrase = Overlaps(longest(sectors(text)))
     for one in read:
-        if one.kind != "sector" or one.probability < LEAST or by_phrase.of(one.start, one.end):
+        if one.kind != "sector" or one.probability < LEAST or _IN_A_NAME.match(text, one.end):
+            continue
+        phrases = by_phrase.of(one.start, one.end)
+        if phrases and not (one.probability >= WHOLE and all(_holds(one, phrase) for phrase in phrases)):
             continue
         named = _WHOLE.search(text, one.start, one.end)
         names = _NAMES_ALONE if named else _NAMES
@@ -101,6 +110,10 @@ def sectors_read(text: str, read: Iterable[Finding]) -> Iterator[Found]:
         if named:
             sure = round(0.3 + one.probability * 0.4, 3)
             yield _found(one.start, one.end, names[int(str(named.lastgroup)[1:])], sure)._replace(method="context")
+
+
+def _holds(one: Finding, phrase: Found) -> bool:
+    return one.start <= phrase.start and phrase.end <= one.end
 
 
 def _found(start: int, end: int, name: str, confidence: float) -> Found:

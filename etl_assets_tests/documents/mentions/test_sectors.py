@@ -37,3 +37,14 @@ def test_what_the_labeller_takes_for_a_sector_is_one_where_a_word_says_which() -
     found = [(text[one.start : one.end], one.name, one.method) for one in sectors_read(text, read)]
     assert found == [("European banking", "financial-services", "context")]
     assert not list(sectors_read(text, [read[0]._replace(probability=0.3)]))
+
+
+def test_a_longer_span_that_the_labeller_is_sure_of_is_taken_for_the_phrase_in_it() -> None:
+    text = "They hit diplomatic government bodies."
+    read = Finding(text.index("diplomatic"), len(text) - 1, "sector", 0.95, "reports")
+    assert [text[one.start : one.end] for one in sectors_read(text, [read])] == ["diplomatic government bodies"]
+    assert not list(sectors_read(text, [read._replace(probability=0.8)]))
+
+
+def test_what_begins_an_address_is_no_sector() -> None:
+    assert found("write to healthcare@[company] or see banks.example") == []
