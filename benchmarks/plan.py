@@ -128,6 +128,8 @@ def enter_cpu(home: SmallHome, run_id: str, took: Mapping[str, float], seconds: 
 def chosen(count: int) -> list[tuple[str, bytes]]:
     """Name and bytes of real documents: files of several kinds, then reports, which are cut into four."""
     files = sorted(one for part in PARTS for one in (DATA / "documents" / "docs" / part).rglob("*") if one.is_file())
+    if not files:
+        raise SystemExit(f"{DATA / 'documents'} has no files: set ETL_SHARED_DATA")
     found = [(f"{one.parent.name}-{one.name}", one.read_bytes()) for one in files]
     for one in sorted((DATA / "annoctr").rglob("*.txt")):
         lines = one.read_text().splitlines(keepends=True)
