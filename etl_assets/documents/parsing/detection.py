@@ -20,7 +20,7 @@ from etl_assets.errors import DataError
 
 DocumentType: TypeAlias = Literal[
     "pdf", "docx", "pptx", "xlsx", "html", "markdown", "text", "json", "csv", "eml", "image", "rtf", "odt", "ods",
-    "odp", "epub", "doc", "xls", "ppt", "msg", "archive", "chunks",
+    "odp", "epub", "doc", "xls", "ppt", "msg", "archive", "chunks", "xml",
 ]  # fmt: skip
 DOCUMENT_TYPES: tuple[DocumentType, ...] = get_args(DocumentType)
 
@@ -47,17 +47,18 @@ MEDIA_TYPES: dict[DocumentType, str] = {
     "msg": "application/vnd.ms-outlook",
     "archive": "application/zip",
     "chunks": "application/x-ndjson",
+    "xml": "application/xml",
 }
 
 _SUFFIXES: dict[str, DocumentType] = {
     "md": "markdown", "markdown": "markdown", "mdx": "markdown", "txt": "text", "text": "text", "log": "text",
     "json": "json", "jsonl": "json", "ndjson": "json", "csv": "csv", "tsv": "csv", "htm": "html", "html": "html",
-    "xhtml": "html", "eml": "eml", "mht": "eml",
+    "xhtml": "html", "eml": "eml", "mht": "eml", "xml": "xml", "rss": "xml", "atom": "xml", "svg": "xml",
 }  # fmt: skip
 _DECLARED: dict[str, DocumentType] = {
     **{media_type: kind for kind, media_type in MEDIA_TYPES.items() if kind != "chunks"},
     "application/xhtml+xml": "html", "text/x-markdown": "markdown", "text/tab-separated-values": "csv",
-    "application/x-ndjson": "json", "application/jsonl": "json",
+    "application/x-ndjson": "json", "application/jsonl": "json", "text/xml": "xml", "image/svg+xml": "xml",
 }  # fmt: skip
 _MAGIC = (
     (b"RIFF", "a RIFF media file"),
@@ -81,7 +82,7 @@ _MIME_TYPES: tuple[tuple[str, DocumentType], ...] = (
 _MAIN_PARTS: tuple[tuple[str, DocumentType], ...] = (("word/", "docx"), ("ppt/", "pptx"), ("xl/", "xlsx"))
 _HTML_START = re.compile(r"\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.S)
 _HTML_TAG = re.compile(
-    r"</?(?:p|div|span|h[1-6]|table|tr|td|ul|ol|li|a|br|b|i|strong|em|img|center|font)\b[^<>]*>", re.I
+    r"</?(?:p|div|span|h[1-6]|table|tr|td|ul|ol|li|a|br|b|i|strong|em|img|center|font)(?![\w:.-])[^<>]*>", re.I
 )
 _XML_START = re.compile(r"\s*<(?:\?xml|!DOCTYPE|!--|[A-Za-z_][\w.-]*(?::[\w.-]+)?(?:\s+[\w:.-]+\s*=|\s*/?>))")
 _HEADER = re.compile(r"([A-Za-z][A-Za-z0-9-]{1,60}):[ \t]?[^\n]*\n(?:[ \t]+[^\n]*\n)*")
@@ -212,10 +213,13 @@ def _detect_text(text: str, hint: DocumentType | None, *, is_whole: bool) -> Doc
     if hint in ("markdown", "text"):
         return hint
     if text.lstrip().startswith("<"):
+        is_xml = _XML_START.match(text) is not None
+        if is_xml and (hint == "xml" or text.lstrip().startswith("<?xml")):
+            return "xml"
         if len(_HTML_TAG.findall(text[:20_000])) >= 2:
             return "html"
-        if _XML_START.match(text):
-            raise _unsupported("XML")
+        if is_xml:
+            return "xml"
     if hint == "csv":
         return "csv"
     return _detect_unnamed_text(text)

@@ -44,6 +44,7 @@ _FORMATS: Mapping[DocumentType, str] = {
     "json": "json_values:parse_json",
     "csv": "delimited:parse_delimited",
     "chunks": "chunk_file:parse_chunks",
+    "xml": "xml_values:parse_xml",
 }
 """Type -> where its parser is, ``Source -> Extract``; imported when the first document of the type comes."""
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from etl_assets.documents.parsing.document import Extract, Page, Source, TextBudget
-from etl_assets.documents.parsing.ooxml import Package, file_date, open_archive
+from etl_assets.documents.parsing.ooxml import BROKEN_ZIP, Package, file_date, open_archive
 from etl_assets.documents.parsing.patience import getting_on
 from etl_assets.documents.parsing.tables import RowText
 from etl_assets.documents.parsing.text import PageBuilder
@@ -38,7 +38,7 @@ def parse_xlsx(source: Source) -> Extract:
             pages = _pages(source)
     except DataError:
         raise
-    except (KeyError, ValueError, TypeError, AttributeError, IndexError, OSError, SyntaxError) as e:
+    except (*BROKEN_ZIP, LookupError, TypeError, AttributeError, ArithmeticError, SyntaxError) as e:
         # openpyxl lets whatever its descriptors raise pass: lxml's XMLSyntaxError is a SyntaxError.
         raise DataError(f"is not a readable workbook ({type(e).__name__}: {e}); repair it", reason="corrupt") from e
     return Extract(

@@ -11,7 +11,7 @@ import pytest
 from etl_assets.documents.parsing.document import Page, ParsedDocument
 from etl_assets.documents.parsing.parser import parse
 from etl_assets.errors import DataError
-from etl_assets_tests.documents.parsing.files import docx, mail, paragraph
+from etl_assets_tests.documents.parsing.files import docx, entity_bomb, mail, paragraph
 
 Parsed = Callable[..., ParsedDocument]
 
@@ -167,6 +167,39 @@ def test_json_keeps_repeated_names_huge_numbers_and_lines(parsed: Parsed) -> Non
 def test_unsound_json_says_how(parsed: Parsed, text: str, reason: str) -> None:
     with pytest.raises(DataError) as caught:
         parsed(text, "a.json")
+    assert caught.value.reason == reason
+
+
+def test_xml_says_what_its_elements_and_attributes_say(parsed: Parsed) -> None:
+    feed = (
+        "<!DOCTYPE feed SYSTEM 'x.dtd'><feed xmlns:a='urn:a'><a:title>A feed</a:title><updated>2024-03-05</updated>"
+        "<entry ref='CVE-2024-1'><p>caf&eacute; <b>and</b> bar<!-- no --></p><n>7</n><empty/></entry></feed>"
+    )
+    document = parsed(feed, "feed.xml")
+    assert document.pages[0].text == (
+        "title: A feed\nupdated: 2024-03-05\nentry ref: CVE-2024-1\n\ncafé and bar\n\nn: 7"
+    )
+    named = {name: document.facts[name] for name in ("title", "date", "document_type")}
+    assert named == {"title": "A feed", "date": "2024-03-05", "document_type": "xml"}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (entity_bomb(), "corrupt"),
+        (
+            "<?xml version='1.0'?><!DOCTYPE l [<!ENTITY a SYSTEM 'file:///etc/passwd'>]><l>words &a; words</l>",
+            "corrupt",
+        ),
+        ("<?xml version='1.0'?>" + "<a>" * 5000 + "words" + "</a>" * 5000, "nesting"),
+        ("<?xml version='1.0'?><a><b>words that are here</b><c>and en", "truncated"),
+        ("<?xml version='1.0'?><a><b>words</c></a>", "corrupt"),
+    ],
+    ids=["bomb", "foreign entity", "deep", "cut", "unsound"],
+)
+def test_hostile_xml_says_how(parsed: Parsed, text: str, reason: str) -> None:
+    with pytest.raises(DataError) as caught:
+        parsed(text, "a.xml")
     assert caught.value.reason == reason
 
 
