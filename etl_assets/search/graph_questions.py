@@ -20,6 +20,7 @@ from etl_assets.search.deadline import Deadline, run_all
 from etl_assets.search.graph_answers import Bounds, EntityAnswer, Mentioned, Near, Nearby, Way
 from etl_assets.search.links import Link, ReadDocument, read_documents, stated_link, told_apart
 from etl_assets.search.model import MOST_HOPS, MOST_NEIGHBOURS, SearchPlaces
+from etl_assets.search.own_words import own_weights
 from etl_assets.search.sources import Confirmed, confirmed_relations, confirmed_walk, scope_of
 from etl_assets.search.stated_walk import RELATIONS_PER_ENTITY, RELATIONS_PER_HOP, Met, StatedWalk, nearness
 
@@ -110,11 +111,11 @@ class GraphQuestions:
         self, tenant: str, entity: Entity, *, hops: int = 1, limit: int = 20, stated: bool = False,
         kinds: Collection[str] = (),
     ) -> Nearby:  # fmt: skip
-        """Entities within ``hops``, nearest first, then by documents; each with the edges that lead there.
+        """Entities within ``hops``, nearest first, then by documents that name them in words of their own.
 
-        Of as many documents, those that a sentence relates come first, then by id. Dates are left out. An entity two
-        hops away has the edge from one that is one hop away. ``stated``: only what sentences relate is walked, and
-        documents that relate it count; ``kinds``: only by relations of these kinds.
+        Each has the edges that lead there. Of as many documents, those that a sentence relates come first, then by id.
+        Dates are left out. An entity two hops away has the edge from one that is one hop away. ``stated``: only what
+        sentences relate is walked, and documents that relate it count; ``kinds``: only by relations of these kinds.
 
         Raises:
             ConfigError: ``hops``, ``limit`` or a kind is out of its bounds.
@@ -134,7 +135,8 @@ class GraphQuestions:
         pool = reached[: limit + _POOL]
         for hop in range(1, hops + 1):
             told |= self._told(tenant, [one.entity.entity_id for one in pool if one.hops == hop], levels[hop - 1])
-        chosen = sorted(pool, key=lambda one: _nearness(one, one.entity.entity_id in told))[:limit]
+        own = own_weights(self._places, pool, lambda pairs: self._confirmed.locate(tenant, pairs))
+        chosen = sorted(pool, key=lambda one: _nearness(one, own, one.entity.entity_id in told))[:limit]
         read = self._read(tenant, [one for one in chosen if one.entity.entity_id not in told])
         near = (
             Near(one.entity, one.hops, one.weight, tuple(told.get(one.entity.entity_id, ()))
@@ -305,8 +307,9 @@ def _check_kinds(kinds: Collection[str]) -> None:
         raise ConfigError(f"no relation {', '.join(unknown)}; known are {', '.join(RELATION_KINDS)}")
 
 
-def _nearness(one: Neighbour, is_stated: bool) -> tuple[int, int, bool, str]:
-    return one.hops, -one.weight, not is_stated, one.entity.entity_id
+def _nearness(one: Neighbour, own: Mapping[str, float], is_stated: bool) -> tuple[int, float, int, bool, str]:
+    name = one.entity.entity_id
+    return one.hops, -round(own.get(name, 0.0), 6), -one.weight, not is_stated, name
 
 
 def _newest(one: Neighbour) -> list[tuple[str, int]]:
