@@ -196,6 +196,9 @@ class OnnxEmbedder:
     @cached_property
     def _opened(self) -> tuple["onnxruntime.InferenceSession", dict[str, str]]:
         """The session, and the type of each of its inputs by name."""
+        # The library begins a session of telemetry when it is imported (a file ``.ses`` among temporary ones is its
+        # mark), unless it is told not to before: turning events off afterwards leaves the session.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

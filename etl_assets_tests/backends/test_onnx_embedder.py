@@ -1,4 +1,5 @@
 import json
+import os
 import random
 import subprocess
 import sys
@@ -148,6 +149,19 @@ def test_a_model_is_named_without_loading_it() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [["all-MiniLM-L6-v2", 384, 254], ["wordllama-l2-supercat-256", 256, 8192], []]
+
+
+def test_the_runtime_begins_no_telemetry(minilm: OnnxEmbedder, cache: Path, tmp_path: Path) -> None:
+    minilm.embed_query("builds the graph")
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from etl_assets.backends.embedders import open_embedder\n"
+        "from etl_assets.documents.parameters import EmbedderChoice\n"
+        "open_embedder(EmbedderChoice(kind='minilm'), cache=Path(sys.argv[1])).embed_query('some words')"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "ORT_DISABLE_TELEMETRY"}
+    subprocess.run([sys.executable, "-c", code, str(cache)], check=True, env={**environment, "TMPDIR": str(tmp_path)})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_damaged_cached_graph_is_built_anew(minilm: OnnxEmbedder, cache: Path) -> None:
