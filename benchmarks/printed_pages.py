@@ -157,12 +157,11 @@ def _merged(language: str) -> Printed:
 
 
 def _turned(rows: Sequence[Sequence[str]], language: str) -> Printed:
-    """Pages whose writing runs upwards."""
-    style = f"{RULED} @page {{ size: A4; margin: 0 }} body {{ margin: 0 }} .page {{ position: relative; height: 297mm; "
-    style += "width: 210mm; page-break-after: always; overflow: hidden } .turn { position: absolute; top: 287mm; "
-    style += "left: 10mm; width: 270mm; transform-origin: 0 0; transform: rotate(-90deg); font-size: 8pt }"
+    """Pages whose writing runs downwards."""
+    style = f"{RULED} .page {{ height: 255mm; width: 180mm; writing-mode: vertical-rl; text-orientation: sideways; "
+    style += "page-break-after: always; font-size: 8pt }"
     pages = (rows[n : n + 10] for n in range(0, len(rows), 10))
-    body = "".join(f"<div class=page><div class=turn dir=auto>{_table(page)}</div></div>" for page in pages)
+    body = "".join(f"<div class=page>{_table(page)}</div>" for page in pages)
     return Printed(f"turned {language}", body, rows=rows, style=style, language=language)
 
 

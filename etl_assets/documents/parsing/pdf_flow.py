@@ -7,10 +7,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from etl_assets.documents.parsing.pdf_blocks import APART, segments
 from etl_assets.documents.parsing.pdf_grids import Cell, Grid, VisualLine, in_reading_order, visual_lines
 from etl_assets.documents.parsing.pdf_layout import CellText, Line, TableLines
 from etl_assets.documents.parsing.pdf_marks import Box
-from etl_assets.documents.parsing.pdf_tables import APART, find_tables, segments
+from etl_assets.documents.parsing.pdf_tables import find_tables
 from etl_assets.documents.parsing.pdf_words import Word, line_text, mirrored, upright
 from etl_assets.documents.parsing.tables import is_header
 
@@ -89,13 +90,15 @@ def _edges(page: PageWords) -> dict[str, tuple[float, list[int]]]:
     lines = visual_lines([w for line in page.lines for w in line if w.height and not foot < w.bottom < top])
     found: dict[str, tuple[float, list[int]]] = {}
     for ordered, edge in ((lines, page.high), (lines[::-1], page.low)):
-        for line, inner in zip(ordered[:4], [*ordered[1:5], []], strict=False):
+        for n, (line, inner) in enumerate(zip(ordered[:4], [*ordered[1:5], []], strict=False)):
             if abs(line[0].bottom - edge) > reach:
                 break
             gap = abs(line[0].bottom - inner[0].bottom) - line[0].height if inner else page.high
             if len(segments(line)) <= 3 and gap > 0.5 * line[0].height:
                 key = _NUMBER.sub("#", " ".join(w.text for w in line)).casefold()
-                found.setdefault(key, (line[0].bottom, [w.at for w in line]))
+                # Further in, a number alone is as often the rest of a cell.
+                if key != "#" or n == 0:
+                    found.setdefault(key, (line[0].bottom, [w.at for w in line]))
     return found
 
 

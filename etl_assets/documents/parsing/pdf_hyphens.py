@@ -24,8 +24,10 @@ _INSIDE = re.compile(rf"\w{HYPHEN}\w")
 _CODE = re.compile(r"[=/\\_@#\d]|\.\w")
 """What addresses, options and file names have: they are broken where they have a hyphen, and are given none."""
 _WORD = re.compile(r"[^\W_]+(?:-[^\W_]+)*")
-_MANY = 8
+_MANY = 4
 """Breaks that say whether a document breaks words of its own accord, or only at hyphens that they have."""
+_SHORT = 3
+"""Letters of a word that is as often the beginning or the end of another."""
 
 
 def resolve_hyphens(pages: Sequence[Sequence[Line]]) -> list[list[Line]]:
@@ -63,7 +65,9 @@ def _joined(lines: Sequence[Line]) -> Iterator[Line]:
 
 
 def _goes_on(last: Line, line: Line) -> bool:
-    if last.table is not None or line.table is not None or not line.text[:1].islower():
+    if last.table is not None or line.table is not None or not line.text[:1].isalpha():
+        return False
+    if line.text[0].isupper() and not last.text.endswith(HYPHEN):
         return False
     return _ENDS_BROKEN.search(last.text) is not None and abs(last.height - line.height) <= 0.2 * last.height
 
@@ -78,8 +82,9 @@ class _Mender:
         pairs = [(_last_word(a), _first_word(b)) for text in texts for a, b in _BROKEN.findall(text)]
         plain = [(left, right) for left, right in pairs if left[-1:].islower() and right.islower()]
         whole = sum((left + right).lower() in self._lower for left, right in plain)
-        self._breaks_words = whole * 5 >= len(plain)
-        self._is_sure = len(plain) >= _MANY
+        spelt = sum(f"{left}-{right}".lower() in self._lower for left, right in plain)
+        self._breaks_words = whole > spelt and whole * 5 >= len(plain)
+        self._is_sure = len(plain) >= _MANY or spelt > 0
 
     def __call__(self, text: str) -> str:
         while BREAK in text and (changed := _BROKEN.sub(self._mend, text, count=1)) != text:
@@ -99,9 +104,12 @@ class _Mender:
 
     def _is_compound(self, before: str, after: str) -> bool:
         """Whether a hyphen of the word's own stands between its parts, which the document spells nowhere else."""
-        if self._breaks_words or (before + after).lower() in self._lower:
+        if (before + after).lower() in self._lower:
             return False
-        return self._is_sure or (before.lower() in self._lower and after in self._words)
+        is_of_words = before.lower() in self._lower and after in self._words
+        if self._breaks_words:
+            return is_of_words and min(len(before), len(after)) > _SHORT
+        return is_of_words or self._is_sure
 
 
 def _with_texts(line: Line, change: Callable[[str], str]) -> Line:

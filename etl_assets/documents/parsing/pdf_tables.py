@@ -11,8 +11,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import TypeAlias
 
+from etl_assets.documents.parsing.pdf_blocks import Block, Span, blocks_of, merged, segments, within
 from etl_assets.documents.parsing.pdf_grids import (
     Cell,
     Grid,
@@ -27,14 +27,10 @@ from etl_assets.documents.parsing.pdf_marks import Box
 from etl_assets.documents.parsing.pdf_words import Word
 from etl_assets.documents.parsing.tables import is_header
 
-APART = 0.9
-"""Words further apart than this, in ems, stand in two columns; a space takes a quarter, in justified text a half."""
-_WIDE_GAP = 1.7
-"""One gap up to this, in ems, within a column that many lines have shown is a loosely set line."""
+_BLANK = 2.5
+"""Lines of one text stand no further apart than this, in their heights, where a paragraph ends."""
 _MARK = re.compile(r"(?:[•◦▪■●○–—\-*·o§➢✓❖]|\(?[0-9]{1,3}[.)]|\(?[a-zA-Z][.)]|\(?[ivxIVX]{1,5}[.)]|\[\d{1,3}\])")
 _LEADERS = re.compile(r"(?:[.·_…]\s?){4,}|…{2,}")
-
-Span: TypeAlias = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,138 +51,58 @@ def find_tables(words: Sequence[Word], boxes: Sequence[Box], before: Grid | None
     if grids:
         held = {word.at for grid in grids for word in grid.words()}
         words = [word for word in words if word.at not in held]
-    blocks = _blocks(visual_lines(words), grids, before)
+    blocks = blocks_of(visual_lines(words), grids, before)
     if before is not None and blocks and blocks[0].is_seeded:
         grids.append(_grid(blocks.pop(0), rules, continues=True))
     running = [block for block in blocks if _is_running_text(block) and not _is_table(block, rules)]
-    columns: list[list[list[VisualLine]]] = []
+    columns: list[list[Block]] = []
     for block in blocks:
         if block in running or any(_is_set_alike(block, other) for other in running):
-            columns.append([[_within(line, span) for line in block.lines] for span in block.spans])
+            if columns and _follow(columns[-1], block, grids):
+                columns[-1].append(block)
+            else:
+                columns.append([block])
         elif _is_table(block, rules):
             grids.append(_grid(block, rules, continues=False))
-    return Found(sorted(grids, key=lambda grid: -grid.top), columns)
+        elif columns and _is_within(block, columns[-1]) and _follow(columns[-1], block, grids):
+            columns[-1].append(block)
+    return Found(sorted(grids, key=lambda grid: -grid.top), [_by_columns(group) for group in columns])
 
 
-def _is_set_alike(block: _Block, other: _Block) -> bool:
+def _follow(group: Sequence[Block], block: Block, grids: Sequence[Grid]) -> bool:
+    """Whether a block goes on with the columns above it: nothing stands between, and no more than a blank line."""
+    above, below = group[-1].lines[-1][0], block.lines[0][0]
+    is_near = above.bottom - below.top < _BLANK * above.height
+    return is_near and not any(below.top <= grid.top <= above.bottom for grid in grids)
+
+
+def _is_within(block: Block, group: Sequence[Block]) -> bool:
+    """Whether all of a block stands in one column: where the others have ended, or have a blank line."""
+    left, right = block.spans[0][0], block.spans[-1][1]
+    return any(span[0] - 3 <= left and right <= span[1] + 9 for other in group for span in other.spans)
+
+
+def _by_columns(group: Sequence[Block]) -> list[list[VisualLine]]:
+    spans = merged([span for block in group if len(block.spans) > 1 for span in block.spans])
+    lines = [line for block in group for line in block.lines]
+    homes = [[_column(word, spans) for word in line] for line in lines]
+    return [
+        [
+            [word for word, home in zip(line, places, strict=True) if home == n]
+            for line, places in zip(lines, homes, strict=True)
+        ]
+        for n in range(len(spans))
+    ]
+
+
+def _is_set_alike(block: Block, other: Block) -> bool:
     """Whether two blocks have the same columns, so that one is as the other: short paragraphs look like cells."""
     if len(block.spans) != len(other.spans):
         return False
     return all(abs(a[0] - b[0]) < 3 and abs(a[1] - b[1]) < 9 for a, b in zip(block.spans, other.spans, strict=True))
 
 
-class _Block:
-    """Lines that keep the same gaps open. ``spans`` are the columns, from left to right."""
-
-    def __init__(self, line: VisualLine, spans: Sequence[Span] = ()) -> None:
-        self.lines = [line]
-        self.is_seeded = bool(spans)
-        self.spans = _merged([*spans, *segments(line)])
-
-    def takes(self, line: VisualLine) -> bool:
-        """Add a line, unless it closes a gap between columns, parts a column anew or stands too far below."""
-        last = self.lines[-1]
-        height = median(word.height for word in last)
-        gap = min(w.bottom for w in last) - max(w.top for w in line)
-        more = self._closed(segments(line), line[0].em)
-        if len(self.spans) == 1 and not self.is_seeded and len(more) > 1:
-            return False
-        # Where columns begin again in their places, rows may stand further apart.
-        begins = len(more) > 1 and all(any(abs(m[0] - s[0]) < 3 for s in self.spans) for m in more)
-        if gap > (5 if begins else 2.5) * height or (
-            len(more) == 1 and abs(line[0].height - last[0].height) > 0.15 * height
-        ):
-            return False
-        merged = _merged([*self.spans, *more])
-        if any(_count_within(self.spans, span) > 1 or _count_within(more, span) > 1 for span in merged):
-            return False
-        if len(merged) > len(self.spans) and len(more) == 1:
-            return False
-        self.spans = merged
-        self.lines.append(line)
-        return True
-
-    def _closed(self, more: list[Span], em: float) -> list[Span]:
-        """Stretches of a line, two of them made one where they are parted by a wide space within a proven column."""
-        for n in range(len(more) - 1 if len(self.lines) > 2 else 0):
-            left, right = more[n], more[n + 1]
-            is_inside = any(s[0] - 1 <= left[0] and right[1] <= s[1] + 1 for s in self.spans)
-            if is_inside and right[0] - left[1] <= _WIDE_GAP * em:
-                return [*more[:n], (left[0], right[1]), *more[n + 2 :]]
-        return more
-
-
-def _count_within(spans: Sequence[Span], whole: Span) -> int:
-    return sum(span[0] >= whole[0] and span[1] <= whole[1] for span in spans)
-
-
-def segments(line: Sequence[Word]) -> list[Span]:
-    """Left and right ends of the stretches of a line, where words stand no further apart than in a sentence."""
-    spans: list[Span] = []
-    for word in line:
-        if spans and word.left - spans[-1][1] <= APART * word.em:
-            spans[-1] = (spans[-1][0], max(spans[-1][1], word.right))
-        else:
-            spans.append((word.left, word.right))
-    return spans
-
-
-def _merged(spans: Sequence[Span]) -> list[Span]:
-    """Spans with those that overlap, or nearly touch, made one."""
-    merged: list[Span] = []
-    for left, right in sorted(spans):
-        if merged and left <= merged[-1][1] + 2.0:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], right))
-        else:
-            merged.append((left, right))
-    return merged
-
-
-def _blocks(lines: Sequence[VisualLine], grids: Sequence[Grid], before: Grid | None) -> list[_Block]:
-    blocks: list[_Block] = []
-    block: _Block | None = None
-    for number, line in enumerate(lines):
-        parted = block is not None and any(line[0].top <= g.top <= block.lines[-1][0].bottom + 1 for g in grids)
-        if block is None and number == 0 and before is not None and _goes_on(line, before):
-            block = _Block(line, before.columns)
-        elif block is not None and not parted and block.takes(line):
-            continue
-        else:
-            if block is not None:
-                blocks.append(block)
-            block = _Block(line)
-    if block is not None:
-        blocks.append(block)
-    return [_trimmed(b) for b in blocks]
-
-
-def _goes_on(line: VisualLine, before: Grid) -> bool:
-    """Whether every stretch of a line stands in one column of a table, and begins where that column does."""
-    for left, right in segments(line):
-        homes = [c for c in before.columns if c[0] - 3 <= left and right <= c[1] + 6]
-        if not homes:
-            return False
-    return len(segments(line)) > 1 or abs(line[0].left - before.columns[0][0]) > 3
-
-
-def _trimmed(block: _Block) -> _Block:
-    """Without lines of one stretch at the end that stand further down than lines of a row do."""
-    while len(block.lines) > 2 and len(segments(block.lines[-1])) == 1 and len(block.spans) > 1:
-        pitch = block.lines[-2][0].bottom - block.lines[-1][0].bottom
-        inner = [a[0].bottom - b[0].bottom for a, b in zip(block.lines[:-2], block.lines[1:-1], strict=True)]
-        if inner[0] < 0.8 * block.lines[1][0].height and len(segments(block.lines[0])) == 1:
-            del inner[0]  # A cell of the header that is set a little higher than its row.
-        if not inner or pitch <= 1.6 * min(inner):
-            break
-        block.lines.pop()
-    return block
-
-
-def _within(line: VisualLine, span: Span) -> VisualLine:
-    return [word for word in line if span[0] - 1 <= (word.left + word.right) / 2 <= span[1] + 1]
-
-
-def _is_table(block: _Block, rules: Rules) -> bool:
+def _is_table(block: Block, rules: Rules) -> bool:
     several = sum(len(segments(line)) > 1 for line in block.lines)
     columns = len(block.spans)
     if columns < 2 or several < 2 or len(block.lines) + columns < 5:
@@ -195,7 +111,7 @@ def _is_table(block: _Block, rules: Rules) -> bool:
         return False
     rows = split_rows(block.lines, block.spans, rules)
     ruled = len(rows) > 1 and len(rows[0]) == 1 and _is_ruled(rows[0][-1], rows[1][0], rules)
-    ruled = ruled and sum(bool(_within(line, block.spans[0])) for line in rows[1]) == 1
+    ruled = ruled and sum(bool(within(line, block.spans[0])) for line in rows[1]) == 1
     if len(rows) < 2 or not _is_filled(rows, block.spans, is_ruled=ruled) or _is_contents(rows, block.spans):
         return False
     return not _reads_on(block) or _rows_agree(rows, block.spans)
@@ -207,10 +123,10 @@ def _is_filled(rows: Sequence[Sequence[VisualLine]], spans: Sequence[Span], *, i
     Under a header of all columns, rows need no more than the first; two rows need nine in ten, or, of four columns,
     two in three where a line stands under the first (``is_ruled``).
     """
-    filled = [[any(_within(line, span) for line in row) for span in spans] for row in rows]
+    filled = [[any(within(line, span) for line in row) for span in spans] for row in rows]
     share = sum(map(sum, filled)) / (len(rows) * len(spans))
     if all(filled[0]) and all(row[0] for row in filled) and share >= 0.34:
-        texts = [" ".join(w.text for line in rows[0] for w in _within(line, span)) for span in spans]
+        texts = [" ".join(w.text for line in rows[0] for w in within(line, span)) for span in spans]
         if is_header(texts):
             return True
     few = 0.66 if is_ruled and len(spans) > 3 else 0.9
@@ -219,7 +135,7 @@ def _is_filled(rows: Sequence[Sequence[VisualLine]], spans: Sequence[Span], *, i
 
 def _is_contents(rows: Sequence[Sequence[VisualLine]], spans: Sequence[Span]) -> bool:
     """Whether the rows are titles and, in the last column, the pages they stand on, from first to last."""
-    numbers = [" ".join(w.text for line in row for w in _within(line, spans[-1])) for row in rows]
+    numbers = [" ".join(w.text for line in row for w in within(line, spans[-1])) for row in rows]
     numbers = [number for number in numbers if number]
     if len(spans) > 3 or not numbers or not all(number.isdecimal() for number in numbers):
         return False
@@ -227,22 +143,22 @@ def _is_contents(rows: Sequence[Sequence[VisualLine]], spans: Sequence[Span]) ->
     return len(pages) > 3 and pages == sorted(pages) and pages[-1] - pages[0] < 2000 and pages[0] < 400
 
 
-def _is_list(block: _Block) -> bool:
-    marks = [" ".join(w.text for w in words) for line in block.lines if (words := _within(line, block.spans[0]))]
+def _is_list(block: Block) -> bool:
+    marks = [" ".join(w.text for w in words) for line in block.lines if (words := within(line, block.spans[0]))]
     return len(block.spans) == 2 and sum(bool(_MARK.fullmatch(mark)) for mark in marks) * 5 >= len(marks) * 4
 
 
-def _reads_on(block: _Block) -> bool:
+def _reads_on(block: Block) -> bool:
     """Whether every column is full of words: most of its lines have four or more and reach its right end."""
     for span in block.spans:
-        cells = [words for line in block.lines if (words := _within(line, span))]
+        cells = [words for line in block.lines if (words := within(line, span))]
         full = [c for c in cells if len(c) >= 4 and c[-1].right - c[0].left > 0.7 * (span[1] - span[0])]
         if len(cells) < 4 or len(full) * 5 < len(cells) * 3:
             return False
     return True
 
 
-def _is_running_text(block: _Block) -> bool:
+def _is_running_text(block: Block) -> bool:
     return 2 <= len(block.spans) <= 4 and len(block.lines) >= 4 and _reads_on(block)
 
 
@@ -250,8 +166,8 @@ def _rows_agree(rows: Sequence[Sequence[VisualLine]], spans: Sequence[Span]) -> 
     """Whether the columns begin together in nearly every row, and end apart in some: so rows do, and text does not."""
     if len(rows) < 3:
         return False
-    together = sum(all(_within(row[0], span) for span in spans) for row in rows)
-    ragged = sum(any(not _within(row[-1], span) for span in spans) for row in rows if len(row) > 1)
+    together = sum(all(within(row[0], span) for span in spans) for row in rows)
+    ragged = sum(any(not within(row[-1], span) for span in spans) for row in rows if len(row) > 1)
     return together * 5 >= len(rows) * 4 and ragged * 5 >= len(rows) * 2
 
 
@@ -268,13 +184,13 @@ def split_rows(lines: Sequence[VisualLine], spans: Sequence[Span], rules: Rules)
 
 def _lead_share(rows: Sequence[Sequence[VisualLine]], spans: Sequence[Span], *, first_line: bool) -> float:
     """How many of the rows have text in the first column, on their first line or on any."""
-    led = [any(_within(line, spans[0]) for line in (row[:1] if first_line else row)) for row in rows]
+    led = [any(within(line, spans[0]) for line in (row[:1] if first_line else row)) for row in rows]
     return sum(led) / max(1, len(led))
 
 
 def _rows_by_column(lines: Sequence[VisualLine], spans: Sequence[Span]) -> list[list[VisualLine]]:
     """Lines by rows that are parted by wider gaps in the column with the most lines; empty where it has none."""
-    columns = [[words for line in lines if (words := _within(line, span))] for span in spans]
+    columns = [[words for line in lines if (words := within(line, span))] for span in spans]
     main = max(columns, key=len)
     pitches = [a[0].bottom - b[0].bottom for a, b in zip(main, main[1:], strict=False)]
     wider = [p > 1.25 * min(pitches) for p in pitches]
@@ -291,7 +207,7 @@ def _rows_by_column(lines: Sequence[VisualLine], spans: Sequence[Span]) -> list[
 def _rows_by_lines(lines: Sequence[VisualLine], spans: Sequence[Span], rules: Rules) -> list[list[VisualLine]]:
     pitches = [_pitch(a, b, spans) for a, b in zip(lines, lines[1:], strict=False)]
     ruled = [_is_ruled(a, b, rules) for a, b in zip(lines, lines[1:], strict=False)]
-    filled = [[bool(_within(line, span)) for span in spans] for line in lines]
+    filled = [[bool(within(line, span)) for span in spans] for line in lines]
     narrow = _line_pitch(pitches, filled)
     by_key = _has_keys(filled)
     rows: list[list[VisualLine]] = [[lines[0]]]
@@ -315,7 +231,7 @@ def _rows_by_lines(lines: Sequence[VisualLine], spans: Sequence[Span], rules: Ru
 def _pitch(above: VisualLine, below: VisualLine, spans: Sequence[Span]) -> float:
     """How far below a line stands, in points, by words of one column: those of another script stand otherwise."""
     for span in spans:
-        first, second = _within(above, span), _within(below, span)
+        first, second = within(above, span), within(below, span)
         if first and second:
             return first[0].bottom - second[0].bottom
     return above[0].bottom - below[0].bottom
@@ -349,7 +265,7 @@ def _is_ruled(above: VisualLine, below: VisualLine, rules: Rules) -> bool:
     return sum(min(right, a[2]) - max(left, a[1]) for a in reach if a[2] > left and a[1] < right) > 0.6 * (right - left)
 
 
-def _grid(block: _Block, rules: Rules, *, continues: bool) -> Grid:
+def _grid(block: Block, rules: Rules, *, continues: bool) -> Grid:
     rows: list[list[Cell]] = []
     for lines in split_rows(block.lines, block.spans, rules):
         words = [word for line in lines for word in line]

@@ -6,6 +6,7 @@ Two boxes per word are asked of PDFium, not one per character: a page costs abou
 from __future__ import annotations
 
 import ctypes
+import itertools
 import math
 import re
 import unicodedata
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
     from etl_assets.documents.parsing.pdf_marks import Marks
 
 _TOKEN = re.compile("[^\\s\ufffe]+\ufffe?|\ufffe")
+_SPACE_EMS, _FAR_EMS = 0.16, 0.6
+"""Letters further apart than the first are parted by a space; further than the second, they are not of one line."""
+_LINE_EMS = 0.7
+"""Glyphs of writing from right to left whose middles are further apart than this are of two lines."""
+_MANY_LETTERS = 8
+"""Lines of a letter or two that follow one another where PDFium broke lines: formulas have fewer."""
 _UNNAMED = "\u200b"
 """Stands for a letter that is drawn and has no name; it is left out of texts."""
 
@@ -61,6 +68,7 @@ def page_text(textpage: pdfium.PdfTextPage, marks: Marks) -> PageText:
             words = _shown(words, reader, marks, angle, hidden)
         if words:
             rows.append((angle, words))
+    rows = _unbroken(rows)
     main = _main_angle(rows)
     lines = list(_set_upright(rows, main))
     lines = [_renumbered(_mirrored(words)) for words in lines] if is_rtl else [respaced(words) for words in lines]
@@ -92,15 +100,36 @@ def _turned_lines(reader: _Boxes, text: str) -> Iterator[tuple[int, list[Word]]]
         if line.strip():
             at = start + len(line) - len(line.lstrip())
             angle, em = reader.angle(at), reader.em(at)
-            glyphs = reader.glyphs(start, len(line), angle)
-            if gathered and not (angle == last[0] and _on_one_height(gathered, glyphs)):
-                yield last[0], _words(gathered, last[1], rtl=True)
-                gathered = []
-            last = (angle, max(em, last[1]) if gathered else em)
-            gathered += glyphs
+            for glyphs in _by_height(reader.glyphs(start, len(line), angle), em):
+                if gathered and not (angle == last[0] and _on_one_height(gathered, glyphs)):
+                    yield last[0], _words(gathered, last[1], rtl=True)
+                    gathered = []
+                last = (angle, max(em, last[1]) if gathered else em)
+                gathered += glyphs
         start += len(line) + 2
     if gathered:
         yield last[0], _words(gathered, last[1], rtl=True)
+
+
+def _by_height(glyphs: Sequence[Glyph], em: float) -> Iterator[list[Glyph]]:
+    """The glyphs of one of PDFium's lines, which in narrow columns goes on for several, line by line from the top."""
+    lines: list[tuple[float, list[Glyph]]] = []
+    here = 0
+    for glyph in glyphs:
+        middle = (glyph.bottom + glyph.top) / 2
+        if glyph.top > glyph.bottom and glyph.kind != "WS" and unicodedata.category(glyph.text[0]) != "Mn":
+            nearest = min(range(len(lines)), key=lambda n: abs(lines[n][0] - middle), default=None)
+            if nearest is None or abs(lines[nearest][0] - middle) > _LINE_EMS * em:
+                lines.append((middle, []))
+                nearest = len(lines) - 1
+            here = nearest
+        if not lines and glyph.kind != "WS":
+            # Accents that stand apart may be all of a line.
+            lines.append((middle, []))
+        if lines:
+            lines[here][1].append(glyph)
+    for _, line in sorted(lines, key=lambda entry: -entry[0]):
+        yield line
 
 
 def _on_one_height(line: Sequence[Glyph], more: Sequence[Glyph]) -> bool:
@@ -240,6 +269,24 @@ def _shown(words: list[Word], boxes: _Boxes, marks: Marks, angle: int, hidden: l
         else:
             hidden.append(Hidden(word.text, why))
     return shown
+
+
+def _unbroken(rows: list[tuple[int, list[Word]]]) -> list[tuple[int, list[Word]]]:
+    """Lines of letters put together again: narrow columns PDFium may take for writing from the top down."""
+    are_letters = [len(words) == 1 and len(words[0].text) <= 2 for _, words in rows]
+    runs = [(is_broken, len(list(run))) for is_broken, run in itertools.groupby(are_letters)]
+    if not any(is_broken and count >= _MANY_LETTERS for is_broken, count in runs):
+        return rows
+    whole: list[tuple[int, list[Word]]] = []
+    for n, (angle, words) in enumerate(rows):
+        is_broken = bool(whole) and whole[-1][0] == angle and (are_letters[n] or are_letters[n - 1])
+        last = whole[-1][1][-1] if is_broken else None
+        gap = (words[0].left - last.right) / words[0].em if last is not None and words[0].em else _FAR_EMS
+        if last is None or not -0.3 < gap < _FAR_EMS or abs(last.bottom - words[0].bottom) > 1:
+            whole.append((angle, words))
+        else:
+            whole[-1] = (angle, [*whole[-1][1], replace(words[0], is_joined=gap < _SPACE_EMS), *words[1:]])
+    return whole
 
 
 def _main_angle(rows: Sequence[tuple[int, list[Word]]]) -> int:

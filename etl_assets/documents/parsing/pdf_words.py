@@ -126,7 +126,7 @@ def joined_text(lines: Sequence[Sequence[Word]]) -> str:
     text = ""
     for line in lines:
         more = line_text(line)
-        if text.endswith(("-", "\u2010")) and text[-2:-1].isalpha() and more[:1].islower():
+        if text.endswith(("-", "\u2010")) and text[-2:-1].isalnum() and more[:1].isalnum():
             text = text[:-1] + ("\ufffe" if text.endswith("-") else "\xad")
         tight = text.endswith(("\ufffe", "\xad")) or (_WIDE.match(text[-1:]) and _WIDE.match(more[:1]))
         text += more if not text or tight else f" {more}"

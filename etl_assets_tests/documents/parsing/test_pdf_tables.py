@@ -181,6 +181,25 @@ def test_running_text_in_columns_is_read_column_by_column(parsed: Parsed, drawn:
     assert page.tables == () and " ".join(page.text.split()) == " ".join([*left, *right])
 
 
+def test_short_paragraphs_side_by_side_are_read_as_the_columns_around_them(parsed: Parsed) -> None:
+    sides = [[f"{side} column line {n} is full of words" for n in range(14)] for side in ("left", "right")]
+    sides[0][2], sides[1][2] = "left half", "right half"
+    drops = [12 * n + (14 if n > 2 else 0) for n in range(14)]
+    places = [(x, 700 - drops[n], text) for x, side in ((50, sides[0]), (320, sides[1])) for n, text in enumerate(side)]
+    for ordered in (places, sorted(places, key=lambda place: -place[1])):
+        page = parsed(pdf("".join(at(x, y, text, 11) for x, y, text in ordered))).pages[0]
+        assert page.tables == () and " ".join(page.text.split()) == " ".join([*sides[0], *sides[1]])
+
+
+def test_a_number_at_the_head_of_two_pages_is_the_rest_of_a_row(parsed: Parsed) -> None:
+    header = row(760, "#", "Description", "L1", "CWE")
+    first = row(100, "#", "Description", "L1", "CWE") + row(76, "1.1", "Verify that the keys are kept, see", "x", "320")
+    pages = [header + row(740, "", str(1555 + n)) for n in range(2)]
+    rest = row(716, "1.2", "Verify that passwords are long, see", "x", "521") + row(60, "1.3", "Verify, see", "x", "3")
+    document = parsed(pdf(PROSE + first, *(page + rest for page in pages)))
+    assert cells(document.pages[0], document.pages[0].tables[0])[-1][1] == "Verify that the keys are kept, see 1555"
+
+
 def test_lists_and_contents_are_no_tables(parsed: Parsed) -> None:
     listed = "".join(at(50, 700 - 14 * n, f"{n}.") + at(80, 700 - 14 * n, f"item number {n}") for n in range(1, 6))
     contents = "".join(at(50, 500 - 14 * n, f"Chapter {n}") + at(400, 500 - 14 * n, f"{7 * n}") for n in range(1, 6))
@@ -192,6 +211,16 @@ def test_letter_spaced_words_are_whole(parsed: Parsed) -> None:
     assert parsed(pdf(spaced)).pages[0].text == "COMPUTER SECURITY"
     labels = "".join(at(50 + 14 * n, 700, c) for n, c in enumerate("ABCDEFGH"))
     assert parsed(pdf(labels)).pages[0].text == "A B C D E F G H"
+
+
+def test_letters_that_are_lines_of_their_own_are_put_together(parsed: Parsed) -> None:
+    """PDFium takes a page of narrow columns for writing from the top down, and breaks lines after every letter."""
+    content = ""
+    for n in range(40):
+        content += "".join(at(60 + 5.6 * k, 760 - 9 * n, c) for k, c in enumerate("abcd ef") if c != " ")
+        content += at(400, 760 - 9 * n, "g") + at(405.6, 760 - 9 * n, "h")
+    page = parsed(pdf(content)).pages[0]
+    assert page.text.split() == [*["abcd", "ef"] * 40, *["gh"] * 40] or page.text.split() == ["abcd", "ef", "gh"] * 40
 
 
 def test_turned_words_are_whole(parsed: Parsed) -> None:
