@@ -164,7 +164,7 @@ CLASSIFICATIONS = Stage(
     input_columns=(pages_columns, knowledge_columns),
 )  # fmt: skip
 RELATIONS = Stage(
-    "relations", ("pages", "mentions"), "4", relations_columns,
+    "relations", ("pages", "mentions"), "5", relations_columns,
     (
         "page", "start", "end", "sentence", "kind", "subject_id", "object_id", "subject_start", "subject_end",
         "object_start", "object_end", "negated", "certainty", "confidence",

@@ -27,6 +27,7 @@ _AWAY = re.compile(
     r"\b(?:same|similar|in\s+common|compar\w+|unlike|than|resembl\w+)\b|\band\s+to\s|,\s*to\s", re.IGNORECASE
 )
 _PREPOSITION = re.compile(r"\b(?:on|in|at|for|from|with|within|against|under|between|via|through|of)\b", re.IGNORECASE)
+_ACT = re.compile(r"(?:attacks?|breach|compromise|intrusion|campaign)\Z", re.IGNORECASE)
 _FINITE = re.compile(r"\b(?:is|are|was|were|been|be|being|gets?|got)\b", re.IGNORECASE)
 _MASKED_AS = re.compile(
     r"\b(?:(?:pos|masquerad|disguis|present|advertis)\w*|pretend\w*|purport\w*|claim\w*)\s+(?:\w+\s+)?(?:as|to\s+be)\s+"
@@ -38,7 +39,7 @@ _BY = re.compile(r"ed\s+by\s+(?:the\s+)?\Z", re.IGNORECASE)
 
 def is_noun(text: str, word: re.Match[str]) -> bool:
     """Whether a word that is a verb and a noun is a noun here: no subject or helping verb stands before it."""
-    return _NOUN.match(word.group()) is not None and _VERBAL.search(text, 0, word.start()) is None
+    return _NOUN.match(word.group()) is not None and _VERBAL.search(_before(text, word)) is None
 
 
 def reaches_onto(text: str, word: re.Match[str], thing: re.Match[str]) -> bool:
@@ -49,7 +50,7 @@ def reaches_onto(text: str, word: re.Match[str], thing: re.Match[str]) -> bool:
 
 def is_adjective(text: str, word: re.Match[str]) -> bool:
     """Whether a participle stands before its noun: ``the recently developed malware``."""
-    return word.group().lower().endswith("ed") and _ARTICLE.search(text[: word.start()]) is not None
+    return word.group().lower().endswith("ed") and _ARTICLE.search(_before(text, word)) is not None
 
 
 def has_other_subject(gap: str, word: re.Match[str]) -> bool:
@@ -62,23 +63,27 @@ def leads_away(between: str) -> bool:
     return _AWAY.search(between) is not None
 
 
-def belongs_to_another(gap: str, *, noun: bool) -> bool:
+def belongs_to_another(gap: str, word: re.Match[str]) -> bool:
     """Whether what stands between a thing and ``infected by`` is what was infected: ``<S> site on a computer``.
 
-    With ``was`` before the participle the first noun is meant. ``noun``: the word is ``attack by``, and then the thing
-    stands right before it.
+    With ``was`` before the participle the first noun is meant. Before a noun, ``attack by``, the thing stands at once.
     """
     plain = MARK.sub("", gap)
-    if noun:
+    if _ACT.match(word.group()):
         return re.search(r"\b(?:the|an?|this|that|its|their)\b", plain, re.IGNORECASE) is not None
     return _FINITE.search(plain) is None and _PREPOSITION.search(plain) is not None
 
 
 def is_pretended(text: str, mark: re.Match[str]) -> bool:
     """Whether somebody only goes by this name: ``posing as <G>``."""
-    return _MASKED_AS.search(text[max(0, mark.start() - 80) : mark.start()]) is not None
+    return _MASKED_AS.search(_before(text, mark)) is not None
 
 
 def is_agent(text: str, mark: re.Match[str]) -> bool:
     """Whether the mark says by whom something before it was done, so that ``that`` behind it is about the something."""
-    return _BY.search(text[max(0, mark.start() - 30) : mark.start()]) is not None
+    return _BY.search(_before(text, mark)) is not None
+
+
+def _before(text: str, match: re.Match[str]) -> str:
+    """The words right before a match: as many as any of the forms here reads."""
+    return text[max(0, match.start() - 80) : match.start()]

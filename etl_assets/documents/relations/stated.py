@@ -149,7 +149,7 @@ def _passive(masked: Masked, start: int, end: int, trigger: Trigger, verb: re.Ma
     if actor is None or actor.group(1) not in trigger.subjects or not before:
         return
     gap = MARK.sub("", main[before[-1].end() - begin :]).strip()
-    if belongs_to_another(gap, noun=not verb.group().lower().endswith(("ed", "n", "t"))):
+    if belongs_to_another(gap, verb):
         return
     said = text[by.start() : by.start("mark")]
     if has_verb(said) or re.search(r"\b(?:that|who|which|same)\b", said):
