@@ -51,7 +51,7 @@ def parse_archive(source: Source, parse_part: Callable[[Source], Extract]) -> Ex
     return Extract(
         pages=members.pages,
         method=f"python {'.'.join(map(str, sys.version_info[:3]))}",
-        facts={"members": members.records},
+        facts=members.facts("members"),
     )
 
 

@@ -15,6 +15,9 @@ from etl_assets.stages.spec import Json
 
 Extractor: TypeAlias = Callable[[Source], Extract]
 
+NOT_UNDERSTOOD = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, OSError)
+"""What libraries let pass on a file that they do not understand."""
+
 _FINAL = ("encrypted", "too-large", "nesting", "truncated", "empty", "not-installed")
 """What no other extractor would mend, or should: half of a document is not that document."""
 
@@ -39,8 +42,8 @@ def extract_by_chain(kind: str, name: str, first: Extractor, source: Source) -> 
             error = e if error is None or e.reason in _FINAL else error
             tried.append({"extractor": extractor_name, "why": str(e)[:MAX_FACT_CHARS]})
             continue
-        except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, OSError) as e:
-            # What a library lets pass on a file that it does not understand; the next one may.
+        except NOT_UNDERSTOOD as e:
+            # The next one may understand it.
             error = error or DataError(
                 f"cannot be read by {extractor_name} ({type(e).__name__}: {e})", reason="corrupt"
             )

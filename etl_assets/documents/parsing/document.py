@@ -17,6 +17,9 @@ MAX_TEXT_CHARS = 64 * 1024 * 1024
 MAX_TABLE_CELLS = 200_000
 """Cells of one document that are kept with their places; the text has them all."""
 
+MAX_DEPTH = 5
+"""How many documents that hold others may be around one another."""
+
 MAX_MEMBERS = 10_000
 MAX_UNPACKED_BYTES = 1 << 30
 """Of one document with all that is packed in it, archives within archives included."""

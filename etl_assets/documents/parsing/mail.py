@@ -20,7 +20,7 @@ MAX_PARTS = 1000
 MAX_HEADER_CHARS = 20_000
 """Longer headers are kept as they are written: the standard library takes a gigabyte for half a megabyte of them."""
 _SHOWN = ("From", "To", "Cc", "Date")
-_BAD_HEADER = (ValueError, TypeError, AttributeError, IndexError, KeyError, MessageError)
+_BAD_HEADER = (ValueError, TypeError, AttributeError, LookupError, OverflowError, MessageError)
 """What the standard library's header parser lets pass on hostile headers (its bug tracker has one of each)."""
 
 
@@ -55,7 +55,7 @@ def parse_mail(source: Source, parse_part: Callable[[Source], Extract]) -> Extra
         date=_sent(message),
         source=header(message, "From"),
         encoding=_body_charset(message),
-        facts={"attachments": attached.records} if attached.records else {},
+        facts=attached.facts("attachments"),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from etl_assets.documents.parsing.chain import NOT_UNDERSTOOD
 from etl_assets.documents.parsing.document import MAX_OUTLINE, Extract, Heading, Page, Source, Table, TextBudget
 from etl_assets.documents.parsing.text import one_line
 from etl_assets.errors import DataError
@@ -21,7 +22,7 @@ class Members:
         self._parse, self._budget = parse_part, budget
         self.pages = pages
         self.records: list[Json] = []
-        self.read_count = 0
+        self.read_count = self.unread_count = 0
         self._refusals: list[tuple[str, DataError]] = []
 
     def add(self, source: Source, *, is_titled: bool = False) -> None:
@@ -30,24 +31,34 @@ class Members:
         Raises:
             DataError: ``too-large``, when all members together have more text than any document should.
         """
-        record: dict[str, Json] = {"name": source.name, "media_type": source.media_type}
         try:
             extract = self._parse(source)
         except DataError as e:
             self.refuse(source.name, e, media_type=source.media_type)
-            return
+        except NOT_UNDERSTOOD as e:
+            error = DataError(f"cannot be read ({type(e).__name__}: {e})", reason="corrupt")
+            self.refuse(source.name, error, media_type=source.media_type)
+        except RecursionError:
+            error = DataError("is nested deeper than any document", reason="nesting")
+            self.refuse(source.name, error, media_type=source.media_type)
+        else:
+            self.keep(source.name, extract, media_type=source.media_type, is_titled=is_titled)
+
+    def keep(self, name: str, extract: Extract, *, media_type: str | None, is_titled: bool = False) -> None:
+        """Take the pages of a member that was read. ``is_titled`` and Raises: as ``add``."""
         self._budget.spend(sum(len(page.text) for page in extract.pages))
         first = len(self.pages) + 1
         for index, page in enumerate(extract.pages):
             numbered = replace(page, number=first + index)
-            self.pages.append(_titled(numbered, source.name, has_line=index == 0) if is_titled else numbered)
+            self.pages.append(_titled(numbered, name, has_line=index == 0) if is_titled else numbered)
         self.read_count += 1
-        self._keep({**record, "first_page": first, "pages": len(extract.pages)})
+        self._record({"name": name, "media_type": media_type, "first_page": first, "pages": len(extract.pages)})
 
     def refuse(self, name: str, error: DataError, *, media_type: str | None = None) -> None:
         """Put a member on record that is not read, and why."""
         self._refusals = [*self._refusals[:MAX_OUTLINE], (name, error)]
-        self._keep({"name": name, "media_type": media_type, "reason": error.reason})
+        self.unread_count += 1
+        self._record({"name": name, "media_type": media_type, "reason": error.reason})
 
     def none_read(self) -> DataError:
         """What to say where no member could be read: why the first was not, and its reason where it is that of all."""
@@ -59,7 +70,12 @@ class Members:
         problem = f"has no member that can be read ({one_line(name)}: {error}{more})"
         return DataError(problem, reason=error.reason if is_common else "no-text")
 
-    def _keep(self, record: Json) -> None:
+    def facts(self, name: str) -> dict[str, Json]:
+        """The records under ``name``, and how many members were not read where that is over their number."""
+        facts: dict[str, Json] = {name: self.records} if self.records else {}
+        return {**facts, "unread_count": self.unread_count} if len(self.records) == MAX_OUTLINE else facts
+
+    def _record(self, record: Json) -> None:
         if len(self.records) < MAX_OUTLINE:
             self.records.append(record)
 

@@ -12,6 +12,7 @@ from etl_assets.documents.parsing.chain import extract_by_chain
 from etl_assets.documents.parsing.chunk_file import GIVEN
 from etl_assets.documents.parsing.detection import MEDIA_TYPES, DocumentType, detect
 from etl_assets.documents.parsing.document import (
+    MAX_DEPTH,
     MAX_FACT_CHARS,
     MAX_OUTLINE,
     Extract,
@@ -54,9 +55,6 @@ _CONTAINERS: Mapping[DocumentType, str] = {
     "archive": "archive:parse_archive",
 }
 """Likewise, for documents that hold others; their parsers are given what reads those."""
-
-MAX_DEPTH = 5
-"""How many documents that hold others may be around one another."""
 
 _DATED_CHARS = 4000
 """Publication dates stand at the top: in the first this many characters."""

@@ -10,8 +10,8 @@ END, FREE, FAT = 0xFFFFFFFE, 0xFFFFFFFF, 0xFFFFFFFD
 
 
 def compound(streams: Mapping[str, bytes]) -> bytes:
-    """A compound file of these streams; one level of storages, ``storage/stream``. No stream is in the mini stream."""
-    storages = list(dict.fromkeys(path.split("/")[0] for path in streams if "/" in path))
+    """A compound file of these streams, in storages as ``storage/storage/stream``. No stream is in the mini stream."""
+    storages = list(dict.fromkeys(path[:at] for path in streams for at, c in enumerate(path) if c == "/"))
     names = ["Root Entry", *storages, *streams]
     sectors: list[bytes] = []
     table: list[int] = []
@@ -24,7 +24,7 @@ def compound(streams: Mapping[str, bytes]) -> bytes:
         return first if parts else END
 
     places = {path: put(data) for path, data in streams.items()}
-    parents = [_parent(name, streams, storages, names) for name in names]
+    parents = [-1, *(names.index(name.rpartition("/")[0] or names[0]) for name in names[1:])]
     entries = b""
     for number, name in enumerate(names):
         kind = 2 if name in streams else 1 if number else 5
@@ -39,12 +39,6 @@ def compound(streams: Mapping[str, bytes]) -> bytes:
     head = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(16) + struct.pack("<HHHHH", 0x3E, 3, 0xFFFE, 9, 6) + bytes(6)
     head += struct.pack("<IIIIIIIII", 0, 1, directory, 0, 0, END, 0, END, 0)
     return head + struct.pack("<109I", fat_at, *[FREE] * 108) + b"".join(sectors)
-
-
-def _parent(name: str, streams: Mapping[str, bytes], storages: list[str], names: list[str]) -> int:
-    if name in streams and "/" in name:
-        return names.index(name.split("/")[0])
-    return -1 if name == names[0] else 0
 
 
 def _entry(name: str, kind: int, right: int, child: int, start: int, size: int) -> bytes:

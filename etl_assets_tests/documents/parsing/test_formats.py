@@ -265,6 +265,7 @@ def test_mails_inside_mails_end_somewhere(parsed: Parsed) -> None:
         "From: =?utf-8?q?=FF?= <@>\nDate: yesterday\n",
         "From: a@b\nDate: Fri, 99 Foo 2023 99:99\nTo: ,,,;<\n",
         "From: a\nContent-Type: x/y; name*=''%\n",
+        "From: a@b\nDate: Fri, 05 May 4294967295 10:00:00 +0200\nTo: c@d\n",
     ],
 )
 def test_hostile_headers_do_not_cost_the_body(parsed: Parsed, headers: str) -> None:

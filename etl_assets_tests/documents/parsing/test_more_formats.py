@@ -180,11 +180,14 @@ def test_an_outlook_message_is_a_page_and_its_attachments_follow(parsed: Parsed)
         "__substg1.0_1000001F": wide("See the file.\r\nAnna"), "__properties_version1.0": sent,
         "__attach_version1.0_#00000000/__substg1.0_3707001F": wide("note.txt"),
         "__attach_version1.0_#00000000/__substg1.0_37010102": b"words of the note",
+        "__attach_version1.0_#00000001/__substg1.0_3701000D/__substg1.0_0037001F": wide("Earlier"),
+        "__attach_version1.0_#00000001/__substg1.0_3701000D/__substg1.0_1000001F": wide("What was asked."),
     }))  # fmt: skip
     assert document.pages[0].text == "About pumps\n\nFrom: Anna\nDate: 2024-05-05\n\nSee the file.\nAnna"
     assert document.pages[1].text == "words of the note" and document.facts["date"] == "2024-05-05"
     attachments: Any = document.facts["attachments"]
-    assert [(a["name"], a["first_page"]) for a in attachments] == [("note.txt", 2)]
+    assert [(a["name"], a["first_page"]) for a in attachments] == [("note.txt", 2), ("Earlier", 3)]
+    assert document.pages[2].text == "Earlier\n\nWhat was asked."
 
 
 def test_legacy_word_and_excel_files_are_read(shared_data: Callable[..., Path]) -> None:
@@ -275,6 +278,10 @@ def test_members_that_cannot_be_read_cost_themselves_and_say_why(parsed: Parsed)
     inner = locked(zipped({"secret.txt": "words"}))
     assert [m.get("reason") for m in parsed(zipped({"a.zip": inner, "b.txt": "others"})).facts["members"]] == [
         "encrypted", None,
+    ]  # fmt: skip
+    deep = b"From: a@b.c\nTo: b@c.d\nSubject: x\nContent-Type: message/rfc822\n\n" * 3000
+    assert [m.get("reason") for m in parsed(zipped({"deep.eml": deep, "b.txt": "others"})).facts["members"]] == [
+        "nesting", None,
     ]  # fmt: skip
     buffer = io.BytesIO(tarred({"a.txt": b"some words"}, "w"))
     with tarfile.open(fileobj=buffer, mode="a") as archive:
