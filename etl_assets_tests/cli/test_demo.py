@@ -10,6 +10,7 @@ from etl_assets_tests.cli.conftest import SETTINGS, Command
 FEW = ("apt28-cisco-routers.pdf", "prometheus-federation.md", "texting-scams")
 
 
+@pytest.mark.usefixtures("without_dagster")
 def test_the_demo_answers_with_citations_and_a_second_run_computes_nothing(
     etl: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

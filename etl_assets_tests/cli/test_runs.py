@@ -5,18 +5,19 @@ import select
 import signal
 import subprocess
 import sys
-import time
-from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 
 from etl_assets.asset_keys import INGEST_JOB, PRIORITY_TAG
+from etl_assets.documents.partition_run import PartitionRun
 from etl_assets.documents.partitions import PARTITION_TAG
 from etl_assets.launching import render_instance
 from etl_assets.settings import Settings
 from etl_assets_tests.cli.conftest import SETTINGS, Command, put
+from etl_assets_tests.cli.steps_alone import StepsAlone
 from etl_assets_tests.cli.test_control import queued_run
 
 ACME, ZETA = "acme.reports.00-of-01", "zeta.mail.00-of-01"
@@ -66,31 +67,29 @@ def test_a_run_in_the_queue_is_listed_with_why_it_waits_and_can_be_canceled(etl:
         assert etl("runs", "cancel", run_id, home=home).code == 1
 
 
-@pytest.mark.usefixtures("without_dagster")
-def test_a_sync_in_another_process_is_canceled_and_the_next_goes_on(etl: Command, tmp_path: Path) -> None:
+def test_a_sync_at_work_is_canceled_with_what_waits_and_the_next_goes_on(
+    etl: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home = tmp_path / "home"
-    documents = {"a": 150, "b": 2, "c": 2}  # the first is at work long enough to be canceled, and the others wait
-    put(
-        home,
-        {f"acme/{name}/{number}.txt": f"EMOTET {number}" for name in documents for number in range(documents[name])},
-    )
+    put(home, {f"acme/{name}/1.txt": "EMOTET" for name in "abc"})
     (home / "collections.yaml").write_text(SETTINGS)
-    env = {**os.environ, "ETL_HOME": str(home), "ETL_PARSER_PROCESSES": "1", "ETL_SEARCH_TIME_LIMIT_S": "0.1"}
-    command = [sys.executable, "-m", "etl_assets.cli", "sync"]
-    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as sync:
-        deadline = time.monotonic() + DEADLINE_S
-        while not (batch := etl("runs", "list", "--open", "--json", home=home).records):
-            assert time.monotonic() < deadline
-            with suppress(subprocess.TimeoutExpired):  # leave it the core until it has begun
-                pytest.fail(f"the sync ended before it was canceled: {sync.wait(timeout=0.2)}")
-        outcome = etl("runs", "cancel", batch[0]["batch"], "--json", home=home)
-        out, err = sync.communicate(timeout=DEADLINE_S)
-    assert outcome.code == 0 and len(outcome.records) == 3, (outcome, out, err)
-    assert sync.returncode == 1 and err.count("was canceled") == 3, (out, err)
-    states = [one["state"] for one in etl("runs", "list", "--json", home=home).records]
-    assert states == ["canceled"] * 3
+    whole, canceled = PartitionRun.pages, []
+
+    def canceled_at_work(run: PartitionRun) -> Any:
+        open_runs = etl("runs", "list", "--open", "--json", home=home).records
+        canceled.append(etl("runs", "cancel", open_runs[0]["batch"], "--json", home=home))
+        return whole(run)
+
+    with monkeypatch.context() as at_work:
+        at_work.setattr(PartitionRun, "pages", canceled_at_work)
+        stopped = etl("sync", home=home)
+    (outcome,) = canceled
+    assert outcome.code == 0 and len(outcome.records) == 3
+    assert stopped.code == 1 and stopped.err.count("was canceled") == 3, stopped.err
+    assert [one["state"] for one in etl("runs", "list", "--json", home=home).records] == ["canceled"] * 3
+    monkeypatch.setattr("etl_assets.launching._Runner", StepsAlone)
     assert etl("sync", home=home).code == 0
-    assert [one["current"] for one in etl("status", "--json", home=home).records] == list(documents.values())
+    assert [one["current"] for one in etl("status", "--json", home=home).records] == [1, 1, 1]
 
 
 def test_the_monitor_shows_what_is_paused_waits_and_is_left(etl: Command, home: Path) -> None:

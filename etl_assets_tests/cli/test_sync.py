@@ -1,12 +1,9 @@
 """Syncing: what a dry run says, what a run does, what goes wrong."""
 
-import os
 import signal
-import subprocess
 import sys
 import weakref
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +167,7 @@ def test_what_was_held_can_be_tried_again(etl: Command, home: Path) -> None:
     assert record["state"] == "current"
 
 
+@pytest.mark.usefixtures("without_dagster")
 def test_a_stage_s_refusal_can_be_tried_again(etl: Command, home: Path) -> None:
     outcome = etl("quarantine", "retry", "--tenant", "acme", home=home)
     assert outcome.code == 0
@@ -178,28 +176,6 @@ def test_a_stage_s_refusal_can_be_tried_again(etl: Command, home: Path) -> None:
     told = etl("quarantine", "retry", "--reason", "unusable-key", home=home)
     assert told.code == 0 and "only another name helps" in told.out and "nothing to try again" in told.out
     assert "2 in quarantine" in etl("quarantine", "list", home=home).out
-
-
-@pytest.mark.usefixtures("without_dagster")
-def test_a_sync_that_is_interrupted_lets_its_partition_go(tmp_path: Path, etl: Command) -> None:
-    home = tmp_path / "home"
-    put(home, {f"acme/box/{n}.txt": " ".join(f"word{n}x{k}" for k in range(100)) for n in range(30)})
-    (home / "collections.yaml").write_text(SETTINGS)
-    env = {**os.environ, "ETL_HOME": str(home), "ETL_PARSER_PROCESSES": "1", "ETL_LEASE_S": "600"}
-    command = [sys.executable, "-m", "etl_assets.cli", "sync"]
-    # A shell's background jobs ignore SIGINT, and so would what they start.
-    with subprocess.Popen(
-        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    ) as process:  # fmt: skip
-        wait_until(lambda: any((home / "originals").rglob("acme/*")), process)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate()
-    assert process.returncode == 130, err
-    assert b"Traceback" not in err
-    outcome = etl("sync", home=home)  # the lease would last for ten minutes
-    assert outcome.code == 0, outcome.err
-    assert etl("status", "--json", home=home).records[0]["current"] == 30
 
 
 @pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
@@ -240,14 +216,6 @@ def collected(callback: Callable[[object], None]) -> None:
     kept = weakref.ref(ended, callback)
     del ended
     assert kept() is None
-
-
-def wait_until(happened: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
-    """Ask again and again as long as the process lives, leaving it the core in between."""
-    while not happened():
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=0.05)
-            return
 
 
 def test_progress_is_plain_lines_where_there_is_no_terminal(capfd: pytest.CaptureFixture[str]) -> None:

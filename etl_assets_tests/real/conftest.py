@@ -14,6 +14,7 @@ from sqlalchemy import update
 from etl_assets.ledger import schema
 from etl_assets.ledger.database import Ledger
 from etl_assets.ledger.leases import Lease
+from etl_assets_tests.cli.conftest import etl, without_dagster
 from etl_assets_tests.faults.chains import die_holding as die_at_once
 from etl_assets_tests.ledgers import SERVER_FILE, close_all, open_on
 from etl_assets_tests.real.databases import drop_database, new_database
@@ -38,6 +39,7 @@ from etl_assets_tests.servers.fixtures import (
 __all__ = [
     "arcadedb",
     "elasticmq",
+    "etl",
     "minio",
     "moto",
     "neo4j",
@@ -49,6 +51,7 @@ __all__ = [
     "redis",
     "seaweedfs",
     "toxiproxy",
+    "without_dagster",
 ]
 
 
