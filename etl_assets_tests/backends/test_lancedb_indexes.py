@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from etl_assets.errors import PermanentError, TransientError
 from etl_assets.protocols.indexes import Filters, IndexSpace, vector_rows
 from etl_assets.protocols.visibility import Visibility
 from etl_assets_tests.backends.disks import folder_for_everybody, small_volume, without_rights
-from etl_assets_tests.backends.index_worker import ROWS, batch
+from etl_assets_tests.backends.index_worker import ROWS, batch, read_rows
 from etl_assets_tests.backends.processes import ROOT, finished, killed_after, started
 from etl_assets_tests.conformance.index_rows import ALL, NO_FILTERS, SPACE, Row, keyword_table, vector_table
 
@@ -73,12 +74,15 @@ def test_processes_that_make_write_tidy_and_read_one_table_lose_nothing(tmp_path
 
 
 def check_processes(folder: Path, *, workers: Sequence[int], batches: int) -> None:
-    """Each worker writes, rewrites, removes and tidies in a process of its own, beside one that reads."""
-    reader = started("read_rows", folder)
-    assert reader.stdout is not None and reader.stdout.readline() == "reading\n"
-    finished([started("write_rows", folder, worker, batches) for worker in workers])
-    (folder / "stop").touch()
-    finished([reader])
+    """Each worker writes, rewrites, removes and tidies in a process of its own, while this one reads."""
+    folder.mkdir()
+    with ThreadPoolExecutor(1) as here:
+        reading = here.submit(read_rows, folder)
+        try:
+            finished([started("write_rows", folder, worker, batches) for worker in workers])
+        finally:
+            (folder / "stop").touch()
+        reading.result()
     numbers = [n for worker in workers for n in range(worker * 1_000, worker * 1_000 + batches)]
     assert LanceKeywords(folder).counts(SPACE, numbers) == {n: ROWS for n in numbers if n % 3}
     hits = LanceKeywords(folder).query(SPACE, "zebra", k=10_000, visible=ALL, filters=NO_FILTERS)

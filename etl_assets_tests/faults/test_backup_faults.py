@@ -1,8 +1,6 @@
 """Backups and restores that are interrupted at every step, made beside an ingest, or of stores from another day."""
 
-import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -158,7 +156,7 @@ from etl_assets_tests.backups import opened
 from etl_assets.settings import Settings
 settings = Settings(home_folder=sys.argv[1], search_time_limit_s=0.1, parser_processes=1)
 with opened(settings) as home:
-    for number in range(4):
+    for number in range(int(sys.argv[2])):
         home.write(f"more-{number}.txt", f"Report {number}: the bear used EMOTET again.")
         if number % 2:
             home.remove(f"more-{number - 1}.txt")
@@ -168,29 +166,19 @@ with opened(settings) as home:
 
 
 def test_backups_made_while_another_process_ingests_are_each_one_moment(home: SmallHome, tmp_path: Path) -> None:
+    check_backups_beside_an_ingest(home, tmp_path, runs=2)
+
+
+def check_backups_beside_an_ingest(home: SmallHome, tmp_path: Path, *, runs: int) -> None:
+    """A backup after each run that another process says it has done, while it goes on with the next one."""
     home.platform.close()
-    words = [sys.executable, "-c", INGEST, str(home.settings.home.root)]
+    words = [sys.executable, "-c", INGEST, str(home.settings.home.root), str(runs)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as ingest:
         assert ingest.stdout is not None
         made = [back_up(home.settings, tmp_path / "kept") for _ in ingest.stdout]
-    assert ingest.returncode == 0 and len(made) == 4
+    assert ingest.returncode == 0 and len(made) == runs
     assert damages(home.settings, tmp_path / "kept", tmp_path / "tried") == []
     settings = another(home.settings, tmp_path / "new")
-    bring_back(settings, tmp_path / "kept", restoring_home.Point(sequence=made[2].sequence))
+    bring_back(settings, tmp_path / "kept", restoring_home.Point(sequence=made[-2].sequence))
     with opened(settings) as new:
         assert set(TEXTS) <= set(new.published()) and differences(new.platform) == []
-
-
-def test_a_restore_that_is_killed_by_the_system_is_begun_again(home: SmallHome, tmp_path: Path) -> None:
-    back_up(home.settings, tmp_path / "kept")
-    new = another(home.settings, tmp_path / "new")
-    environment = {**os.environ, "ETL_HOME": str(tmp_path / "new"), "ETL_PARSER_PROCESSES": "1"}
-    words = [sys.executable, "-m", "etl_assets.cli", "restore", "--from", str(tmp_path / "kept")]
-    killed = subprocess.Popen(words, env=environment)
-    while killed.poll() is None and not new.home.collections_file.exists():
-        pass
-    os.kill(killed.pid, signal.SIGKILL)
-    killed.wait()
-    bring_back(new, tmp_path / "kept")
-    with opened(new) as again:
-        assert shown(again.platform) == shown(home.platform) and differences(again.platform) == []
