@@ -140,7 +140,7 @@ def embedded_text_digest(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-PAGES = Stage("pages", (), "6", pages_columns, ("page", "text", "headings", "tables"))
+PAGES = Stage("pages", (), "7", pages_columns, ("page", "text", "headings", "tables"))
 CHUNKS = Stage(
     "chunks", ("pages",), "1", chunks_columns, ("chunk_id", "page", "start", "end", "heading"), batch_documents=1024,
     input_columns=(pages_columns,),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from etl_assets.documents.parsing.dates import iso_date
-from etl_assets.documents.parsing.document import Extract, Page, Source, TextBudget
+from etl_assets.documents.parsing.document import MAX_OUTLINE, Extract, Page, Source, TextBudget
 from etl_assets.documents.parsing.html import declared_charset, html_page
 from etl_assets.documents.parsing.ooxml import Package, attribute, local, open_archive
 from etl_assets.documents.parsing.text import decode, one_line
@@ -21,7 +21,7 @@ _FONT_ALGORITHMS = re.compile(r"obfuscation|ns\.adobe\.com/pdf/enc#RC", re.IGNOR
 
 
 def parse_epub(source: Source) -> Extract:
-    """A page for every document of the spine that has text, in reading order.
+    """A page for every document of the spine that has text, in reading order; ``warnings`` name what is missing.
 
     Raises:
         DataError: ``encrypted``, when its texts are under rights management; ``corrupt``; what ``open_archive`` raises.
@@ -37,7 +37,8 @@ def parse_epub(source: Source) -> Extract:
         root = package.xml(main) if main else None
         if main is None or root is None:
             raise DataError("the book has no package document; repair the file", reason="corrupt")
-        pages = _pages(package, root, posixpath.dirname(main))
+        missing: list[str] = []
+        pages = _pages(package, root, posixpath.dirname(main), missing)
     named = _metadata(root)
     return Extract(
         pages=pages,
@@ -45,6 +46,9 @@ def parse_epub(source: Source) -> Extract:
         title=named.get("title"),
         file_date=iso_date(named.get("date")),
         source=named.get("creator"),
+        facts={"warnings": [f"{one_line(name)} is not in the file" for name in missing[:MAX_OUTLINE]]}
+        if missing
+        else {},
     )
 
 
@@ -55,7 +59,8 @@ def _refuse_encrypted(package: Package) -> None:
         raise DataError("its texts are under rights management; store it without", reason="encrypted")
 
 
-def _pages(package: Package, root: _Element, folder: str) -> list[Page]:
+def _pages(package: Package, root: _Element, folder: str, missing: list[str]) -> list[Page]:
+    """The pages; what the book names and does not hold is added to ``missing``."""
     from selectolax.lexbor import LexborHTMLParser
 
     targets = {attribute(e, "id"): attribute(e, "href") or "" for e in root.iter("{*}item")}
@@ -63,8 +68,11 @@ def _pages(package: Package, root: _Element, folder: str) -> list[Page]:
     pages: list[Page] = []
     for reference in root.iter("{*}itemref"):
         target = posixpath.normpath(posixpath.join(folder, unquote(targets.get(attribute(reference, "idref")) or "")))
-        data = package.read(target) if not target.lower().endswith((".svg", ".jpg", ".png")) else None
+        if target.lower().endswith((".svg", ".jpg", ".png")):
+            continue
+        data = package.read(target)
         if data is None:
+            missing.append(target)
             continue
         tree = LexborHTMLParser(decode(data, declared_charset(data))[0])
         page = html_page(tree, len(pages) + 1, budget)

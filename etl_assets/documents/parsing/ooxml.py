@@ -90,6 +90,10 @@ class Package:
         except BROKEN_ZIP as e:
             raise DataError(f"part {name} cannot be unpacked ({e}); repair the file", reason="corrupt") from e
 
+    def holds(self, part: str) -> bool:
+        """Whether there is such a part."""
+        return part.lower().lstrip("/") in self._names
+
     def xml(self, part: str) -> _Element | None:
         """The root of an XML part; None when there is no such part.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from etl_assets.documents.parsing.document import Extract, Page, Source, TextBudget
+from etl_assets.documents.parsing.document import MAX_OUTLINE, Extract, Page, Source, TextBudget
 from etl_assets.documents.parsing.ooxml import Package, attribute, file_date, local, open_archive
 from etl_assets.documents.parsing.text import PageBuilder, table_row
 from etl_assets.errors import DataError
@@ -18,7 +18,10 @@ _MARGINAL = {"sldNum", "dt", "ftr", "hdr", "sldImg"}
 
 
 def parse_pptx(source: Source) -> Extract:
-    """Slides in the order they are shown, hidden ones too; the title placeholder is a heading of level 1."""
+    """Slides in the order they are shown, hidden ones too; the title placeholder is a heading of level 1.
+
+    One whose part is missing is a page without text, and in ``warnings``.
+    """
     with open_archive(source) as archive:
         package = Package(archive)
         main = package.main_part() or "ppt/presentation.xml"
@@ -28,7 +31,8 @@ def parse_pptx(source: Source) -> Extract:
         targets = {identity: target for identity, _, target in package.related(main)}
         order = [_relationship_id(e) for e in root.iter("{*}sldId")]
         budget = TextBudget()
-        parts = [targets[identity] for identity in order if identity in targets]
+        parts = [targets.get(identity, "") for identity in order]
+        missing = [number for number, part in enumerate(parts, 1) if not package.holds(part)]
         pages = [_slide(package, part, number, budget) for number, part in enumerate(parts, 1)]
         properties = package.properties()
     from lxml import etree
@@ -39,6 +43,9 @@ def parse_pptx(source: Source) -> Extract:
         title=properties.get("title") if properties.get("title") != "PowerPoint Presentation" else None,
         file_date=file_date(properties),
         source=properties.get("creator"),
+        facts={"warnings": [f"slide {number} is not in the file" for number in missing[:MAX_OUTLINE]]}
+        if missing
+        else {},
     )
 
 

@@ -18,7 +18,7 @@ import pytest
 from etl_assets.documents.parsing.document import ParsedDocument
 from etl_assets.documents.parsing.parser import parse
 from etl_assets.errors import DataError
-from etl_assets_tests.documents.parsing.files import mail
+from etl_assets_tests.documents.parsing.files import mail, pptx, shape, slide
 from etl_assets_tests.documents.parsing.old_files import compound, record
 
 Parsed = Callable[..., ParsedDocument]
@@ -142,6 +142,21 @@ def test_a_book_is_read_in_its_order(parsed: Parsed) -> None:
     document = parsed(book())
     assert [page.text for page in document.pages] == ["One\n\nfirst words", "last words"]
     assert (document.facts["title"], document.facts["source"]) == ("A book", "Anna")
+
+
+def without(packed: bytes, part: str) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        return zipped({name: archive.read(name) for name in archive.namelist() if name != part})
+
+
+def test_a_part_that_is_missing_is_named_and_the_others_are_read(parsed: Parsed, tmp_path: Path) -> None:
+    cut = parsed(without(book(), "OPS/one .xhtml"))
+    assert [page.text for page in cut.pages] == ["last words"]
+    assert cut.facts["warnings"] == ["OPS/one .xhtml is not in the file"]
+    slides = pptx(tmp_path / "a.pptx", {"s1.xml": slide(shape("first words")), "s2.xml": slide(shape("last words"))})
+    cut = parsed(without(slides.read_bytes(), "ppt/slides/s1.xml"))
+    assert [page.text for page in cut.pages] == ["", "last words"]
+    assert cut.facts["warnings"] == ["slide 1 is not in the file"]
 
 
 def test_a_book_under_rights_management_says_so(parsed: Parsed) -> None:
