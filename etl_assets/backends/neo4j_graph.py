@@ -7,7 +7,7 @@ in ``protocols/graph.py``.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from etl_assets.backends import neo4j_relations as relating
 from etl_assets.backends.circuit import CircuitBreaker
@@ -64,7 +64,6 @@ from etl_assets.protocols.graph import (
     Scope,
     StoredEdge,
     edge_digest,
-    relation_digest,
     relation_order,
 )
 
@@ -203,21 +202,22 @@ class Neo4jGraph:
                 digest = edge_digest(edge) if found == found_by(edge) else f"found by {found}"
                 yield StoredEdge(publication, document, entity_id, digest)
             bare.update((int(record[0]), str(record[1])) for record in self._records(BARE_DOCUMENTS, keys=keys))
-        for one in self._stored_relations(place_of(tenant, collection), publications):
+        for told in self._stored_relations(place_of(tenant, collection), publications):
+            one = relating.stored_relation(tenant, collection, *told)
             bare.discard((one.publication, one.document_id))
-            yield StoredEdge(one.publication, one.document_id, one.edge_id, relation_digest(one))
+            yield one
         yield from (StoredEdge(*one, "", "no edge") for one in sorted(bare))
 
-    def _stored_relations(self, place: str, publications: Sequence[int] | None) -> Iterator[RelationEdge]:
+    def _stored_relations(self, place: str, publications: Sequence[int] | None) -> "Iterator[list[Any]]":
         if publications is not None:
             for numbers in batches(sorted(set(publications)), DOCUMENTS_PER_READ):
                 for record in self._records(relating.PUBLISHED, place=place, publications=numbers):
-                    yield relating.relation_of(*record.values()[1:])
+                    yield record.values()[1:]
             return
         for kind in RELATION_KINDS:
             after = ""
             while records := self._records(relating.PAGE[kind], place=place, after=after, limit=ROWS_PER_STATEMENT):
-                yield from (relating.relation_of(*record.values()[1:]) for record in records)
+                yield from (record.values()[1:] for record in records)
                 after = str(records[-1][0])
 
     def _records(self, statement: str, **parameters: object) -> "list[Record]":
@@ -255,6 +255,7 @@ class Neo4jGraph:
         starts = sorted({key_of(scope.tenant, entity_id) for entity_id in entity_ids})
         if not starts or hops < 1 or limit < 1:
             return []
+        self._server.bring_up_to_date()
         return self._server.read(lambda tx: walked(tx, visible_parameters(scope), starts, hops, limit))[:limit]
 
     def find(self, scope: Scope, name: str, *, limit: int) -> list[Entity]:
@@ -281,7 +282,10 @@ class Neo4jGraph:
                 found.update((str(place), int(number)) for place, number in tx.run(MENTIONING, visible, keys=keys))
             return found
 
-        return sorted(self._server.read(work)) if entity_ids else []
+        if not entity_ids:
+            return []
+        self._server.bring_up_to_date()
+        return sorted(self._server.read(work))
 
     def relations(
         self, scope: Scope, entity_ids: Sequence[str], *, among: Collection[str] | None = None,
@@ -296,4 +300,7 @@ class Neo4jGraph:
                 found.update(relating.relations_of(tx, visible, keys, among=others, kinds=kinds, each=each))
             return found
 
-        return sorted(self._server.read(work), key=relation_order) if entity_ids and each > 0 else []
+        if not entity_ids or each < 1:
+            return []
+        self._server.bring_up_to_date()
+        return sorted(self._server.read(work), key=relation_order)

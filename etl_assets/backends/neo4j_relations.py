@@ -5,10 +5,19 @@ and what their rows mean. Everything runs inside a transaction that ``neo4j_grap
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from etl_assets.backends.neo4j_cypher import NEWEST_SEEN, document_key, key_of, place_of
-from etl_assets.protocols.graph import RELATION_KINDS, Entity, RelationEdge, Scope, relation_order
+from etl_assets.backends.neo4j_cypher import document_key, key_of, place_of, seen
+from etl_assets.protocols.graph import (
+    RELATION_KINDS,
+    Entity,
+    RelationEdge,
+    Scope,
+    StoredEdge,
+    relation_digest,
+    relation_order,
+)
 
 if TYPE_CHECKING:
     from neo4j import ManagedTransaction
@@ -19,9 +28,11 @@ SCHEMA = tuple(
     for statement in (
         f"CREATE INDEX etl_{kind.lower()}_publication IF NOT EXISTS FOR ()-[m:{kind}]-() ON (m.publication)",
         f"CREATE INDEX etl_{kind.lower()}_place IF NOT EXISTS FOR ()-[m:{kind}]-() ON (m.place, m.key)",
+        f"CREATE INDEX etl_{kind.lower()}_subject IF NOT EXISTS FOR ()-[m:{kind}]-() ON (m.subject, m.publication)",
+        f"CREATE INDEX etl_{kind.lower()}_object IF NOT EXISTS FOR ()-[m:{kind}]-() ON (m.object, m.publication)",
     )
 )
-"""Both are plain indexes of relationship properties, which Community Edition has."""
+"""All are plain indexes of relationship properties, which Community Edition has."""
 
 ONE_DOCUMENT = 20
 """Twice as many are read as are asked for, and so many more: the server orders by publication only, and the last of
@@ -69,15 +80,30 @@ PAGE = {
     for kind in RELATION_KINDS
 }
 PUBLISHED = _of_each_kind(_OF_PUBLICATIONS + _STORED) + ("RETURN key, kind, subject, object, stated")
-_OF_ENTITY = (
-    "UNWIND $keys AS key MATCH (e:Entity {key: key}) WHERE e.tenant = $tenant "
-    "CALL { WITH e MATCH (PATTERN) WHERE ($among IS NULL OR other.key IN $among) "
-    "AND (size($kinds) = 0 OR type(m) IN $kinds) WITH m " + NEWEST_SEEN + " RETURN m LIMIT $most } "
-    "WITH key, m, startNode(m) AS s, endNode(m) AS o RETURN key, " + _TOLD
+_SEEN = seen("m")
+
+
+def _newest_of(this: str, other: str) -> str:
+    """The newest visible relations of an entity at one end, of each kind by its own index, as ``MENTIONING`` does."""
+    branches = " UNION ALL ".join(
+        f"WITH key MATCH ()-[m:{kind}]->() USING INDEX SEEK m:{kind}({this}, publication) "
+        f"WHERE m.{this} = key AND m.publication <= $highest "
+        f"AND (size($kinds) = 0 OR '{kind}' IN $kinds) AND ($among IS NULL OR m.{other} IN $among) "
+        f"WITH m ORDER BY m.{this} DESC, m.publication DESC WITH m WHERE {_SEEN} RETURN m LIMIT $most"
+        for kind in RELATION_KINDS
+    )
+    ends = "WITH key, m, startNode(m) AS s, endNode(m) AS o RETURN key, "
+    return f"UNWIND $keys AS key CALL {{ {branches} }} {ends}{_TOLD}"
+
+
+OF_SUBJECT = _newest_of("subject", "object")
+OF_OBJECT = _newest_of("object", "subject")
+FILL_IN = tuple(
+    f"MATCH (s)-[m:{kind}]->(o) WHERE m.subject IS NULL "
+    "CALL { WITH s, m, o SET m.subject = s.key, m.object = o.key } IN TRANSACTIONS OF 10000 ROWS"
+    for kind in RELATION_KINDS
 )
-_TYPES = "|".join(RELATION_KINDS)
-OF_SUBJECT = _OF_ENTITY.replace("(PATTERN)", f"(e)-[m:{_TYPES}]->(other:Entity)")
-OF_OBJECT = _OF_ENTITY.replace("(PATTERN)", f"(e)<-[m:{_TYPES}]-(other:Entity)")
+"""What relations of schema 2 lack, in transactions of its own."""
 
 
 def relation_key(one: RelationEdge) -> str:
@@ -85,9 +111,13 @@ def relation_key(one: RelationEdge) -> str:
     return key_of(one.tenant, one.collection, one.document_id, one.publication, one.edge_id)
 
 
-def relation_row(one: RelationEdge) -> dict[str, object]:
+def relation_row(one: RelationEdge) -> dict[str, Any]:
     """A row for CREATE: everything said of this relation, with the names that its publication uses."""
+    ends: dict[str, object] = {
+        "subject": key_of(one.tenant, one.subject.entity_id), "object": key_of(one.tenant, one.object.entity_id)
+    }  # fmt: skip
     stated: dict[str, object] = {
+        **ends,
         "key": relation_key(one),
         "tenant": one.tenant,
         "collection": one.collection,
@@ -106,9 +136,6 @@ def relation_row(one: RelationEdge) -> dict[str, object]:
         "certainty": one.certainty,
         "confidence": float(one.confidence),
     }
-    ends = {
-        "subject": key_of(one.tenant, one.subject.entity_id), "object": key_of(one.tenant, one.object.entity_id)
-    }  # fmt: skip
     return {**ends, "stated": stated}
 
 
@@ -123,6 +150,18 @@ def relation_of(kind: str, subject: str, target: str, stated: Mapping[str, objec
         page=_whole(at("page")), start=_whole(at("start")), end=_whole(at("end")), sentence=str(at("sentence")),
         negated=bool(at("negated")), certainty=str(at("certainty")), confidence=_fraction(at("confidence")),
     )  # fmt: skip
+
+
+def stored_relation(
+    tenant: str, collection: str, kind: str, subject: str, target: str, stated: Mapping[str, object]
+) -> StoredEdge:
+    """A record of a collection as it is enumerated; one that walks would find by something else says so."""
+    one = relation_of(kind, subject, target, stated)
+    asked = replace(one, tenant=tenant, collection=collection)
+    by = ("subject", "object", "key", "place", "tenant", "collection")
+    found, wanted = ([row.get(name) for name in by] for row in (stated, relation_row(asked)["stated"]))
+    digest = relation_digest(one) if found == wanted else f"found by {found}"
+    return StoredEdge(one.publication, one.document_id, one.edge_id, digest)
 
 
 def write_relations(tx: "ManagedTransaction", relations: Iterable[RelationEdge], size: int) -> int:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from etl_assets.backends.circuit import CircuitBreaker, Unavailable
 from etl_assets.backends.neo4j_driver import Neo4jAccess, Neo4jDrivers
+from etl_assets.backends.neo4j_relations import FILL_IN as RELATIONS_FILL_IN
 from etl_assets.backends.neo4j_relations import SCHEMA as RELATIONS_SCHEMA
 from etl_assets.backends.ownership import Installation, foreign
 from etl_assets.errors import ConfigError, PermanentError, TransientError
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Version of the constraints and indexes below, kept in the node ``(:EtlAssetsSchema {name: 'graph'})``.
 
-1 had no relations between entities: such a database gets their indexes, and the next run publishes what they serve.
+1 had no relations between entities: such a database gets their indexes, and the next run publishes what they serve. In
+2 edges did not say which entities they have, by which the newest of an entity are found: that is filled in.
 """
 
 SCHEMES = ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc")
@@ -41,8 +43,14 @@ SCHEMA = (
     "CREATE INDEX etl_document_place IF NOT EXISTS FOR (d:Document) ON (d.place, d.key)",
     "CREATE INDEX etl_entity_tenant IF NOT EXISTS FOR (e:Entity) ON (e.tenant)",
     "CREATE INDEX etl_entity_folded IF NOT EXISTS FOR (e:Entity) ON (e.folded)",
+    "CREATE INDEX etl_mention_entity IF NOT EXISTS FOR ()-[m:MENTIONS]-() ON (m.entity, m.publication)",
     "CREATE INDEX etl_mention_folded IF NOT EXISTS FOR ()-[m:MENTIONS]-() ON (m.folded)",
     *RELATIONS_SCHEMA,
+)
+_FILL_IN = (
+    "MATCH (e:Entity)<-[m:MENTIONS]-() WHERE m.entity IS NULL "
+    "CALL { WITH m, e SET m.entity = e.key } IN TRANSACTIONS OF 10000 ROWS",
+    *RELATIONS_FILL_IN,
 )
 _SCHEMA_VERSION = "MATCH (s:EtlAssetsSchema {name: 'graph'}) RETURN s.version"
 _SET_SCHEMA_VERSION = "MERGE (s:EtlAssetsSchema {name: 'graph'}) SET s.version = $version"
@@ -102,6 +110,7 @@ class Neo4jServer:
         self._installation = installation
         self._name = f"knowledge graph at {parts.scheme}://{parts.hostname}:{parts.port or 7687}"
         self._has_schema = False
+        self._is_current = False
 
     def close(self) -> None:
         """Close the connections. The server may be used again afterwards."""
@@ -152,7 +161,7 @@ class Neo4jServer:
         self.version()
         held = self._schema_version()
         if held is None or held < SCHEMA_VERSION:
-            for statement in SCHEMA:
+            for statement in (*SCHEMA, *(() if held is None else _FILL_IN)):
                 self._alter(statement)
             self._wait_for_indexes()
             self._attempted(
@@ -162,6 +171,14 @@ class Neo4jServer:
             )
         self._claim()
         self._has_schema = True
+
+    def bring_up_to_date(self) -> None:
+        """As ``migrate``, where an older release made the schema, before a walk by what that one did not have."""
+        if not self._has_schema and not self._is_current:
+            version = self._schema_version()
+            if version is not None and version < SCHEMA_VERSION:
+                self.migrate()
+            self._is_current = True
 
     def _claim(self) -> None:
         if self._installation is None:

@@ -13,10 +13,16 @@ from etl_assets_tests.servers.fixtures import Variables
 EDGE = "MATCH (d:Document {publication: 2})-[m:MENTIONS]->(e:Entity {entity_id: 'malware:y'}) SET "
 USES = "MATCH ()-[m:USES]->() SET "
 CHANGES = [
-    *(f"{EDGE} m.{name} = 'other'" for name in ("name", "entity_type", "chunk_id", "folded", "tenant", "collection")),
+    *(
+        f"{EDGE} m.{name} = 'other'"
+        for name in ("name", "entity_type", "chunk_id", "folded", "tenant", "collection", "entity")
+    ),
     *(f"{EDGE} m.{name} = m.{name} + 1" for name in ("publication", "count", "page", "start", "end", "confidence")),
     *(f"{EDGE} e.{name} = 'other'" for name in ("tenant", "folded", "key")),
-    *(f"{USES} m.{change}" for change in ("sentence = 'other'", "negated = true", "certainty = 'other'", "start = 7")),
+    *(
+        f"{USES} m.{change}"
+        for change in ("sentence = 'other'", "negated = true", "certainty = 'other'", "start = 7", "subject = 'other'")
+    ),
 ]
 
 
