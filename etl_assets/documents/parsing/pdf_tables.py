@@ -7,6 +7,7 @@ newspaper do, or are a list with its marks, or a table of contents with its lead
 
 from __future__ import annotations
 
+import bisect
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,6 +56,7 @@ def find_tables(words: Sequence[Word], boxes: Sequence[Box], before: Grid | None
     if before is not None and blocks and blocks[0].is_seeded:
         grids.append(_grid(blocks.pop(0), rules, continues=True))
     running = [block for block in blocks if _is_running_text(block) and not _is_table(block, rules)]
+    places = sorted(word.at for word in words)
     columns: list[list[Block]] = []
     for block in blocks:
         if block in running or any(_is_set_alike(block, other) for other in running):
@@ -62,11 +64,26 @@ def find_tables(words: Sequence[Word], boxes: Sequence[Box], before: Grid | None
                 columns[-1].append(block)
             else:
                 columns.append([block])
-        elif _is_table(block, rules):
+        elif _is_table(block, rules) and not _is_of_two_texts(block, places):
             grids.append(_grid(block, rules, continues=False))
         elif columns and _is_within(block, columns[-1]) and _follow(columns[-1], block, grids):
             columns[-1].append(block)
     return Found(sorted(grids, key=lambda grid: -grid.top), [_by_columns(group) for group in columns])
+
+
+def _is_of_two_texts(block: Block, places: Sequence[int]) -> bool:
+    """Whether much else was written between its left columns and its right ones: two columns of a page, side by side.
+
+    ``places`` are those of all words, in order.
+    """
+    words = [(word.at, _column(word, block.spans)) for line in block.lines for word in line]
+    for n in range(1, len(block.spans)):
+        left, right = [at for at, column in words if column < n], [at for at, column in words if column >= n]
+        if left and right and max(left) < min(right):
+            between = bisect.bisect_left(places, min(right)) - bisect.bisect_right(places, max(left))
+            if between * 2 > len(words):
+                return True
+    return False
 
 
 def _follow(group: Sequence[Block], block: Block, grids: Sequence[Grid]) -> bool:

@@ -84,10 +84,10 @@ def _lines(reader: _Boxes, text: str) -> Iterator[tuple[int, list[Word]]]:
             angle = reader.angle(tokens[0][0])
             em = reader.em(tokens[0][0])
             if not line.isascii() and RIGHT_TO_LEFT.search(line):
-                words = _renumbered(_words(reader.glyphs(start, len(line), angle), em, rtl=False))
+                for glyphs in _by_height(reader.glyphs(start, len(line), angle), em):
+                    yield angle, _renumbered(_words(glyphs, em, rtl=False))
             else:
-                words = [reader.word(at, token, angle, em) for at, token in tokens]
-            yield angle, words
+                yield angle, [reader.word(at, token, angle, em) for at, token in tokens]
         start += len(line) + 2
 
 

@@ -200,6 +200,14 @@ def test_a_number_at_the_head_of_two_pages_is_the_rest_of_a_row(parsed: Parsed) 
     assert cells(document.pages[0], document.pages[0].tables[0])[-1][1] == "Verify that the keys are kept, see 1555"
 
 
+def test_lists_in_two_columns_of_a_page_are_not_one_table(parsed: Parsed) -> None:
+    left = "".join(row(700 - 14 * n, f"A{n}", f"sign {n}", columns=(60, 120)) for n in range(3))
+    left += "".join(at(60, 640 - 12 * n, f"line {n} of the left column alone") for n in range(4))
+    right = "".join(row(700 - 14 * n, f"B{n}", f"mark {n}", columns=(340, 400)) for n in range(3))
+    page = parsed(pdf(left + right)).pages[0]
+    assert page.tables == () and page.text.index("A2") < page.text.index("line 3") < page.text.index("B0")
+
+
 def test_lists_and_contents_are_no_tables(parsed: Parsed) -> None:
     listed = "".join(at(50, 700 - 14 * n, f"{n}.") + at(80, 700 - 14 * n, f"item number {n}") for n in range(1, 6))
     contents = "".join(at(50, 500 - 14 * n, f"Chapter {n}") + at(400, 500 - 14 * n, f"{7 * n}") for n in range(1, 6))
