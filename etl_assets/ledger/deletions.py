@@ -197,7 +197,7 @@ def settle_outbox(connection: Connection, documents: Sequence[str]) -> None:
 
 
 def strike_out(connection: Connection, documents: Sequence[str], names: Mapping[str, str]) -> dict[str, int]:
-    """Remove every row of these documents, and their ``names`` (name -> what to put instead) from reports of runs.
+    """Remove every row of these documents, and their ``names`` (name -> what to put instead) from what is told of runs.
 
     Returns rows removed or changed, by table.
     """
@@ -211,6 +211,7 @@ def strike_out(connection: Connection, documents: Sequence[str], names: Mapping[
             count = connection.execute(delete(table).where(table.c.document_id.in_(part))).rowcount
             gone[table.name] = gone.get(table.name, 0) + count
     gone["runs"] = _rewrite(connection, schema.runs, ("run_id", "partition"), ("report",), names)
+    gone["generations"] = _rewrite(connection, schema.generations, ("generation_id",), ("verdict",), names)
     gone["repairs"] = _rewrite(connection, schema.repairs, ("partition",), ("problem",), names)
     gone["audit"] = _rewrite(connection, schema.audit, ("entry",), ("subject", "detail"), names)
     return gone

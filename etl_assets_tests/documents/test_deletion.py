@@ -50,10 +50,14 @@ def home(tmp_path: Path) -> Iterator[SmallHome]:
 def test_a_purged_document_is_in_no_byte_of_the_home(home: SmallHome) -> None:
     log = home.settings.home.logs / "daemon.log"
     log.write_text(f"failed on {PATH}: The qwumblefrotz committee met again and again.\nsomething else\n")
+    with home.platform.ledger.writing() as connection:  # as the comparison of another index generation names it
+        connection.execute(schema.generations.update().values(verdict={"paths": {"held": [PATH, "bear.txt"]}}))
     assert len({hit.split("/")[0] for hit in found_in(home.settings.home.root, WORDS)}) > 4
     before = home.published()
     (done,) = delete_documents(home.platform, [named("acme", "reports", PATH)], purge=True)
     assert found_in(home.settings.home.root, WORDS) == []
+    with home.platform.ledger.reading() as connection:
+        assert "bear.txt" in str(connection.execute(schema.generations.select()).all())
     assert home.published() == {path: version for path, version in before.items() if path != PATH}
     assert log.read_text().endswith("something else\n") and done.documents == 1
     made = home.computed()
