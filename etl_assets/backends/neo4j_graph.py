@@ -6,11 +6,12 @@ state of two entities is in ``neo4j_relations.py``. Statements are constants wit
 in ``protocols/graph.py``.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from etl_assets.backends import neo4j_relations as relating
 from etl_assets.backends.circuit import CircuitBreaker
+from etl_assets.backends.graph_hops import HopDocument, newest_first, ranked
 from etl_assets.backends.neo4j_cypher import (
     BARE_DOCUMENTS,
     COUNTS,
@@ -44,17 +45,9 @@ from etl_assets.backends.neo4j_cypher import (
 )
 from etl_assets.backends.neo4j_driver import Neo4jAccess
 from etl_assets.backends.neo4j_server import Neo4jServer, OvertakenError
-from etl_assets.backends.neo4j_walks import (
-    DOCUMENTS_PER_READ,
-    ROWS_PER_STATEMENT,
-    FoundDocument,
-    batches,
-    entities_in,
-    newest_first,
-    ranked,
-    walked,
-)
+from etl_assets.backends.neo4j_walks import DOCUMENTS_PER_READ, ROWS_PER_STATEMENT, entities_in, walked
 from etl_assets.backends.ownership import Installation
+from etl_assets.ledger.outputs import batches
 from etl_assets.protocols.graph import (
     RELATION_KINDS,
     Entity,
@@ -69,6 +62,8 @@ from etl_assets.protocols.graph import (
 
 if TYPE_CHECKING:
     from neo4j import ManagedTransaction, Record
+
+Item = TypeVar("Item")
 
 
 class Neo4jGraph:
@@ -108,11 +103,11 @@ class Neo4jGraph:
         stated = {(document_key(e), key_of(e.tenant, e.entity.entity_id)): edge_row(e) for e in edges}
 
         def work(tx: "ManagedTransaction") -> None:
-            for rows in batches([row for _, row in entities]):
+            for rows in _parts([row for _, row in entities]):
                 tx.run(MERGE_ENTITIES, rows=rows).consume()
-            for rows in batches([row for _, row in documents]):
+            for rows in _parts([row for _, row in documents]):
                 tx.run(MERGE_DOCUMENTS, rows=rows).consume()
-            for rows in batches([stated[key] for key in sorted(stated)]):
+            for rows in _parts([stated[key] for key in sorted(stated)]):
                 made = tx.run(MERGE_EDGES, rows=rows).single(strict=True)[0]
                 if made != len(rows):
                     raise OvertakenError(f"{len(rows) - made} entities were removed by another transaction")
@@ -127,7 +122,7 @@ class Neo4jGraph:
 
         def work(tx: "ManagedTransaction") -> dict[int, int]:
             found: dict[int, int] = {}
-            for numbers in batches(sorted(set(publications))):
+            for numbers in _parts(sorted(set(publications))):
                 for statement in (COUNTS, relating.COUNTS):
                     for number, held in tx.run(statement, publications=numbers, place=place):
                         found[int(number)] = found.get(int(number), 0) + int(held)
@@ -146,15 +141,15 @@ class Neo4jGraph:
 
         def work(tx: "ManagedTransaction") -> None:
             touched: set[str] = set()
-            for numbers in batches(sorted(set(publications))):
+            for numbers in _parts(sorted(set(publications))):
                 for statement in (MENTIONED, relating.ENDS):
                     touched.update(str(record[0]) for record in tx.run(statement, gone, publications=numbers))
-            for keys in batches(sorted(touched)):
+            for keys in _parts(sorted(touched)):
                 tx.run(LOCK_ENTITIES, keys=keys).consume()
-            for numbers in batches(sorted(set(publications))):
+            for numbers in _parts(sorted(set(publications))):
                 for statement in (DELETE_EDGES, *relating.DELETE.values(), DELETE_DOCUMENTS):
                     tx.run(statement, gone, publications=numbers).consume()
-            for keys in batches(sorted(touched)):
+            for keys in _parts(sorted(touched)):
                 tx.run(DELETE_ENTITIES, keys=keys).consume()
 
         self._server.write(work)
@@ -178,7 +173,7 @@ class Neo4jGraph:
         keys = [key_of(tenant, entity_id) for entity_id in self.orphans(tenant)]
 
         def work(tx: "ManagedTransaction") -> int:
-            gone = (tx.run(DELETE_ENTITIES, keys=part).consume().counters.nodes_deleted for part in batches(keys))
+            gone = (tx.run(DELETE_ENTITIES, keys=part).consume().counters.nodes_deleted for part in _parts(keys))
             return sum(gone)
 
         return self._server.write(work) if keys else 0
@@ -245,7 +240,7 @@ class Neo4jGraph:
 
         def work(tx: "ManagedTransaction") -> list[Neighbour]:
             records = tx.run(VISIBLE_DOCUMENTS, visible, publications=sorted(set(publications)))
-            found = newest_first(FoundDocument(*record.values()) for record in records)
+            found = newest_first(HopDocument(*record.values()) for record in records)
             return ranked(entities_in(tx, visible, found).values(), hop=1)
 
         return self._server.read(work)[: max(limit, 0)]
@@ -278,7 +273,7 @@ class Neo4jGraph:
 
         def work(tx: "ManagedTransaction") -> set[tuple[str, int]]:
             found: set[tuple[str, int]] = set()
-            for keys in batches(sorted({key_of(scope.tenant, entity_id) for entity_id in entity_ids})):
+            for keys in _parts(sorted({key_of(scope.tenant, entity_id) for entity_id in entity_ids})):
                 found.update((str(place), int(number)) for place, number in tx.run(MENTIONING, visible, keys=keys))
             return found
 
@@ -296,7 +291,7 @@ class Neo4jGraph:
 
         def work(tx: "ManagedTransaction") -> set[RelationEdge]:
             found: set[RelationEdge] = set()
-            for keys in batches(sorted({key_of(scope.tenant, entity_id) for entity_id in entity_ids})):
+            for keys in _parts(sorted({key_of(scope.tenant, entity_id) for entity_id in entity_ids})):
                 found.update(relating.relations_of(tx, visible, keys, among=others, kinds=kinds, each=each))
             return found
 
@@ -304,3 +299,8 @@ class Neo4jGraph:
             return []
         self._server.bring_up_to_date()
         return sorted(self._server.read(work), key=relation_order)
+
+
+def _parts(items: Sequence[Item]) -> Iterable[Sequence[Item]]:
+    """As many at a time as one statement is given."""
+    return batches(items, ROWS_PER_STATEMENT)

@@ -5,10 +5,10 @@ Tables, bound parameters and short transactions only; what a walk means is said 
 
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from json import dumps
 from pathlib import Path
 
+from etl_assets.backends.graph_hops import HopDocument, Reached, meet, newest_first, ranked
 from etl_assets.backends.sqlite_graph_file import GraphFile
 from etl_assets.backends.sqlite_graph_keys import (
     document_keys,
@@ -92,22 +92,6 @@ SELECT d.publication, d.document_id FROM documents d WHERE d.tenant = ? AND d.co
 AND NOT EXISTS (SELECT 1 FROM edges e WHERE e.document_key = d.document_key)
 AND NOT EXISTS (SELECT 1 FROM relations r WHERE r.document_key = d.document_key)
 """
-
-
-@dataclass(frozen=True, slots=True)
-class _Document:
-    key: int
-    publication: int
-    document_id: str
-
-
-@dataclass(slots=True)
-class _Reached:
-    """An entity met during one hop, and the documents that connect it."""
-
-    entity: Entity
-    stated_by: tuple[int, str, str, str]
-    documents: set[tuple[str, int]]
 
 
 class SqliteGraph:
@@ -242,8 +226,8 @@ class SqliteGraph:
         with self._file.reading(scope) as db:
             if db is None:
                 return []
-            found = [_Document(*row) for row in db.execute(statement, (_numbers(publications), scope.tenant))]
-            return _ranked(_entities_in(db, found).values(), hop=1)[: max(limit, 0)]
+            found = [HopDocument(*row) for row in db.execute(statement, (_numbers(publications), scope.tenant))]
+            return ranked(_entities_in(db, found).values(), hop=1)[: max(limit, 0)]
 
     def neighbours(self, scope: Scope, entity_ids: Sequence[str], *, hops: int, limit: int) -> list[Neighbour]:
         """See ``KnowledgeGraph.neighbours``. Bounded by DOCUMENTS_PER_HOP and EDGES_PER_HOP, newest documents first."""
@@ -259,7 +243,7 @@ class SqliteGraph:
                     break
                 reached = _entities_in(db, _documents_of(db, scope, frontier))
                 fresh = {key: entity for key, entity in reached.items() if key not in seen}
-                found += _ranked(fresh.values(), hop=hop)
+                found += ranked(fresh.values(), hop=hop)
                 frontier = sorted(fresh)
                 seen.update(fresh)
         return found[: max(limit, 0)]
@@ -320,35 +304,24 @@ def _bare_documents(db: sqlite3.Connection, tenant: str, collection: str, number
         yield StoredEdge(publication, document, "", "no edge")
 
 
-def _documents_of(db: sqlite3.Connection, scope: Scope, entity_keys: Sequence[int]) -> list[_Document]:
+def _documents_of(db: sqlite3.Connection, scope: Scope, entity_keys: Sequence[int]) -> list[HopDocument[int]]:
     """The newest visible documents of each entity, within the hop's share, newest first."""
     share = max(DOCUMENTS_PER_HOP // len(entity_keys), DOCUMENTS_PER_ENTITY)
-    found: dict[int, _Document] = {}
+    found: list[HopDocument[int]] = []
     for entity_key in entity_keys:
         rows = db.execute(_ENTITY_DOCUMENTS + "LIMIT ?", (entity_key, scope.tenant, share))
-        found.update((key, _Document(key, publication, document)) for key, publication, document, _ in rows)
-    return sorted(found.values(), key=lambda document: (-document.publication, document.document_id, document.key))
+        found += [HopDocument(*row[:3]) for row in rows]
+    return newest_first(found)
 
 
-def _entities_in(db: sqlite3.Connection, documents: Sequence[_Document]) -> dict[int, _Reached]:
-    reached: dict[int, _Reached] = {}
+def _entities_in(db: sqlite3.Connection, documents: Sequence[HopDocument[int]]) -> dict[int, Reached]:
+    reached: dict[int, Reached] = {}
     budget = EDGES_PER_HOP
     for document in documents:
         rows = db.execute(_DOCUMENT_ENTITIES, (document.key,)).fetchall()
-        for key, entity_id, entity_type, name in rows:
-            stated_by = (document.publication, document.document_id, entity_type, name)
-            entity = reached.get(key)
-            if entity is None:
-                entity = reached[key] = _Reached(Entity(entity_id, entity_type, name), stated_by, set())
-            elif stated_by > entity.stated_by:
-                entity.entity, entity.stated_by = Entity(entity_id, entity_type, name), stated_by
-            entity.documents.add((document.document_id, document.publication))
+        for key, *entity in rows:
+            meet(reached, key, Entity(*entity), document)
         budget -= len(rows)
         if budget <= 0:
             break
     return reached
-
-
-def _ranked(reached: Iterable[_Reached], *, hop: int) -> list[Neighbour]:
-    found = [Neighbour(r.entity, hop, len(r.documents), tuple(sorted(r.documents))) for r in reached]
-    return sorted(found, key=lambda neighbour: (-neighbour.weight, neighbour.entity.entity_id))
