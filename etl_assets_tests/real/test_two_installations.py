@@ -15,7 +15,7 @@ from etl_assets.hosted_bindings import Connections
 from etl_assets.ledger.database import Ledger
 from etl_assets.ledger.installation import installation_id
 from etl_assets.settings import Settings
-from etl_assets_tests.conformance.test_knowledge_graph import CHAIN
+from etl_assets_tests.conformance.test_knowledge_graph import CHAIN, PLACE
 from etl_assets_tests.ledgers import open_on
 from etl_assets_tests.real.s3_buckets import ODD_SERVERS, SERVERS, new_store
 from etl_assets_tests.real.test_neo4j_faults import together
@@ -56,20 +56,22 @@ def test_the_second_one_is_refused_and_the_first_ones_mentions_stay(installed: I
     with ExitStack() as stack:
         first, second = graph(stack, installed("first")), graph(stack, installed("second"))
         first.write(CHAIN)
-        before = first.counts(numbers)
-        for act in (lambda: second.write(CHAIN), lambda: second.remove(numbers), second.migrate):
+        before = first.counts(*PLACE, numbers)
+        for act in (lambda: second.write(CHAIN), lambda: second.remove(*PLACE, numbers), second.migrate):
             with pytest.raises(ConfigError, match="belongs to another installation.*NEO4J_DATABASE"):
                 act()
-        assert first.counts(numbers) == before and all(before.values())
+        assert first.counts(*PLACE, numbers) == before and all(before.values())
         # The same home, opened again: as after a restart, or a restore of its ledger.
-        graph(stack, installed("first")).remove(numbers[:1])
-        assert first.counts(numbers) == {number: held for number, held in before.items() if number != numbers[0]}
+        graph(stack, installed("first")).remove(*PLACE, numbers[:1])
+        assert first.counts(*PLACE, numbers) == {
+            number: held for number, held in before.items() if number != numbers[0]
+        }
 
 
 def test_of_two_that_come_first_at_once_one_is_refused(installed: Installed) -> None:
     with ExitStack() as stack:
         graphs = [graph(stack, installed(name)) for name in ("first", "second", "third")]
-        graphs[0].counts([1])  # the drivers are imported before the race
+        graphs[0].counts(*PLACE, [1])  # the drivers are imported before the race
         raised = together(*(partial(one.write, CHAIN) for one in graphs))
     assert [type(error) for error in raised] == [ConfigError, ConfigError]
 
