@@ -21,10 +21,10 @@ from typing import Any, TypeVar
 
 from etl_assets.backup_bindings import ENDINGS, open_places, open_target, restore_home
 from etl_assets.bindings import open_platform, search_places
-from etl_assets.documents.backup import BackupReport, make_backup
-from etl_assets.documents.backup_check import Verifier
+from etl_assets.documents.backups.backup import BackupReport, make_backup
+from etl_assets.documents.backups.check import Verifier
+from etl_assets.documents.backups.restore import Point
 from etl_assets.documents.partition_run import PartitionRun, all_steps
-from etl_assets.documents.restore import Point
 from etl_assets.ledger.catalogue import ensure_collection
 from etl_assets.search.query import search
 from etl_assets.settings import Settings

@@ -23,15 +23,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from etl_assets.documents.parameters import Publications
-from etl_assets.documents.publication import Stores
+from etl_assets.documents.publication.publisher import Stores
 from etl_assets.protocols.indexes import (
     Filters,
     IndexHit,
     IndexSpace,
     StoredRow,
-    text_digest,
-    vector_digest,
 )
+from etl_assets.protocols.row_digests import row_digest
 from etl_assets.protocols.visibility import Visibility
 from etl_assets_tests.trivial import Chain, Home, vector_of
 
@@ -82,8 +81,8 @@ class SqliteSink:
     def rows(self, space: IndexSpace) -> Iterator[StoredRow]:
         query = "SELECT publication, document, chunk, value FROM rows WHERE space = ?"
         for publication, document, chunk, value in self._db.execute(query, (space.name,)):
-            digest = text_digest(value) if isinstance(value, str) else vector_digest(np.frombuffer(value, "<f4"))
-            yield StoredRow(publication, document, chunk, digest)
+            whole = value if isinstance(value, str) else np.frombuffer(value, "<f4")
+            yield StoredRow(publication, document, chunk, row_digest(whole, {}))
 
     def spaces(self) -> Sequence[IndexSpace]:
         names = [name.split(".") for (name,) in self._db.execute("SELECT DISTINCT space FROM rows")]

@@ -19,8 +19,8 @@ from pathlib import Path
 from sqlalchemy import select
 
 from etl_assets.bindings import open_platform, search_places
-from etl_assets.documents import generation_work
 from etl_assets.documents.collections import Collections
+from etl_assets.documents.generations import work as generation_work
 from etl_assets.documents.partition_run import PartitionRun, all_steps
 from etl_assets.documents.platform import Platform
 from etl_assets.errors import EtlAssetsError

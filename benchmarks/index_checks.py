@@ -23,8 +23,8 @@ import pyarrow as pa
 from etl_assets.backends.lancedb_keywords import LanceKeywords
 from etl_assets.backends.lancedb_tables import LanceTables
 from etl_assets.backends.lancedb_vectors import LanceVectors
-from etl_assets.documents.index_rows import keyword_table, vector_table
-from etl_assets.documents.store_checks import DOCUMENTS_AT_ONCE
+from etl_assets.documents.consistency.store_checks import DOCUMENTS_AT_ONCE
+from etl_assets.documents.publication.index_rows import keyword_table, vector_table
 from etl_assets.protocols.indexes import IndexSpace, StoredRow
 from etl_assets.protocols.row_digests import row_digests
 

@@ -17,9 +17,9 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, update
 
 from etl_assets.bindings import open_platform
-from etl_assets.documents.impact import impact
-from etl_assets.documents.lineage import lineage
-from etl_assets.documents.lineage_subject import subject_of
+from etl_assets.documents.lineage.impact import impact
+from etl_assets.documents.lineage.subject import subject_of
+from etl_assets.documents.lineage.upstream import lineage
 from etl_assets.documents.model import document_id, slot_of
 from etl_assets.documents.partition_run import PartitionRun, all_steps
 from etl_assets.documents.platform import Platform

@@ -28,7 +28,7 @@ from sqlalchemy import func, select, update
 from etl_assets.bindings import open_platform
 from etl_assets.documents.model import STAGES
 from etl_assets.documents.partition_run import PartitionRun
-from etl_assets.documents.plan import plan_collection
+from etl_assets.documents.planning.plan import plan_collection
 from etl_assets.ledger import schema
 from etl_assets.ledger.publications import STORES
 from etl_assets.settings import Settings

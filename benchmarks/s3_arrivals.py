@@ -28,7 +28,7 @@ from etl_assets.backends.local_arrivals import LocalArrivals
 from etl_assets.backends.s3_arrivals import S3Arrivals
 from etl_assets.backends.s3_client import S3Bucket
 from etl_assets.backends.s3_settings import S3Settings
-from etl_assets.documents.arrival_watch import Wanted, watch
+from etl_assets.documents.arrivals.watch import Wanted, watch
 from etl_assets.documents.model import slot_of
 from etl_assets.documents.pending import reader, recipe_digest
 from etl_assets.ledger import objects, schema, settled, touched

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 from etl_assets.errors import ConfigError
 
 if TYPE_CHECKING:
-    from etl_assets.documents.backup import Places
-    from etl_assets.documents.backup_target import Target
-    from etl_assets.documents.restore import Point
-    from etl_assets.documents.restored_home import RestoreReport
+    from etl_assets.documents.backups.backup import Places
+    from etl_assets.documents.backups.restore import Point
+    from etl_assets.documents.backups.restored_home import RestoreReport
+    from etl_assets.documents.backups.target import Target
     from etl_assets.protocols.objects import Blobs
     from etl_assets.settings import Settings
 
@@ -33,7 +33,7 @@ def open_target(settings: Settings, name: str, *, exists: bool = False) -> Itera
         ConfigError: the name cannot be used, the folder is not there or is inside the home, or boto3 is missing.
     """
     from etl_assets.backends.local_files import Scratch
-    from etl_assets.documents.backup_target import Target
+    from etl_assets.documents.backups.target import Target
 
     if name.startswith(_S3):
         with Scratch(settings.home.create().tmp / "backups").folder() as cache:
@@ -84,7 +84,7 @@ def open_places(settings: Settings) -> Iterator[Places]:
         ConfigError, PermanentError, TransientError: as for ``open_platform``.
     """
     from etl_assets.bindings import stored_blobs
-    from etl_assets.documents.backup import Places
+    from etl_assets.documents.backups.backup import Places
     from etl_assets.hosted_bindings import Connections
 
     home = settings.home.create()
@@ -109,7 +109,7 @@ def restore_home(settings: Settings, target: Target, point: Point, *, replace: b
     """
     from etl_assets.backends.local_files import Scratch
     from etl_assets.bindings import open_platform
-    from etl_assets.documents.restore import restore
+    from etl_assets.documents.backups.restore import restore
 
     with open_places(settings) as places, Scratch(settings.home.tmp / "backups").folder() as scratch:
         return restore(

@@ -58,9 +58,9 @@ def _assembled(settings: Settings, hosted: Connections, ledger: Ledger) -> Platf
     from etl_assets.backends.lancedb_keywords import LanceKeywords
     from etl_assets.documents.collections import Collections
     from etl_assets.documents.mentions.catalogue import Catalogue
-    from etl_assets.documents.moves import refuse_moved_files
     from etl_assets.documents.parsing.workers import ParserPool
-    from etl_assets.documents.publication import Stores
+    from etl_assets.documents.publication.moves import refuse_moved_files
+    from etl_assets.documents.publication.publisher import Stores
     from etl_assets.stages.lake import Lake
 
     home = settings.home
@@ -258,7 +258,7 @@ def signature_store(settings: Settings) -> SignatureStore:
 
 def search_places(platform: Platform) -> SearchPlaces:
     """Where searches read. Open it once in a process: it keeps what it has read of the lake."""
-    from etl_assets.documents.generations import applied
+    from etl_assets.documents.generations.in_use import applied
     from etl_assets.search.model import SearchPlaces
 
     def embedder_for(view: CollectionView) -> Embedder | None:

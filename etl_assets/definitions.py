@@ -22,7 +22,7 @@ from etl_assets.resources.backups import BackupsResource
 from etl_assets.resources.document_runs import ArrivalsResource, PartitionRunsResource
 
 if TYPE_CHECKING:
-    from etl_assets.documents.impact import Impact
+    from etl_assets.documents.lineage.impact import Impact
 
 IMPACT_JOB = "impact_report"
 """Tells what rests on something, at the assets that it reaches."""
@@ -116,7 +116,7 @@ def report_impact(
     context: dg.OpExecutionContext, config: Changed, partition_runs: dg.ResourceParam[PartitionRuns]
 ) -> None:
     """Tell at the step, and at every asset that it reaches, which partitions and rows rest on something."""
-    from etl_assets.documents.impact import impact, impact_of_setting
+    from etl_assets.documents.lineage.impact import impact, impact_of_setting
 
     platform = partition_runs.platform
     if config.kind == "setting":

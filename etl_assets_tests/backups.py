@@ -8,12 +8,12 @@ from typing import Any, cast
 
 from etl_assets.backup_bindings import ENDINGS, open_places, open_target, restore_home
 from etl_assets.bindings import open_platform, search_places
-from etl_assets.documents.backup import BackupReport, make_backup
-from etl_assets.documents.backup_check import Verifier
-from etl_assets.documents.drift import find_drift
+from etl_assets.documents.backups.backup import BackupReport, make_backup
+from etl_assets.documents.backups.check import Verifier
+from etl_assets.documents.backups.restore import Point
+from etl_assets.documents.backups.restored_home import RestoreReport
+from etl_assets.documents.consistency.drift import find_drift
 from etl_assets.documents.platform import Platform
-from etl_assets.documents.restore import Point
-from etl_assets.documents.restored_home import RestoreReport
 from etl_assets.ledger.catalogue import partitions
 from etl_assets.search.query import search
 from etl_assets.settings import Settings

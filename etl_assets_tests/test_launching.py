@@ -99,7 +99,7 @@ def test_a_partition_that_fails_does_not_stop_the_others(tmp_path: Path, monkeyp
 
 
 def test_a_check_that_stops_a_run_is_its_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from etl_assets.documents import stage_checks, verification
+    from etl_assets.documents.consistency import stage_checks, verification
 
     home = SmallHome.at(tmp_path / "home")
     assert stage_checks.examine is verification.examine

@@ -15,12 +15,12 @@ import polars as pl
 from etl_assets.backends.local_arrivals import LocalArrivals
 from etl_assets.backends.local_blobs import LocalBlobs
 from etl_assets.backends.sqlite_graph import SqliteGraph
-from etl_assets.documents.arrivals import Intake, survey, take_in
+from etl_assets.documents.arrivals.intake import Intake, survey, take_in
+from etl_assets.documents.generations.promotion import Candidate, consider, retire_expired
 from etl_assets.documents.model import CHUNKS, EMBEDDINGS, MENTIONS, PAGES, chunk_id, embedded_text_digest
 from etl_assets.documents.original_keys import original_key
 from etl_assets.documents.parameters import GenerationRules, ParsingLimits, Publications
-from etl_assets.documents.promotion import Candidate, consider, retire_expired
-from etl_assets.documents.publication import CommitReport, Publisher, Stores, Target
+from etl_assets.documents.publication.publisher import CommitReport, Publisher, Stores, Target
 from etl_assets.documents.upkeep import settle, to_look_at
 from etl_assets.errors import DataError
 from etl_assets.ledger import generations

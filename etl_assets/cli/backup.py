@@ -13,8 +13,8 @@ from etl_assets.cli.session import as_json, read_settings
 from etl_assets.errors import ConfigError, EtlAssetsError
 
 if TYPE_CHECKING:
-    from etl_assets.documents.backup_check import BackupCheck
-    from etl_assets.documents.restored_home import RestoreReport
+    from etl_assets.documents.backups.check import BackupCheck
+    from etl_assets.documents.backups.restored_home import RestoreReport
     from etl_assets.settings import Settings
 
 _SHOWN = 20
@@ -26,7 +26,7 @@ def back_up(targets: tuple[str, ...], as_json: bool) -> int:
     What a target has already is not copied again. Searches and runs need not stop.
     """
     from etl_assets.backup_bindings import open_places, open_target
-    from etl_assets.documents.backup import make_backup
+    from etl_assets.documents.backups.backup import make_backup
 
     settings = read_settings()
     names = _targets(settings, targets)
@@ -94,7 +94,7 @@ def list_backups(targets: tuple[str, ...], as_json: bool) -> int:
 def prune(targets: tuple[str, ...], keep_days: float | None, as_json: bool) -> int:
     """Forget old backups, and delete what only they named. The newest one always stays."""
     from etl_assets.backup_bindings import open_places, open_target
-    from etl_assets.documents.backup import prune as forget
+    from etl_assets.documents.backups.backup import prune as forget
 
     settings = read_settings()
     days = settings.backup_keep_days if keep_days is None else keep_days
@@ -117,7 +117,7 @@ def verify(target: str, backup: str | None, as_json: bool) -> int:
     """Read every byte of a target's backups back and try their ledgers; exit code 1 if anything is damaged."""
     from etl_assets.backends.local_files import Scratch
     from etl_assets.backup_bindings import ENDINGS, open_target
-    from etl_assets.documents.backup_check import Verifier
+    from etl_assets.documents.backups.check import Verifier
 
     settings = read_settings()
     problems = 0
@@ -168,7 +168,7 @@ def restore(
     import dataclasses
 
     from etl_assets.backup_bindings import open_target, restore_home
-    from etl_assets.documents.restore import Point
+    from etl_assets.documents.backups.restore import Point
 
     if sum(one is not None for one in (at, sequence, backup)) > 1:
         raise click.UsageError("give one of --at, --sequence and --backup")

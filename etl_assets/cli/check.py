@@ -45,7 +45,7 @@ def check(tenant: str | None, collection: str | None, sample: int, as_json: bool
 
 
 def _results(platform: Platform, places: list[Partition], sample: int) -> Iterator[dict[str, Any]]:
-    from etl_assets.documents.verification import run_checks
+    from etl_assets.documents.consistency.verification import run_checks
     from etl_assets.errors import ConfigError
 
     for place in places:

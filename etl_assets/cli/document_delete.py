@@ -15,7 +15,7 @@ from etl_assets.cli.session import as_json, opened, read_settings, unknown_colle
 from etl_assets.errors import ConfigError
 
 if TYPE_CHECKING:
-    from etl_assets.documents.deletion_orders import Deleted
+    from etl_assets.documents.deletion.orders import Deleted
     from etl_assets.documents.document_names import DocumentName
     from etl_assets.documents.platform import Platform
 
@@ -47,7 +47,7 @@ def delete_document(
     A document is TENANT/COLLECTION/PATH (globs are allowed in PATH), or an id as `document list` shows it. Where the
     store is read-only, a tombstone keeps the document away until its key is gone or its bytes change.
     """
-    from etl_assets.documents.deletion_orders import delete_documents, finish_interrupted
+    from etl_assets.documents.deletion.orders import delete_documents, finish_interrupted
 
     if bool(tenant) != bool(collection):
         raise ConfigError("--tenant and --collection go together; or write TENANT/COLLECTION/PATH")
@@ -71,7 +71,7 @@ def delete_document(
 @as_json
 def delete_collection(name: str, purge: bool, forget_backups: bool, yes: bool, as_json: bool) -> int:
     """Delete every document of a collection, and sign a certificate of it. What collections.yaml says of it stays."""
-    from etl_assets.documents import deletion_orders
+    from etl_assets.documents.deletion import orders as deletion_orders
 
     tenant, _, collection = name.partition("/")
     with _opened(purge, forget_backups) as platform:
@@ -90,7 +90,7 @@ def delete_collection(name: str, purge: bool, forget_backups: bool, yes: bool, a
 @as_json
 def delete_tenant(tenant: str, purge: bool, forget_backups: bool, yes: bool, as_json: bool) -> int:
     """Delete every document of every collection of a tenant, and sign a certificate of it."""
-    from etl_assets.documents import deletion_orders
+    from etl_assets.documents.deletion import orders as deletion_orders
 
     with _opened(purge, forget_backups) as platform:
         if not _exists(platform, tenant, None):
@@ -103,7 +103,7 @@ def delete_tenant(tenant: str, purge: bool, forget_backups: bool, yes: bool, as_
 def _opened(purge: bool, forget_backups: bool) -> Iterator[Platform]:
     """The platform, and the backups that a purge names or forgets."""
     from etl_assets.backup_bindings import open_target
-    from etl_assets.documents.backups_of_deleted import TargetBackups
+    from etl_assets.documents.backups.of_deleted import TargetBackups
 
     if forget_backups and not purge:
         raise click.UsageError("--forget-backups goes with --purge")
@@ -146,7 +146,7 @@ def _chosen(platform: Platform, names: Sequence[str]) -> tuple[list[DocumentName
 
 
 def _of_key(key: str) -> DocumentName:
-    from etl_assets.documents.deletion_orders import named
+    from etl_assets.documents.deletion.orders import named
 
     tenant, collection, path = key.split("/", 2)
     return named(tenant, collection, path)

@@ -12,8 +12,8 @@ from etl_assets.cli.output import json_line, printable, say, table
 from etl_assets.cli.session import as_json, opened, read_settings
 
 if TYPE_CHECKING:
-    from etl_assets.documents.generation_work import Comparison
-    from etl_assets.documents.promotion import Verdict
+    from etl_assets.documents.generations.promotion import Verdict
+    from etl_assets.documents.generations.work import Comparison
     from etl_assets.protocols.comparison import Judgement
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -41,7 +41,7 @@ def build(place: str, overrides: tuple[str, ...]) -> int:
     it answers only when `generation promote` lets it.
     """
     from etl_assets.cli.ingest import run_and_report
-    from etl_assets.documents.generation_work import begin
+    from etl_assets.documents.generations.work import begin
     from etl_assets.ledger.catalogue import partitions
 
     tenant, collection = _named(place)
@@ -58,7 +58,7 @@ def build(place: str, overrides: tuple[str, ...]) -> int:
 @as_json
 def list_generations(place: str, as_json: bool) -> None:
     """Show the index generations in use: what each is made by, what it shows, and why one does not answer yet."""
-    from etl_assets.documents.generation_work import generation_facts
+    from etl_assets.documents.generations.work import generation_facts
 
     with opened() as platform:
         facts = [one.as_json() for one in generation_facts(platform, *_named(place))]
@@ -91,7 +91,7 @@ def compare(place: str, queries: Path | None, qrels: Path | None, number: int | 
 
     Both are asked for the own words of some documents, which should find them, and for the questions of --queries.
     """
-    from etl_assets.documents.generation_work import compare as compared
+    from etl_assets.documents.generations.work import compare as compared
 
     with opened() as platform:
         found = compared(platform, *_named(place), _judgement(queries, qrels), number=number)
@@ -112,7 +112,7 @@ def promote(
     place: str, queries: Path | None, qrels: Path | None, number: int | None, accept_missing: bool, as_json: bool
 ) -> int:
     """Compare, and let what was built answer from now on; refused, with the reason, if it is worse than allowed."""
-    from etl_assets.documents.generation_work import promote as promoted
+    from etl_assets.documents.generations.work import promote as promoted
 
     with opened() as platform:
         verdict = promoted(
@@ -127,7 +127,7 @@ def promote(
 @as_json
 def rollback(place: str, accept_missing: bool, as_json: bool) -> int:
     """Let the index answer again that was replaced last. It was kept up to date, so this takes an instant."""
-    from etl_assets.documents.generation_work import roll_back
+    from etl_assets.documents.generations.work import roll_back
 
     with opened() as platform:
         verdict = roll_back(platform, *_named(place), accept_missing=accept_missing)
@@ -141,7 +141,7 @@ def rollback(place: str, accept_missing: bool, as_json: bool) -> int:
 def collect(place: str, number: int | None, as_json: bool) -> int:
     """Give up the index that was replaced, or the one named, and remove it from every store."""
     from etl_assets.cli.ingest import run_and_report
-    from etl_assets.documents.generation_work import retire
+    from etl_assets.documents.generations.work import retire
     from etl_assets.ledger.catalogue import partitions
 
     tenant, collection = _named(place)

@@ -17,7 +17,7 @@ def prune(tenant: str | None, collection: str | None, dry_run: bool, as_json: bo
 
     How long that is stands under `retention` in collections.yaml. Nothing that searches see is touched.
     """
-    from etl_assets.documents.retention import prune_history
+    from etl_assets.documents.deletion.retention import prune_history
 
     with opened() as platform:
         done = prune_history(platform, chosen_partitions(platform, tenant, collection), dry_run=dry_run)

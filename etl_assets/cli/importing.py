@@ -12,7 +12,7 @@ from etl_assets.cli.output import instant, json_line, printable, say, table, war
 from etl_assets.cli.session import as_json, opened, read_settings
 
 if TYPE_CHECKING:
-    from etl_assets.documents.import_index import ImportReport, Wish
+    from etl_assets.documents.importing.index import ImportReport, Wish
     from etl_assets.documents.platform import Platform
     from etl_assets.protocols.foreign_index import ForeignIndex
     from etl_assets.settings import Settings
@@ -107,7 +107,7 @@ def undo_import(name: str, as_json: bool) -> int:
 
     A collection names its import where it has only one.
     """
-    from etl_assets.documents.import_index import undo
+    from etl_assets.documents.importing.index import undo
 
     settings = read_settings()
     with opened(settings) as platform:
@@ -126,7 +126,7 @@ def undo_import(name: str, as_json: bool) -> int:
 def bring_in(kind: str, source: ForeignIndex, wanted: dict[str, Any]) -> int:
     """Import from ``source`` as the options say, run what that changes, and return the exit code."""
     from etl_assets.cli.ingest import opened_dry
-    from etl_assets.documents.import_index import bring
+    from etl_assets.documents.importing.index import bring
 
     wish, dry, as_json = _wish(kind, wanted), bool(wanted["dry_run"]), bool(wanted["as_json"])
     settings = read_settings()
@@ -144,9 +144,9 @@ def bring_in(kind: str, source: ForeignIndex, wanted: dict[str, Any]) -> int:
 
 
 def _wish(kind: str, wanted: dict[str, Any]) -> Wish:
-    from etl_assets.documents.foreign_rows import FieldNames
-    from etl_assets.documents.import_index import Wish
-    from etl_assets.documents.import_model import declared
+    from etl_assets.documents.importing.foreign_rows import FieldNames
+    from etl_assets.documents.importing.index import Wish
+    from etl_assets.documents.importing.model import declared
     from etl_assets.documents.model import checked_name
 
     tenant, slash, collection = wanted["into"].partition("/")

@@ -47,7 +47,7 @@ def stats(tenant: str | None, collection: str | None, as_json: bool) -> None:
 def _records(platform: Platform, place: Partition) -> Iterator[dict[str, Any]]:
     from dataclasses import asdict
 
-    from etl_assets.documents.store_checks import index_of, spaces_of
+    from etl_assets.documents.consistency.store_checks import index_of, spaces_of
     from etl_assets.ledger.audits import generation_states
     from etl_assets.protocols.indexes import SpaceStats
 
@@ -75,7 +75,7 @@ def rebuild(store: str, tenant: str | None, collection: str | None, as_json: boo
     """
     from uuid import uuid4
 
-    from etl_assets.documents.repair import rebuild as build
+    from etl_assets.documents.consistency.repair import rebuild as build
     from etl_assets.errors import EtlAssetsError
 
     failed = 0

@@ -15,7 +15,7 @@ from etl_assets.cli.session import opened, unknown_collection
 
 if TYPE_CHECKING:
     from etl_assets.documents.anew import Anew
-    from etl_assets.documents.arrivals import Survey
+    from etl_assets.documents.arrivals.intake import Survey
     from etl_assets.documents.parameters import UpdateMode
     from etl_assets.documents.platform import Platform
     from etl_assets.launching import PartitionOutcome
@@ -91,7 +91,7 @@ def plan(
     Raises:
         ConfigError: names were given and nothing has them.
     """
-    from etl_assets.documents.unusable_keys import hold_strays
+    from etl_assets.documents.arrivals.unusable_keys import hold_strays
     from etl_assets.errors import ConfigError, PermanentError
     from etl_assets.ledger.catalogue import partitions
 
@@ -214,10 +214,10 @@ def _run(settings: Settings, keys: Sequence[str], tags: Mapping[str, str]) -> Se
 
 
 def _of_known(platform: Platform, tenant: str, collection: str, mode: UpdateMode, *, dry: bool) -> CollectionPlan:
-    from etl_assets.documents.arrivals import survey
+    from etl_assets.documents.arrivals.intake import survey
+    from etl_assets.documents.arrivals.unusable_keys import hold_unusable
     from etl_assets.documents.partition_run import PartitionRun
     from etl_assets.documents.pending import is_up_to_date
-    from etl_assets.documents.unusable_keys import hold_unusable
 
     shards = platform.collections.of(tenant, collection).shards
     found = survey(platform.ledger, platform.arrivals, tenant, collection, shards=shards)
@@ -244,7 +244,7 @@ def _changes(
     platform: Platform, tenant: str, collection: str, found: Survey, mode: UpdateMode, *, dry: bool
 ) -> CollectionPlan:
     """What would be taken in; what the mode keeps out is taken out of ``found``."""
-    from etl_assets.documents.update_modes import taken
+    from etl_assets.documents.arrivals.update_modes import taken
     from etl_assets.ledger.held_arrivals import HeldArrival, keep_out
 
     plan = CollectionPlan(tenant, collection, held=len(found.unusable), seen=found.seen, update_mode=mode)
@@ -267,8 +267,8 @@ def _changes(
 
 def _of_new(platform: Platform, tenant: str, collection: str, mode: UpdateMode) -> CollectionPlan:
     """A collection that the ledger does not know: everything is new."""
+    from etl_assets.documents.arrivals.update_modes import TAKEN
     from etl_assets.documents.model import EMBEDDINGS, STAGES
-    from etl_assets.documents.update_modes import TAKEN
     from etl_assets.ledger.catalogue import partition_key
     from etl_assets.ledger.held_arrivals import ADDED
     from etl_assets.protocols.objects import UnusableKey

@@ -123,8 +123,8 @@ def calibrate(collection: str, as_json: bool) -> None:
     """
     from etl_assets.bindings import search_places
     from etl_assets.documents.label_corrections import ENOUGH, corrected_documents, keep_calibration, learned
-    from etl_assets.documents.label_spend import kept_answers
     from etl_assets.documents.model import pages_columns
+    from etl_assets.documents.planning.label_spend import kept_answers
     from etl_assets.search.published_tables import visible_of, whole_table
 
     tenant, _, name = collection.partition("/")

@@ -11,7 +11,7 @@ from etl_assets.cli.output import json_line, printable, say, shortened, warn
 from etl_assets.cli.session import as_json, opened, scoped
 
 if TYPE_CHECKING:
-    from etl_assets.documents.impact import Impact
+    from etl_assets.documents.lineage.impact import Impact
     from etl_assets.documents.origin import Origin
     from etl_assets.documents.platform import Platform
     from etl_assets.ledger.dependents import Rests
@@ -39,9 +39,9 @@ def lineage(
     TENANT/COLLECTION/PATH or file name, or a partition key. The exit code is 1 when stored bytes do not confirm
     what is told.
     """
-    from etl_assets.documents.lineage import lineage as trace
-    from etl_assets.documents.lineage_formats import mermaid, run_events
-    from etl_assets.documents.lineage_subject import subject_of
+    from etl_assets.documents.lineage.formats import mermaid, run_events
+    from etl_assets.documents.lineage.subject import subject_of
+    from etl_assets.documents.lineage.upstream import lineage as trace
 
     with opened() as platform:
         subject = subject_of(platform, name, kind=kind, tenant=tenant, collection=collection)
@@ -89,8 +89,8 @@ def impact(
     NAME is a document's id or TENANT/COLLECTION/PATH, a stage, a producer as `document show` prints it, a backend by
     its role or name, or an asset.
     """
-    from etl_assets.documents.impact import impact as follow
-    from etl_assets.documents.lineage_formats import mermaid_impact
+    from etl_assets.documents.lineage.formats import mermaid_impact
+    from etl_assets.documents.lineage.impact import impact as follow
 
     with opened() as platform:
         if is_run:

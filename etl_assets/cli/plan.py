@@ -12,7 +12,7 @@ from etl_assets.cli.session import as_json, read_settings, unknown_collection
 from etl_assets.errors import ConfigError
 
 if TYPE_CHECKING:
-    from etl_assets.documents.plan import CollectionPlan
+    from etl_assets.documents.planning.plan import CollectionPlan
     from etl_assets.documents.platform import Platform
 
 
@@ -32,7 +32,7 @@ def plan(
     could not be planned.
     """
     from etl_assets.cli.ingest import opened_dry
-    from etl_assets.documents.plan import NoSuchPartition
+    from etl_assets.documents.planning.plan import NoSuchPartition
     from etl_assets.errors import PermanentError, TransientError
 
     failed = 0
@@ -123,7 +123,7 @@ def _planned(
     platform: Platform, tenant: str, collection: str, overrides: Sequence[str], only: Sequence[str], full: bool,
     seen: dict[tuple[str, str], set[str]],
 ) -> CollectionPlan:  # fmt: skip
-    from etl_assets.documents.plan import plan_collection, trying
+    from etl_assets.documents.planning.plan import plan_collection, trying
 
     tried = trying(platform, tenant, collection, _values(overrides))
     return plan_collection(tried, tenant, collection, only=only, full=full, seen=seen)

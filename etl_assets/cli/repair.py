@@ -11,8 +11,8 @@ from etl_assets.cli.output import json_line, printable, say, warn
 from etl_assets.cli.session import as_json, chosen_partitions, opened, scoped
 
 if TYPE_CHECKING:
+    from etl_assets.documents.consistency.repair import RepairReport
     from etl_assets.documents.platform import Platform
-    from etl_assets.documents.repair import RepairReport
     from etl_assets.ledger.catalogue import Partition
 
 SHOWN = 20
@@ -43,7 +43,7 @@ def _repaired(platform: Platform, place: Partition, dry_run: bool, as_json: bool
     """One partition; ``None`` when it failed, which costs that partition only."""
     from uuid import uuid4
 
-    from etl_assets.documents.repair import repair as mend
+    from etl_assets.documents.consistency.repair import repair as mend
     from etl_assets.errors import EtlAssetsError
 
     try:
@@ -86,7 +86,7 @@ def _lines(before: str, lines: Sequence[str]) -> None:
 
 def _foreign(platform: Platform, dry_run: bool, as_json: bool) -> list[str]:
     """Index spaces of collections that the ledger does not know."""
-    from etl_assets.documents.mending import drop_unknown_collections
+    from etl_assets.documents.consistency.mending import drop_unknown_collections
 
     names = drop_unknown_collections(platform, dry_run=dry_run)
     for name in names:

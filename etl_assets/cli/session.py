@@ -73,7 +73,7 @@ def unknown_collection(tenant: str | None, collection: str | None) -> ConfigErro
 
 def warn_of_moves(platform: Platform) -> None:
     """Name each store that is set to another place than the one that was published to."""
-    from etl_assets.documents.moves import told_moves
+    from etl_assets.documents.publication.moves import told_moves
 
     for line in told_moves(platform):
         warn(f"etl-assets: {printable(line)}")

@@ -26,10 +26,11 @@ from etl_assets.asset_keys import (
     VECTOR_INDEX,
 )
 from etl_assets.documents import model
-from etl_assets.documents.backup import BackupTargets
+from etl_assets.documents.arrivals.update_modes import update_mode
+from etl_assets.documents.backups.backup import BackupTargets
+from etl_assets.documents.consistency.repair import repair
 from etl_assets.documents.partition_runs import PartitionRuns
 from etl_assets.documents.partitions import document_shards
-from etl_assets.documents.repair import repair
 from etl_assets.documents.step_facts import (
     Facts,
     columns_of,
@@ -39,7 +40,6 @@ from etl_assets.documents.step_facts import (
     stage_facts,
     store_facts,
 )
-from etl_assets.documents.update_modes import update_mode
 from etl_assets.errors import EtlAssetsError, TransientError
 from etl_assets.failures import reports_failures, without_secrets
 from etl_assets.ledger.catalogue import partition

@@ -12,9 +12,9 @@ from etl_assets.asset_keys import (
     REPAIR_JOB,
     TOUCHED,
 )
-from etl_assets.documents.arrival_watch import ArrivalStore, Cursor, Wanted, watch
-from etl_assets.documents.backup import BackupTargets
-from etl_assets.documents.event_watch import Heard, watch_events
+from etl_assets.documents.arrivals.event_watch import Heard, watch_events
+from etl_assets.documents.arrivals.watch import ArrivalStore, Cursor, Wanted, watch
+from etl_assets.documents.backups.backup import BackupTargets
 from etl_assets.documents.jobs import back_up, prune_history, verify_documents
 from etl_assets.documents.partitions import (
     control_tags,

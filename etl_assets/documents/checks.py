@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from etl_assets.documents.consistency.repair import note_drift
+from etl_assets.documents.consistency.verification import CHECKS, Check, CheckResult, run_checks
 from etl_assets.documents.partition_runs import PartitionRuns
 from etl_assets.documents.partitions import document_shards
-from etl_assets.documents.repair import note_drift
-from etl_assets.documents.verification import CHECKS, Check, CheckResult, run_checks
 from etl_assets.errors import ConfigError
 from etl_assets.failures import reports_failures
 from etl_assets.ledger.catalogue import partition

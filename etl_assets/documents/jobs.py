@@ -18,15 +18,16 @@ from etl_assets.asset_keys import (
     REPAIR_JOB,
     VERIFY_JOB,
 )
-from etl_assets.documents import generation_work, retention
 from etl_assets.documents.assets import DOCUMENT_ASSETS, backups, repaired_indexes
 from etl_assets.documents.checks import DOCUMENT_CHECKS, every_check
+from etl_assets.documents.consistency.verification import WHOLE_READS
+from etl_assets.documents.deletion import retention
+from etl_assets.documents.generations import work as generation_work
 from etl_assets.documents.partition_runs import PartitionRuns
 from etl_assets.documents.partitions import (
     document_shards,
 )
-from etl_assets.documents.plan import plan_collection, trying
-from etl_assets.documents.verification import WHOLE_READS
+from etl_assets.documents.planning.plan import plan_collection, trying
 from etl_assets.failures import reports_failures
 from etl_assets.ledger.catalogue import partitions
 from etl_assets.protocols.comparison import Judgement

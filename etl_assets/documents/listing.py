@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
-from etl_assets.documents.generations import in_use
-from etl_assets.documents.generations import known_recipe as recipe_of
+from etl_assets.documents.generations.in_use import in_use
+from etl_assets.documents.generations.in_use import known_recipe as recipe_of
 from etl_assets.documents.model import PAGES, STAGES, slot_of
 from etl_assets.documents.partition_run import PartitionRun
 from etl_assets.documents.platform import Platform

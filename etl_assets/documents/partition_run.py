@@ -7,10 +7,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from etl_assets.documents.anew import Anew, enter
-from etl_assets.documents.arrival_step import take_arrivals
-from etl_assets.documents.arrivals import Intake
-from etl_assets.documents.budget import OverBudget
-from etl_assets.documents.generations import (
+from etl_assets.documents.arrivals.intake import Intake
+from etl_assets.documents.arrivals.step import take_arrivals
+from etl_assets.documents.generations.in_use import (
     InUse,
     Served,
     distinct,
@@ -20,6 +19,7 @@ from etl_assets.documents.generations import (
     known_outside,
     saved_judgement,
 )
+from etl_assets.documents.generations.promotion import Candidate, consider, retire_expired
 from etl_assets.documents.knowledge import Outside
 from etl_assets.documents.model import (
     CHUNKS,
@@ -30,12 +30,12 @@ from etl_assets.documents.model import (
     PAGES,
     RELATIONS,
 )
-from etl_assets.documents.moves import follow_moves
 from etl_assets.documents.parameters import CollectionSettings, UpdateMode
+from etl_assets.documents.planning.budget import OverBudget
+from etl_assets.documents.planning.prices import tariff_of
 from etl_assets.documents.platform import Platform
-from etl_assets.documents.prices import tariff_of
-from etl_assets.documents.promotion import Candidate, consider, retire_expired
-from etl_assets.documents.publication import CommitReport, Publisher, StoreReport, Target
+from etl_assets.documents.publication.moves import follow_moves
+from etl_assets.documents.publication.publisher import CommitReport, Publisher, StoreReport, Target
 from etl_assets.documents.run_watch import RunWatch
 from etl_assets.documents.stage_work import StageWork
 from etl_assets.documents.tidying import tidy

@@ -1,9 +1,9 @@
 """Whether a partition may need a run although nothing arrived: asked before the dearer ``PartitionRun.pending``."""
 
 from etl_assets.documents import upkeep
-from etl_assets.documents.moves import moved_stores
 from etl_assets.documents.partition_run import PartitionRun
 from etl_assets.documents.platform import Platform
+from etl_assets.documents.publication.moves import moved_stores
 from etl_assets.ledger import settled
 from etl_assets.ledger.catalogue import Partition
 

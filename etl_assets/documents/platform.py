@@ -7,7 +7,7 @@ from etl_assets.documents.collections import Collections
 from etl_assets.documents.mentions.catalogue import Catalogue
 from etl_assets.documents.parameters import Classification, EmbedderChoice
 from etl_assets.documents.parsing.workers import ParserPool
-from etl_assets.documents.publication import Stores
+from etl_assets.documents.publication.publisher import Stores
 from etl_assets.ledger.database import Ledger
 from etl_assets.protocols.classifier import HostedClassifier
 from etl_assets.protocols.comparison import Compare

@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from etl_assets.documents.budget import keep_within, needs_asking, refuse_beyond
 from etl_assets.documents.chunking import chunk_pages
 from etl_assets.documents.classification.serving import Served as LabelsServed
 from etl_assets.documents.corrected import corrected_mentions
 from etl_assets.documents.embedding import WindowedRows, embed_rows
-from etl_assets.documents.generations import Served
-from etl_assets.documents.given_vectors import GivenRows, keyed_chunks, salted_pages
+from etl_assets.documents.generations.in_use import Served
+from etl_assets.documents.importing.given_vectors import GivenRows, keyed_chunks, salted_pages
 from etl_assets.documents.knowledge import known
-from etl_assets.documents.label_spend import LabelTill, tokens_of
 from etl_assets.documents.labels import classify
 from etl_assets.documents.model import (
     CHUNKS,
@@ -28,9 +26,11 @@ from etl_assets.documents.model import (
 )
 from etl_assets.documents.original_keys import original_key
 from etl_assets.documents.pages import parse_documents
+from etl_assets.documents.planning.budget import keep_within, needs_asking, refuse_beyond
+from etl_assets.documents.planning.label_spend import LabelTill, tokens_of
+from etl_assets.documents.planning.prices import label_tariff
 from etl_assets.documents.platform import Platform
-from etl_assets.documents.prices import label_tariff
-from etl_assets.documents.publication import Target
+from etl_assets.documents.publication.publisher import Target
 from etl_assets.documents.relations.find import find_relations
 from etl_assets.ledger.objects import objects_of
 from etl_assets.protocols.embedder import HostedEmbedder, in_context

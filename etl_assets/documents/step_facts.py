@@ -3,11 +3,11 @@
 from dataclasses import asdict
 from typing import Any
 
-from etl_assets.documents.arrivals import Intake
-from etl_assets.documents.index_rows import SOURCES
+from etl_assets.documents.arrivals.intake import Intake
+from etl_assets.documents.consistency.repair import RepairReport
 from etl_assets.documents.partition_run import PartitionRun
-from etl_assets.documents.publication import CommitReport, StoreReport
-from etl_assets.documents.repair import RepairReport
+from etl_assets.documents.publication.index_rows import SOURCES
+from etl_assets.documents.publication.publisher import CommitReport, StoreReport
 from etl_assets.ledger import contents
 from etl_assets.ledger.contents import Contents
 from etl_assets.ledger.quarantine import RAW_STAGE

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 
 from etl_assets.documents.model import STAGES
-from etl_assets.documents.publication import CommitReport, Publisher
+from etl_assets.documents.publication.publisher import CommitReport, Publisher
 from etl_assets.documents.stage_work import StageWork
 from etl_assets.ledger.generations import generations
 from etl_assets.ledger.outputs import Recipe

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from etl_assets.documents.generations import Served, known_recipe
-from etl_assets.documents.moves import moved_stores
+from etl_assets.documents.generations.in_use import Served, known_recipe
 from etl_assets.documents.platform import Platform
-from etl_assets.documents.publication import Target
+from etl_assets.documents.publication.moves import moved_stores
+from etl_assets.documents.publication.publisher import Target
 from etl_assets.documents.upkeep import unfinished
 from etl_assets.ledger import publications
 from etl_assets.ledger.catalogue import Partition

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from etl_assets.documents.generations import InUse, distinct
+from etl_assets.documents.generations.in_use import InUse, distinct
 from etl_assets.documents.parameters import CollectionSettings
 from etl_assets.ledger import outputs, settled
 from etl_assets.ledger.catalogue import LOOKING, Partition

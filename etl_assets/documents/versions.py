@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from etl_assets.documents.arrivals import input_digest
+from etl_assets.documents.arrivals.intake import input_digest
 from etl_assets.documents.chunking import chunk_pages
 from etl_assets.documents.corrected import corrected_mentions
 from etl_assets.documents.knowledge import known

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
-from etl_assets.documents.backup import BackupReport, BackupTargets
+from etl_assets.documents.backups.backup import BackupReport, BackupTargets
 from etl_assets.resources.document_runs import settings_from_environment
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class SetTargets:
     def back_up(self, name: str) -> BackupReport:
         """See ``BackupTargets.back_up``."""
         from etl_assets.backup_bindings import open_places, open_target
-        from etl_assets.documents.backup import make_backup, prune
+        from etl_assets.documents.backups.backup import make_backup, prune
 
         with open_places(self._settings) as places, open_target(self._settings, name) as target:
             report = make_backup(places, target)

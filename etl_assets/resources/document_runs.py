@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
-from etl_assets.documents.arrival_watch import ArrivalStore
+from etl_assets.documents.arrivals.watch import ArrivalStore
 from etl_assets.documents.partition_runs import PartitionRuns
 from etl_assets.documents.partitions import anew_of, origin_of
 from etl_assets.documents.platform import Platform

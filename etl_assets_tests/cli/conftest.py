@@ -11,7 +11,7 @@ import pytest
 
 from etl_assets.bindings import open_platform
 from etl_assets.cli import run
-from etl_assets.documents.arrivals import survey
+from etl_assets.documents.arrivals.intake import survey
 from etl_assets.ledger.catalogue import partitions
 from etl_assets.ledger.objects import renew_fingerprints
 from etl_assets.settings import Settings

@@ -21,8 +21,8 @@ from etl_assets.asset_keys import (
     VERIFY_JOB,
 )
 from etl_assets.definitions import defs
+from etl_assets.documents.consistency.verification import CHECKS, WHOLE_READS
 from etl_assets.documents.partition_runs import PartitionRuns, ProgressLog, progress_line
-from etl_assets.documents.verification import CHECKS, WHOLE_READS
 from etl_assets.ledger import runs, schema
 from etl_assets.stages.report import Progress
 from etl_assets_tests.small_homes import STATIC, SmallHome

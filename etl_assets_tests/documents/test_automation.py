@@ -14,8 +14,8 @@ from sqlalchemy import func, select, update
 
 from etl_assets.asset_keys import DOCUMENT_SHARDS, INGEST_JOB
 from etl_assets.backends.local_arrivals import LocalArrivals
-from etl_assets.documents import arrival_watch
-from etl_assets.documents.arrival_watch import Cursor, watch
+from etl_assets.documents.arrivals import watch as arrival_watch
+from etl_assets.documents.arrivals.watch import Cursor, watch
 from etl_assets.documents.automation import document_arrivals
 from etl_assets.documents.partition_run import PartitionRun, all_steps
 from etl_assets.documents.partitions import PARTITION_TAG

@@ -8,7 +8,7 @@ import pytest
 from etl_assets.backends.encrypted_blobs import EncryptedBlobs
 from etl_assets.backends.key_files import create_key_file
 from etl_assets.bindings import open_platform
-from etl_assets.documents.deletion_orders import delete_documents, named
+from etl_assets.documents.deletion.orders import delete_documents, named
 from etl_assets.documents.partition_run import PartitionRun
 from etl_assets.hosted_settings import EncryptionPlace
 from etl_assets.ledger.data_keys import LedgerKeys

@@ -9,14 +9,14 @@ import polars as pl
 import pytest
 
 from etl_assets.bindings import search_places
-from etl_assets.documents import generation_work
-from etl_assets.documents.deletion_orders import delete_collection, delete_documents, named
-from etl_assets.documents.index_rows import RELATION_KEY
-from etl_assets.documents.mending import drop_unknown_collections
+from etl_assets.documents.consistency.mending import drop_unknown_collections
+from etl_assets.documents.consistency.repair import rebuild, repair
+from etl_assets.documents.consistency.verification import run_checks
+from etl_assets.documents.deletion.orders import delete_collection, delete_documents, named
+from etl_assets.documents.generations import work as generation_work
 from etl_assets.documents.partition_run import PartitionRun, all_steps
+from etl_assets.documents.publication.index_rows import RELATION_KEY
 from etl_assets.documents.relations.statement import Kind as RelationKind
-from etl_assets.documents.repair import rebuild, repair
-from etl_assets.documents.verification import run_checks
 from etl_assets.errors import ConfigError
 from etl_assets.ledger.contents import Contents, together
 from etl_assets.ledger.corrections import Kind, Place, correct, take_back
@@ -28,7 +28,7 @@ from etl_assets.search.graph_questions import GraphQuestions
 from etl_assets.search.sources import scope_of
 from etl_assets_tests.backups import another, back_up, bring_back, differences, opened
 from etl_assets_tests.byte_search import found_in
-from etl_assets_tests.documents.test_generations import FIXED, MANUAL, decide
+from etl_assets_tests.documents.generations.test_in_use import FIXED, MANUAL, decide
 from etl_assets_tests.small_homes import STATIC, SmallHome
 
 CHECK = "knowledge_graph_equals_the_ledger"

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from etl_assets.bindings import search_places
 from etl_assets.documents.collections import Collections
-from etl_assets.documents.index_rows import label_names
+from etl_assets.documents.publication.index_rows import label_names
 from etl_assets.errors import ConfigError
 from etl_assets.ledger import schema
 from etl_assets.ledger.corrections import Place, correct, take_back

@@ -15,7 +15,7 @@ from etl_assets.backends.local_arrivals import LocalArrivals
 from etl_assets.backends.local_blobs import LocalBlobs
 from etl_assets.backends.sqlite_graph import SqliteGraph
 from etl_assets.documents.model import EMBEDDINGS, STAGES, chunks_columns, pages_columns
-from etl_assets.documents.publication import CommitReport, Stores
+from etl_assets.documents.publication.publisher import CommitReport, Stores
 from etl_assets.ledger import schema
 from etl_assets.ledger.catalogue import ensure_collection
 from etl_assets.ledger.database import Ledger

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from etl_assets.documents.publication import Stores
+from etl_assets.documents.publication.publisher import Stores
 from etl_assets.errors import EtlAssetsError
 from etl_assets_tests import ledgers, trivial
 from etl_assets_tests.faults.chains import ShapedChain, quick_home, ticking

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from etl_assets.documents.deletion_orders import delete_documents, finish_interrupted, named
+from etl_assets.documents.deletion.orders import delete_documents, finish_interrupted, named
 from etl_assets.errors import EtlAssetsError
 from etl_assets_tests.backups import back_up, bring_back
 from etl_assets_tests.faults.chains import ticking

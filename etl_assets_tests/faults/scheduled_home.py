@@ -18,13 +18,13 @@ from unittest import mock
 from sqlalchemy import select
 
 from etl_assets.bindings import open_platform
-from etl_assets.documents import generation_work
 from etl_assets.documents.collections import Collections
+from etl_assets.documents.consistency.repair import RepairReport, repair
+from etl_assets.documents.generations import work as generation_work
 from etl_assets.documents.original_keys import original_key
 from etl_assets.documents.partition_run import PartitionRun, all_steps
 from etl_assets.documents.platform import Platform
-from etl_assets.documents.publication import Stores
-from etl_assets.documents.repair import RepairReport, repair
+from etl_assets.documents.publication.publisher import Stores
 from etl_assets.errors import ConfigError, EtlAssetsError, PermanentError, TransientError
 from etl_assets.ledger import leases, schema
 from etl_assets.ledger.catalogue import Partition, ensure_collection

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from etl_assets.bindings import search_places
-from etl_assets.documents import generation_work
-from etl_assets.documents.drift import find_drift
-from etl_assets.documents.verification import run_checks
+from etl_assets.documents.consistency.drift import find_drift
+from etl_assets.documents.consistency.verification import run_checks
+from etl_assets.documents.generations import work as generation_work
 from etl_assets.errors import ConfigError, EtlAssetsError
 from etl_assets.ledger import generations, quarantine
 from etl_assets.search.query import search

@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import select
 
 from etl_assets.backup_bindings import open_target
-from etl_assets.documents import restore as restoring_home
-from etl_assets.documents import restored_home
-from etl_assets.documents.backup_target import Shelf, Target
+from etl_assets.documents.backups import restore as restoring_home
+from etl_assets.documents.backups import restored_home
+from etl_assets.documents.backups.target import Shelf, Target
 from etl_assets.errors import PermanentError, TransientError
 from etl_assets.hosted_settings import EncryptionPlace
 from etl_assets.ledger import restoring, schema, tombstones

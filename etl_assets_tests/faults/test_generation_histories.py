@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 from sqlalchemy import select
 
+from etl_assets.documents.generations.promotion import Candidate, swap
 from etl_assets.documents.parameters import GenerationRules
-from etl_assets.documents.promotion import Candidate, swap
 from etl_assets.errors import TransientError
 from etl_assets.ledger import generations, schema
 from etl_assets.ledger.catalogue import ensure_collection

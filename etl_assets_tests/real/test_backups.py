@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from etl_assets.backup_bindings import ENDINGS, open_places, open_target
-from etl_assets.documents.backup import make_backup
-from etl_assets.documents.backup_check import Verifier
-from etl_assets.documents.backup_target import Damaged
+from etl_assets.documents.backups.backup import make_backup
+from etl_assets.documents.backups.check import Verifier
+from etl_assets.documents.backups.target import Damaged
 from etl_assets.settings import Settings
 from etl_assets_tests.backups import another, back_up, bring_back, differences, opened, shown
 from etl_assets_tests.real.hosted_homes import hosted_environment

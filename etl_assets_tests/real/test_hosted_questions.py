@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from etl_assets.documents.lineage import lineage
-from etl_assets.documents.lineage_subject import subject_of
+from etl_assets.documents.lineage.subject import subject_of
+from etl_assets.documents.lineage.upstream import lineage
 from etl_assets.documents.partition_run import PartitionRun, all_steps
-from etl_assets.documents.plan import plan_collection
+from etl_assets.documents.planning.plan import plan_collection
 from etl_assets.documents.platform import Platform
 from etl_assets_tests.real.hosted_homes import EMBEDDED, hosted_environment, opened
 from etl_assets_tests.real.test_repair import publish

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from etl_assets_tests.documents.foreign_indexes import OldIndex
+from etl_assets_tests.documents.importing.foreign_indexes import OldIndex
 from etl_assets_tests.real.hosted_homes import command, hosted_environment, opened, stored
 
 SETTINGS = "defaults:\n  embedder: {kind: static}\n"

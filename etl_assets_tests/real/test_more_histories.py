@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from etl_assets_tests.documents.test_arrival_pass import SEEDS, check_stories
-from etl_assets_tests.documents.test_event_watch import ORDERS, check_orders
+from etl_assets_tests.documents.arrivals.test_event_watch import ORDERS, check_orders
+from etl_assets_tests.documents.arrivals.test_listing_pass import SEEDS, check_stories
 from etl_assets_tests.faults import test_generation_histories, test_histories, test_readers, test_steps
 from etl_assets_tests.small_homes import SmallHome
 

@@ -11,7 +11,7 @@ import pytest
 from etl_assets_tests.backends import test_lancedb_indexes, test_sqlite_graph
 from etl_assets_tests.backends.index_worker import BATCHES
 from etl_assets_tests.backups import another, back_up, bring_back, differences, opened, shown
-from etl_assets_tests.documents.test_repair import CLEAN, repairs_killed_every
+from etl_assets_tests.documents.consistency.test_repair import CLEAN, repairs_killed_every
 from etl_assets_tests.faults import test_backup_faults, test_crash_points, test_processes
 from etl_assets_tests.small_homes import SmallHome
 

@@ -1,4 +1,4 @@
-"""What ``documents/test_plan.py`` and ``documents/test_budget.py`` claim, with the ledger on PostgreSQL."""
+"""What ``documents/planning`` claims in its tests of plans and budgets, with the ledger on PostgreSQL."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -5,10 +5,10 @@ from uuid import uuid4
 
 from sqlalchemy import select
 
-from etl_assets.documents.drift import find_drift
+from etl_assets.documents.consistency.drift import find_drift
+from etl_assets.documents.consistency.repair import repair
 from etl_assets.documents.partition_run import PartitionRun, all_steps
 from etl_assets.documents.platform import Platform
-from etl_assets.documents.repair import repair
 from etl_assets.ledger import schema
 from etl_assets.ledger.catalogue import Partition, ensure_collection
 from etl_assets.protocols.graph import Entity, MentionEdge

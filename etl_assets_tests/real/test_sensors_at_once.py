@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy import select
 
 from etl_assets.backends.local_arrivals import LocalArrivals
-from etl_assets.documents.arrival_watch import watch
+from etl_assets.documents.arrivals.watch import watch
 from etl_assets.documents.partition_run import PartitionRun
 from etl_assets.documents.platform import Platform
 from etl_assets.ledger import schema
 from etl_assets.ledger.publications import STORES
-from etl_assets_tests.documents.test_event_watch import Runs
+from etl_assets_tests.documents.arrivals.test_event_watch import Runs
 from etl_assets_tests.ledgers import open_ledger
 from etl_assets_tests.small_homes import STATIC, SmallHome
 

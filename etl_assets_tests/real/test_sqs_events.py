@@ -13,11 +13,11 @@ from sqlalchemy import select
 
 from etl_assets.backends.s3_arrivals import S3Arrivals
 from etl_assets.backends.sqs_events import SqsEvents, queue_client
-from etl_assets.documents.event_watch import STRANGE, watch_events
+from etl_assets.documents.arrivals.event_watch import STRANGE, watch_events
 from etl_assets.documents.partition_run import PartitionRun
 from etl_assets.errors import ConfigError
 from etl_assets.ledger import schema
-from etl_assets_tests.documents.test_event_watch import Runs
+from etl_assets_tests.documents.arrivals.test_event_watch import Runs
 from etl_assets_tests.real.s3_buckets import new_bucket, write
 from etl_assets_tests.servers.fixtures import Variables, server
 from etl_assets_tests.small_homes import SmallHome

@@ -5,10 +5,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from etl_assets.documents.index_rows import mention_edges
 from etl_assets.documents.mentions.catalogue import Catalogue
 from etl_assets.documents.mentions.find import find_mentions, mentions_in
 from etl_assets.documents.model import chunks_columns, mentions_columns, pages_columns
+from etl_assets.documents.publication.index_rows import mention_edges
 from etl_assets.ledger.catalogue import SLOTS, Partition
 from etl_assets.protocols.graph import Entity
 from etl_assets.stages.spec import Task

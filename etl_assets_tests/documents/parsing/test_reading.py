@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from etl_assets.documents.collections import Collections
-from etl_assets.documents.generations import applied
+from etl_assets.documents.generations.in_use import applied
 from etl_assets.documents.parameters import CollectionSettings, ParsingLimits
 from etl_assets.documents.parsing import ocr
 from etl_assets.documents.parsing.document import ParsedDocument

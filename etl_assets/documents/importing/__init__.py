@@ -1,0 +1,1 @@
+"""Indexes made elsewhere, brought in as collections without embedding anything again."""

@@ -1,0 +1,1 @@
+"""What a run would do and cost, asked before it runs."""

@@ -1,0 +1,1 @@
+"""Finished documents written to the stores, committed together, and moved with them."""
