@@ -75,13 +75,14 @@ def _in_database(path: Path, blank: Blanking) -> int:
     found = 0
     try:
         with closing(sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None)) as db:
+            db.execute("PRAGMA secure_delete = ON")  # what is overwritten is gone even if this process dies next
             db.execute("BEGIN IMMEDIATE")
             tables = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
             for table in tables:
                 found += _in_table(db, table, blank)
             db.execute("COMMIT")
-            if found:
-                rewrite_sqlite(db, path.name)
+            # A process that blanked all of it may have died before it emptied the journal.
+            rewrite_sqlite(db, path.name, only_journal=not found)
     except sqlite3.OperationalError as e:
         raise TransientError(f"clearing {path.name}: {e}; run again") from e
     return found

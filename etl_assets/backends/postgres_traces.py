@@ -1,10 +1,11 @@
 """What Dagster keeps of documents on PostgreSQL: its runs, events, ticks and their tags."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from etl_assets.backends.blanking import Blanking
 from etl_assets.errors import PermanentError, TransientError
+from etl_assets.ledger.erasing import rewrite_postgresql
 
 if TYPE_CHECKING:
     from psycopg import Connection, Cursor
@@ -22,6 +23,7 @@ PATIENCE_S = 60
 """How long to wait for whoever holds a table, and for the server to answer."""
 
 _BATCH = 500
+_MARK = "etl-assets: to be rewritten, so that no page holds what was blanked"
 
 
 class PostgresTraces:
@@ -48,8 +50,10 @@ class PostgresTraces:
         try:
             with psycopg.connect(self._url(), autocommit=True, connect_timeout=10) as connection:
                 connection.execute(f"SET lock_timeout = '{PATIENCE_S}s'")
-                for at, columns in _tables(connection).items():
+                tables = _tables(connection)
+                for at, columns in tables.items():
                     found += _in_table(connection, at, columns, blank)
+                _rewrite(connection, tables)
         except (psycopg.OperationalError, psycopg.errors.LockNotAvailable) as e:
             raise TransientError(f"clearing {at} on PostgreSQL: {type(e).__name__}; run again") from e
         except psycopg.Error as e:
@@ -72,6 +76,7 @@ def _tables(connection: "Connection[tuple[object, ...]]") -> dict[str, list[str]
 
 
 def _in_table(connection: "Connection[tuple[object, ...]]", table: str, columns: list[str], blank: Blanking) -> int:
+    """How many passages were blanked. The table is marked until it is rewritten, whoever does that."""
     from psycopg import sql
 
     name = sql.Identifier(table)
@@ -83,9 +88,24 @@ def _in_table(connection: "Connection[tuple[object, ...]]", table: str, columns:
         reader.execute(sql.SQL("SELECT ctid::text, {} FROM {}").format(wanted, name))
         for place, *values in reader:
             found += _in_row(writer, name, str(place), dict(zip(columns, values, strict=True)), blank)
-    if found:
-        connection.execute(sql.SQL("VACUUM (FULL) {}").format(name))
+        if found:
+            writer.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(name, sql.Literal(_MARK)))
     return found
+
+
+def _rewrite(connection: "Connection[tuple[object, ...]]", tables: Iterable[str]) -> None:
+    from psycopg import sql
+
+    marked = connection.execute(
+        "SELECT relname FROM pg_class WHERE relname = ANY(%s) AND relnamespace = current_schema()::regnamespace"
+        " AND obj_description(oid, 'pg_class') = %s",
+        [list(tables), _MARK],
+    ).fetchall()
+    if marked:
+        names = [str(name) for (name,) in marked]
+        rewrite_postgresql(connection, names, "Dagster's database")
+        for name in names:
+            connection.execute(sql.SQL("COMMENT ON TABLE {} IS NULL").format(sql.Identifier(name)))
 
 
 def _in_row(

@@ -2,6 +2,7 @@
 
 import sqlite3
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from etl_assets.errors import PermanentError, TransientError
@@ -14,6 +15,15 @@ PATIENCE_S = 60.0
 """How long to wait for readers that keep a journal in use."""
 
 _POLL_S = 0.05
+
+_IS_OLDEST = """
+SELECT pg_snapshot_xmin(pg_current_snapshot()) > %(newest)s::xid8 AND NOT EXISTS (
+  SELECT FROM pg_stat_activity
+  WHERE datname = current_database() AND pid <> pg_backend_pid() AND age(backend_xmin) >= age(%(newest)s::xid8::xid)
+)
+"""
+"""Whether every transaction that is at work began after ``newest`` ended. VACUUM (FULL) keeps what an older one of any
+database might see, for it takes a snapshot itself (PostgreSQL, src/backend/storage/ipc/procarray.c)."""
 
 
 def erase_deleted(ledger: "Ledger") -> None:
@@ -33,16 +43,34 @@ def erase_deleted(ledger: "Ledger") -> None:
         try:
             connection: Any = raw.driver_connection
             connection.autocommit = True
-            for table in schema.metadata.sorted_tables:
-                connection.execute(f'VACUUM (FULL) "{table.name}"')
+            rewrite_postgresql(connection, [table.name for table in schema.metadata.sorted_tables], "ledger")
         except raw.dialect.dbapi.Error as e:
             raise PermanentError(f"ledger: its tables cannot be rewritten: {e}; run again") from e
         finally:
             raw.invalidate()  # nobody else is to get a connection that commits by itself
 
 
-def rewrite_sqlite(connection: Any, name: str) -> None:
-    """Rewrite a SQLite database (WAL) from its rows alone and empty its journal.
+def rewrite_postgresql(connection: Any, tables: Sequence[str], name: str) -> None:
+    """Rewrite tables of a PostgreSQL database from their rows alone, when nobody can see older ones any more.
+
+    A transaction that is older than a deletion keeps the rows for itself, in whichever database of the server it
+    writes. ``connection`` commits by itself; ``name`` is how messages call the database.
+
+    Raises:
+        TransientError: an older transaction went on for over ``PATIENCE_S``.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    newest = connection.execute("SELECT pg_current_xact_id()::text").fetchone()[0]
+    while not connection.execute(_IS_OLDEST, {"newest": newest}).fetchone()[0]:
+        if time.monotonic() > deadline:
+            raise TransientError(f"{name}: an older transaction has gone on for {PATIENCE_S:g} s; run again")
+        time.sleep(_POLL_S)
+    for table in tables:
+        connection.execute(f'VACUUM (FULL) "{table}"')
+
+
+def rewrite_sqlite(connection: Any, name: str, *, only_journal: bool = False) -> None:
+    """Rewrite a SQLite database (WAL) from its rows alone and empty its journal, or with ``only_journal`` that alone.
 
     ``connection`` is in no transaction; ``name`` is how messages call the database.
 
@@ -53,7 +81,8 @@ def rewrite_sqlite(connection: Any, name: str) -> None:
     deadline = time.monotonic() + PATIENCE_S
     try:
         connection.execute("PRAGMA secure_delete = ON")
-        connection.execute("VACUUM")
+        if not only_journal:
+            connection.execute("VACUUM")
         while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
             if time.monotonic() > deadline:
                 raise TransientError(f"{name}: a reader kept its journal in use for {PATIENCE_S:g} s; run again")

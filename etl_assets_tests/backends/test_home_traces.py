@@ -69,3 +69,22 @@ def test_a_database_that_is_in_use_is_tried_again_later(tmp_path: Path, monkeypa
         with pytest.raises(TransientError, match="run again"):
             HomeTraces([tmp_path], [], []).erase([NAME], [])
         db.execute("ROLLBACK")
+
+
+def test_a_database_whose_clearing_was_cut_off_is_cleared_to_the_last_byte_by_the_next_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with closing(sqlite3.connect(tmp_path / "events.db")) as held:  # a daemon: the journal outlives who writes
+        held.execute("PRAGMA journal_mode = WAL")
+        held.execute("CREATE TABLE events (event TEXT)")
+        held.execute("INSERT INTO events VALUES (?)", [TEXT])
+        held.commit()
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr("etl_assets.backends.home_traces.rewrite_sqlite", cut_off)
+            HomeTraces([tmp_path], [], []).erase([], [TEXT])
+        assert HomeTraces([tmp_path], [], []).erase([], [TEXT]) == {}, "all was blanked before"
+        left = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"qwumble" not in left

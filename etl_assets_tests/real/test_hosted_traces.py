@@ -14,7 +14,9 @@ from dagster._core.test_utils import create_run_for_test
 from etl_assets.backends.postgres_traces import TABLES, PostgresTraces
 from etl_assets.backends.s3_client import S3Bucket
 from etl_assets.backends.s3_log_traces import S3LogTraces
+from etl_assets.errors import TransientError
 from etl_assets.hosted_settings import PostgresPlace
+from etl_assets.ledger import erasing
 from etl_assets.settings import Settings
 from etl_assets_tests.real.queued_runs import instance_of
 from etl_assets_tests.real.s3_buckets import new_bucket
@@ -77,6 +79,22 @@ def test_a_purge_leaves_nothing_of_a_document_in_dagsters_tables_and_dagster_sti
         assert any("all is well with plans/open.md" in message for message in messages)
         assert all(isinstance(one.dagster_event, DagsterEvent) for one in instance.all_logs(run_id))
         assert PostgresTraces(lambda: database).erase({NAME}, [TEXT]) == {}, "a second time finds nothing"
+
+
+def test_rows_that_an_older_transaction_of_the_server_keeps_are_erased_by_the_next_order(
+    tmp_path: Path, postgres: Variables, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(str(tmp_path), postgres=PostgresPlace(database, dagster_url=database))
+    monkeypatch.setattr(erasing, "PATIENCE_S", 0.1)
+    with instance_of(settings) as instance, psycopg.connect(database, autocommit=True) as connection:
+        _told(instance)
+        with psycopg.connect(postgres["ETL_TEST_POSTGRES_URL"]) as elsewhere:
+            elsewhere.execute("SELECT pg_current_xact_id()")
+            with pytest.raises(TransientError, match="older transaction"):
+                PostgresTraces(lambda: database).erase({NAME}, [TEXT])
+        monkeypatch.setattr(erasing, "PATIENCE_S", 60.0)
+        assert PostgresTraces(lambda: database).erase({NAME}, [TEXT]) == {}, "all was blanked before"
+        assert b"qwumblefrotz" not in _bytes_of(connection, "event_logs")
 
 
 def test_every_table_that_dagster_makes_is_looked_through(tmp_path: Path, database: str) -> None:
