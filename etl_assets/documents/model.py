@@ -154,7 +154,7 @@ KNOWLEDGE = Stage(
     input_columns=(pages_columns,),
 )  # fmt: skip
 MENTIONS = Stage(
-    "mentions", ("pages", "chunks", "knowledge"), "6", mentions_columns,
+    "mentions", ("pages", "chunks", "knowledge"), "7", mentions_columns,
     ("page", "start", "end", "entity_id", "name", "chunk_id", "confidence"), batch_documents=1024,
     input_columns=(pages_columns, chunks_columns, knowledge_columns),
 )  # fmt: skip

@@ -133,7 +133,7 @@ def _belief(text: str, hit: Hit, name: Name, established: set[str], ids: Sequenc
         known = name.entry.entity_id in established or _beside(text, hit, name)
         return 0.7 if known and len(name.written.split()) > 1 and not name.derived else 0
     if _beside(text, hit, name):
-        return min(sure, 0.88)
+        return 0.85 if name.derived else min(sure, 0.88)
     if name.proof is Proof.CAPITALS:
         return min(sure, 0.8) if not _shouted(text, hit) else 0
     if name.entry.entity_id in established and written != written.lower() and len(written) > 3:

@@ -38,6 +38,7 @@ def confidence(text: str, *, of: str) -> float:
         ("the Fancy\nBear crew", "Fancy\nBear", "group:G0007"),
         ("APT\u2011C\u201136 returned", "APT\u2011C\u201136", "group:G0099"),
         ("Lazarus group did it", "Lazarus group", "group:G0032"),
+        ("The Sandworm group used NotPetya", "Sandworm", "group:G0034"),
         ("Cobalt Strike's beacon", "Cobalt Strike", "malware:S0154"),
         ("the cobalt-strike framework", "cobalt-strike", "malware:S0154"),
         ("a TrickBot sample", "TrickBot", "malware:S0266"),
