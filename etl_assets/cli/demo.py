@@ -101,15 +101,16 @@ def _answer(places: SearchPlaces, question: str) -> None:
 
 def _show_entity(places: SearchPlaces) -> None:
     from etl_assets.demo import ENTITY, TENANT
-    from etl_assets.search.neighbourhood import entity_neighbourhood
+    from etl_assets.search.graph_questions import GraphQuestions
 
-    for around in entity_neighbourhood(places, ENTITY, tenant=TENANT, limit=_NEIGHBOURS):
-        say("", f"* {around.entity.name} ({around.entity.entity_id}) is mentioned in")
-        for one in around.documents[:5]:
+    questions = GraphQuestions(places, tenant=TENANT)
+    for tenant, entity in questions.candidates(ENTITY):
+        say("", f"* {entity.name} ({entity.entity_id}) is mentioned in")
+        for one in questions.show(tenant, entity, limit=5).documents:
             say(f"    {one.collection}/{printable(one.path)}")
         say("  and stands beside")
-        for near in around.neighbours:
-            say(f"    {shortened(near.name, 60)} ({near.entity_type})")
+        for near in questions.neighbours(tenant, entity, limit=_NEIGHBOURS).near:
+            say(f"    {shortened(near.entity.name, 60)} ({near.entity.entity_type})")
 
 
 def _show_next(seconds: float) -> None:

@@ -20,7 +20,7 @@ from etl_assets.search.deadline import Deadline, run_all
 from etl_assets.search.graph_answers import Bounds, EntityAnswer, Mentioned, Near, Nearby, Way
 from etl_assets.search.links import Link, ReadDocument, read_documents, stated_link, told_apart
 from etl_assets.search.model import MOST_HOPS, MOST_NEIGHBOURS, SearchPlaces
-from etl_assets.search.own_words import own_weights
+from etl_assets.search.own_words import Closeness, closeness
 from etl_assets.search.sources import Confirmed, confirmed_relations, confirmed_walk, scope_of
 from etl_assets.search.stated_walk import RELATIONS_PER_ENTITY, RELATIONS_PER_HOP, Met, StatedWalk, nearness
 
@@ -113,9 +113,10 @@ class GraphQuestions:
     ) -> Nearby:  # fmt: skip
         """Entities within ``hops``, nearest first, then by documents that name them in words of their own.
 
-        Each has the edges that lead there. Of as many documents, those that a sentence relates come first, then by id.
-        Dates are left out. An entity two hops away has the edge from one that is one hop away. ``stated``: only what
-        sentences relate is walked, and documents that relate it count; ``kinds``: only by relations of these kinds.
+        Each has the edges that lead there. Of as many documents, those that a sentence relates come first, then those
+        that more passages name beside it, then by id. Dates are left out. An entity two hops away has the edge from one
+        that is one hop away. ``stated``: only what sentences relate is walked, and documents that relate it count;
+        ``kinds``: only by relations of these kinds.
 
         Raises:
             ConfigError: ``hops``, ``limit`` or a kind is out of its bounds.
@@ -135,8 +136,8 @@ class GraphQuestions:
         pool = reached[: limit + _POOL]
         for hop in range(1, hops + 1):
             told |= self._told(tenant, [one.entity.entity_id for one in pool if one.hops == hop], levels[hop - 1])
-        own = own_weights(self._places, pool, lambda pairs: self._confirmed.locate(tenant, pairs))
-        chosen = sorted(pool, key=lambda one: _nearness(one, own, one.entity.entity_id in told))[:limit]
+        close = closeness(self._places, pool, levels, lambda pairs: self._confirmed.locate(tenant, pairs))
+        chosen = sorted(pool, key=lambda one: _nearness(one, close, one.entity.entity_id in told))[:limit]
         read = self._read(tenant, [one for one in chosen if one.entity.entity_id not in told])
         near = (
             Near(one.entity, one.hops, one.weight, tuple(told.get(one.entity.entity_id, ()))
@@ -307,9 +308,12 @@ def _check_kinds(kinds: Collection[str]) -> None:
         raise ConfigError(f"no relation {', '.join(unknown)}; known are {', '.join(RELATION_KINDS)}")
 
 
-def _nearness(one: Neighbour, own: Mapping[str, float], is_stated: bool) -> tuple[int, float, int, bool, str]:
+def _nearness(
+    one: Neighbour, close: Mapping[str, Closeness], is_stated: bool
+) -> tuple[int, float, int, bool, int, str]:
     name = one.entity.entity_id
-    return one.hops, -round(own.get(name, 0.0), 6), -one.weight, not is_stated, name
+    mine = close.get(name, Closeness(0.0, 0))
+    return one.hops, -round(mine.own, 6), -one.weight, not is_stated, -mine.together, name
 
 
 def _newest(one: Neighbour) -> list[tuple[str, int]]:
