@@ -7,7 +7,8 @@ import pytest
 
 from etl_assets.ledger import controls, schema
 from etl_assets.ledger.database import Ledger
-from etl_assets_tests.documents import test_anew, test_update_modes
+from etl_assets_tests.documents import test_anew
+from etl_assets_tests.documents.arrivals import test_update_modes
 from etl_assets_tests.ledger.test_waiting_runs import (  # noqa: F401  they are tests of this module too
     test_a_batch_takes_what_is_urgent_first_and_leaves_out_what_is_paused_or_canceled,
     test_a_canceled_partition_is_not_asked_for_again_before_its_time,

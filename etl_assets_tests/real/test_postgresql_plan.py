@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from etl_assets_tests.documents import test_budget, test_plan
+from etl_assets_tests.documents.planning import test_budget, test_plan
 from etl_assets_tests.servers.jina_standin import JinaStandIn
 from etl_assets_tests.small_homes import SmallHome
 

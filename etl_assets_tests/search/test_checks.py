@@ -1,4 +1,4 @@
-"""Citations proved from the pages, and the neighbourhood of an entity."""
+"""Citations proved from the pages, and entities found in the graph."""
 
 import json
 from dataclasses import replace
@@ -10,8 +10,8 @@ import pytest
 from etl_assets.errors import ConfigError, TransientError
 from etl_assets.search import checks
 from etl_assets.search.checks import verify_citations
+from etl_assets.search.graph_questions import GraphQuestions
 from etl_assets.search.model import Answer, SearchPlaces
-from etl_assets.search.neighbourhood import entity_neighbourhood
 from etl_assets_tests.search.small_home import REPORTS, places, published
 from etl_assets_tests.search.test_query import Failing, refused
 from etl_assets_tests.trivial import Chain, Home
@@ -109,34 +109,26 @@ def test_nothing_published_has_nothing_to_prove(tmp_path: Path) -> None:
     assert report.passed and report.searches == 0
 
 
-def test_an_entity_is_shown_with_its_documents_and_neighbours(home: Home) -> None:
+def test_an_entity_is_found_in_each_tenant_that_mentions_it_and_nowhere_once_nothing_does(home: Home) -> None:
     home.put("other.txt", "EMOTET elsewhere", tenant="other")
     Chain(home, tenant="other").run()
-    first, second = entity_neighbourhood(places(home), "emotet", hops=2)
-    assert (first.tenant, second.tenant) == ("acme", "other")
-    assert [one.path for one in first.documents] == ["apt/bear.txt", "apt/panda.txt"]
-    assert [(one.name, one.hops, one.weight) for one in first.neighbours] == [("TRICKBOT", 1, 1)]
-    connecting = first.neighbours[0].documents
-    assert [first.titles[document] for document in connecting] == [REPORTS["apt/panda.txt"].split("\n")[0]]
-    assert not second.neighbours and [one.title for one in second.documents] == ["EMOTET elsewhere"]
-    assert json.loads(json.dumps(first.as_json()))["entity_id"] == "word:EMOTET"
-    assert entity_neighbourhood(places(home), "emotet", tenant="other") == [second]
-
-
-def test_an_entity_that_nothing_mentions_any_more_has_no_neighbourhood(home: Home) -> None:
-    assert entity_neighbourhood(places(home), "nobody") == []
+    assert {tenant for tenant, _ in GraphQuestions(places(home)).candidates("emotet")} == {"acme", "other"}
+    assert [tenant for tenant, _ in GraphQuestions(places(home), tenant="other").candidates("emotet")] == ["other"]
+    assert GraphQuestions(places(home)).candidates("nobody") == []
     home.remove("apt/bear.txt")
     home.remove("apt/panda.txt")
     Chain(home).run()
-    assert entity_neighbourhood(places(home), "EMOTET") == []
+    assert GraphQuestions(places(home), tenant="acme").candidates("EMOTET") == []
 
 
-def test_a_neighbourhood_needs_the_graph_and_sound_bounds(still: Home) -> None:
+def test_questions_to_the_graph_need_it_and_sound_bounds(still: Home) -> None:
     broken = replace(places(still), graph=Failing(still.stores.graph, find=refused))  # type: ignore[arg-type]
     with pytest.raises(TransientError, match="connection refused"):
-        entity_neighbourhood(broken, "emotet")
+        GraphQuestions(broken).candidates("emotet")
+    questions = GraphQuestions(places(still))
+    ((tenant, entity),) = questions.candidates("emotet")
     for wrong in ({"hops": 0}, {"hops": 99}, {"limit": 0}):
         with pytest.raises(ConfigError, match="hops from 1 to"):
-            entity_neighbourhood(places(still), "emotet", **wrong)
+            questions.neighbours(tenant, entity, **wrong)
     with pytest.raises(ConfigError):
-        entity_neighbourhood(places(still), " ")
+        questions.candidates(" ")
